@@ -1,0 +1,44 @@
+/* Heap memory and planned arenas.
+ *
+ * mem_* never return NULL: when memory runs out they print one line and exit with status 1.
+ * Sizes that come from a file must be bounded against the file's own size before they get here.
+ * Everything a training step touches lives in a `struct arena`, sized beforehand. */
+#ifndef LINNET_BASE_MEMORY_H
+#define LINNET_BASE_MEMORY_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+void *mem_alloc(size_t count, size_t size);             /* uninitialised */
+void *mem_zero(size_t count, size_t size);              /* zeroed */
+void *mem_resize(void *p, size_t count, size_t size);   /* as realloc */
+char *mem_string(const char *s);                        /* strdup; NULL stays NULL */
+char *mem_string_n(const char *s, size_t n);            /* the first n bytes, NUL-terminated */
+char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void mem_free(void *p);
+
+/* *product = a * b; false when it does not fit size_t. */
+bool size_mul(size_t a, size_t b, size_t *product);
+
+/* Grows *items (of `size` bytes each) so that index `count` is valid; doubles the capacity. */
+void mem_grow(void **items, size_t *capacity, size_t count, size_t size);
+
+enum { ARENA_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
+
+/* One block of zeroed memory handed out front to back. Measure first with a NULL base: an arena
+ * whose `base` is NULL only counts, so the same code plans and allocates. */
+struct arena {
+    char *base;
+    size_t used, size;
+};
+
+/* Reserves `size` bytes (zeroed, page-aligned). ERR_MEMORY when the system refuses. */
+int arena_init(struct arena *a, size_t size, const char *what, struct error *e);
+void arena_free(struct arena *a);
+/* `count * size` bytes aligned to ARENA_ALIGN; NULL from a measuring arena. The arena must have
+ * been sized for it (CHECK). */
+void *arena_alloc(struct arena *a, size_t count, size_t size);
+
+#endif

@@ -1,0 +1,33 @@
+/* One micro-batch of fixed-length rows, the form every objective receives. All arrays (B, T). */
+#ifndef LINNET_DATA_BATCH_H
+#define LINNET_DATA_BATCH_H
+
+#include "base/memory.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TARGET_IGNORED = -1 };
+
+struct batch {
+    size_t n_rows, seq_len;  /* B, T */
+    int32_t *input_ids;
+    int32_t *targets;        /* the token that follows, or TARGET_IGNORED */
+    int32_t *positions;      /* within the document when documents are masked, else within the row */
+    int32_t *first_key;      /* first position of the row that this one may attend to */
+    size_t n_targets;        /* targets that are not ignored */
+};
+
+/* Arrays for a batch of at most n_rows x seq_len from the arena. */
+static inline void batch_init(struct batch *b, size_t n_rows, size_t seq_len, struct arena *arena)
+{
+    b->n_rows = n_rows;
+    b->seq_len = seq_len;
+    b->input_ids = arena_alloc(arena, n_rows * seq_len, sizeof(int32_t));
+    b->targets = arena_alloc(arena, n_rows * seq_len, sizeof(int32_t));
+    b->positions = arena_alloc(arena, n_rows * seq_len, sizeof(int32_t));
+    b->first_key = arena_alloc(arena, n_rows * seq_len, sizeof(int32_t));
+    b->n_targets = 0;
+}
+
+#endif

@@ -1,0 +1,36 @@
+/* Causal attention with grouped key/value heads (Vaswani et al., 2017; Ainslie et al., 2023), tiled
+ * with a running softmax (Milakov and Gimelshein, 2018; Dao, 2023): nothing of size T x T exists.
+ *
+ * Query i of a row of the batch stands at key position i + n_past and attends to the key positions
+ * [first_key[i], i + n_past]. Document masks and sliding windows are both just larger first_key. */
+#ifndef LINNET_KERNELS_ATTENTION_H
+#define LINNET_KERNELS_ATTENTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct attention_shape {
+    size_t n_batch;             /* B */
+    size_t n_queries;           /* Tq per batch row */
+    size_t n_past;              /* keys before the first query; 0 in training */
+    size_t n_heads, n_kv_heads; /* n_heads is a multiple of n_kv_heads */
+    size_t head_dim;
+    size_t q_stride, kv_stride; /* elements from one position to the next, of q/out and of k/v */
+    size_t kv_batch_stride;     /* elements from one batch row's keys to the next's */
+    float scale;                /* of the dot products, usually 1 / sqrt(head_dim) */
+};
+
+/* q, out: (B, Tq, n_heads, head_dim); k, v: (B, n_past + Tq, n_kv_heads, head_dim); lse: (B,
+ * n_heads, Tq), log-sum-exp of the scaled scores for the backward pass, or NULL. first_key: (B, Tq)
+ * or NULL for 0. Heads of one position are adjacent. out may not overlap the inputs. */
+void attention_forward(float *out, float *lse, const float *q, const float *k, const float *v,
+                       const int32_t *first_key, const struct attention_shape *shape);
+
+/* dq, dk, dv are written, in the layouts of q, k, v; delta (B, n_heads, Tq) is scratch. n_past must
+ * be 0. Parallel over batch rows and key/value heads, so that sums have a fixed order. */
+void attention_backward(float *dq, float *dk, float *dv, float *delta, const float *dout,
+                        const float *out, const float *lse, const float *q, const float *k,
+                        const float *v, const int32_t *first_key,
+                        const struct attention_shape *shape);
+
+#endif

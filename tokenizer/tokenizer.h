@@ -1,0 +1,91 @@
+/* Text to token ids and back.
+ *
+ * One struct serves every kind of vocabulary: byte-level BPE (GPT-2, Llama 3, Qwen), the plain
+ * 256-byte vocabulary, and SentencePiece-style BPE with byte fallback (Llama 2). Encoding and
+ * decoding only read it, so one tokenizer may be used by many threads at once. */
+#ifndef LINNET_TOKENIZER_TOKENIZER_H
+#define LINNET_TOKENIZER_TOKENIZER_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum splitter {
+    SPLITTER_GPT2,
+    SPLITTER_LLAMA3,
+    SPLITTER_QWEN2,
+    SPLITTER_BYTES, /* 256 ids, one a byte, no merges */
+    SPLITTER_NONE,  /* SentencePiece: no pre-splitting */
+};
+
+enum { TOKEN_NONE = -1 };
+
+struct tokenizer; /* private, in tokenizer_internal.h */
+
+struct tokens { /* a growable list of ids */
+    int32_t *ids;
+    size_t count, capacity;
+};
+void tokens_push(struct tokens *t, int32_t id);
+void tokens_free(struct tokens *t);
+
+void tokenizer_free(struct tokenizer *t);
+
+size_t tokenizer_vocab_size(const struct tokenizer *t);
+enum splitter tokenizer_splitter(const struct tokenizer *t);
+/* TOKEN_NONE where the vocabulary has none. */
+int32_t tokenizer_bos(const struct tokenizer *t);
+int32_t tokenizer_eos(const struct tokenizer *t);
+int32_t tokenizer_pad(const struct tokenizer *t);
+bool tokenizer_adds_bos(const struct tokenizer *t); /* the model expects BOS before a text */
+bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
+bool tokenizer_is_end(const struct tokenizer *t, int32_t id); /* generation stops here */
+/* The id of an exact token string (as stored: byte-level alphabet), or TOKEN_NONE. */
+int32_t tokenizer_find(const struct tokenizer *t, const char *token, size_t n);
+/* The stored string of a token; *n its length. */
+const char *tokenizer_token(const struct tokenizer *t, int32_t id, size_t *n);
+/* A hash of everything that decides encoding; equal for equal behaviour after write and read. */
+uint64_t tokenizer_hash(const struct tokenizer *t);
+
+/* Appends the ids of n bytes of text (any bytes, valid UTF-8 or not). With `parse_special`,
+ * special tokens written in the text become their ids; without, they are plain text. Adds neither
+ * BOS nor EOS. */
+void tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool parse_special,
+                      struct tokens *out);
+
+/* Appends the bytes of one token. Special tokens are skipped unless `with_special`. */
+void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool with_special,
+                      struct buffer *out);
+
+/* Streaming: feed ids one by one; what is appended to `out` is always whole UTF-8 characters (an
+ * incomplete tail is held back; flush emits it as U+FFFD). */
+struct decode_stream {
+    unsigned char held[8];
+    size_t n_held;
+    bool started; /* SentencePiece drops the first space of a text */
+};
+void decode_stream_push(struct decode_stream *s, const struct tokenizer *t, int32_t id,
+                        bool with_special, struct buffer *out);
+void decode_stream_flush(struct decode_stream *s, struct buffer *out);
+
+/* tokenizer.json in Hugging Face's format. Reading accepts what writing produces and the same
+ * component set from elsewhere; an unsupported component is an error that names it. */
+int tokenizer_parse_json(const char *text, size_t n, struct tokenizer **t, struct error *e);
+int tokenizer_read_json(const char *path, struct tokenizer **t, struct error *e);
+int tokenizer_write_json(const struct tokenizer *t, const char *path, struct error *e);
+
+/* tokenizer_config.json beside it (special token strings, add_bos_token, class name). */
+int tokenizer_write_config_json(const struct tokenizer *t, size_t max_length, const char *path,
+                                struct error *e);
+
+/* GGUF metadata (tokenizer.ggml.*; models `gpt2` with a known `pre`, and `llama`). Reading also
+ * serves files whose vocabulary is none of linnet's making. */
+struct gguf;
+struct gguf_writer;
+int tokenizer_from_gguf(const struct gguf *g, struct tokenizer **t, struct error *e);
+void tokenizer_to_gguf(const struct tokenizer *t, struct gguf_writer *w);
+
+#endif

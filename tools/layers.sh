@@ -1,0 +1,45 @@
+#!/bin/sh
+# The dependency law: a file includes only from its own folder and from folders earlier in the list.
+# usage: layers.sh FOLDER...   (in dependency order)
+set -eu
+status=0
+for folder in "$@"; do
+    allowed=""
+    for other in "$@"; do
+        allowed="$allowed $other"
+        [ "$other" = "$folder" ] && break
+    done
+    for file in "$folder"/*.c "$folder"/*.h; do
+        [ -e "$file" ] || continue
+        for target in $(sed -n 's/^ *# *include *"\([^"]*\)".*/\1/p' "$file"); do
+            case "$target" in
+            */*) from=${target%%/*} ;;
+            *) echo "$file: includes \"$target\", which is not root-relative"; status=1; continue ;;
+            esac
+            case " $allowed " in
+            *" $from "*) ;;
+            *) echo "$file: includes \"$target\": $from/ comes after $folder/"; status=1 ;;
+            esac
+        done
+    done
+done
+# Each outside library is included by one folder, often by one file.
+only() {
+    header=$1 place=$2
+    for file in $(grep -lE "^ *# *include *<$header>" ./*/*.c ./*/*.h 2>/dev/null | sed 's|^\./||'); do
+        case "$file" in
+        $place | tests/* | bench/*) ;;
+        *) echo "$file: includes <$header>, which belongs to $place alone"; status=1 ;;
+        esac
+    done
+}
+only 'cblas\.h' 'kernels/gemm*.c'
+only '.*dnnl\.h' 'kernels/gemm*.c'
+only 'hdf5\.h' 'formats/hdf5_file.c'
+only 'yaml\.h' 'base/yaml.c'
+only 'jansson\.h' 'base/json.h'
+only 'zlib\.h' 'data/*'
+only 'pcre2\.h' 'tokenizer/*'
+only 'utf8proc\.h' 'tokenizer/*'
+[ $status = 0 ] && echo "layers: every include points down"
+exit $status
