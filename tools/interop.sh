@@ -1,6 +1,6 @@
 #!/bin/sh
 # Holds linnet's tokenizers and model files against the real clients: Hugging Face's tokenizers and
-# llama.cpp (node-llama-cpp's prebuilt library). Needs node, npm and, the first time, a network.
+# llama.cpp (node-llama-cpp's prebuilt library). Needs node 20, npm and, the first time, a network.
 # usage: LINNET=build/linnet tools/interop.sh     from the repository root
 set -u
 : "${LINNET:=build/linnet}"
@@ -8,12 +8,13 @@ shared=${LINNET_SHARED:-../shared}
 out=build/interop
 mkdir -p "$out"
 
-if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
+node_version=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)
+if [ "$node_version" -lt 20 ] || ! command -v npm >/dev/null 2>&1; then
     if [ "${CI:-}" = true ]; then
-        echo "interop: node and npm are missing" >&2
+        echo "interop: needs node 20 or later, and npm" >&2
         exit 1
     fi
-    echo "skipped: node and npm are missing"
+    echo "skipped: needs node 20 or later, and npm"
     exit 0
 fi
 
