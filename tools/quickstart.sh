@@ -20,18 +20,13 @@ linnet() {
 }
 
 mkdir -p runs
-if [ -s "$corpus" ]; then
-    echo "Using the corpus of an earlier run, $corpus"
-else
-    linnet data synth --out "$corpus" --size 20M --seed 1
-fi
-
 if [ -e "$dir" ]; then
     n=2
     while [ -e "$dir-$n" ]; do n=$((n + 1)); done
     dir=$dir-$n
     echo "runs/quickstart is there from an earlier run and stays; this one goes to $dir"
 fi
+linnet data synth --out "$corpus" --size 20M --seed 1
 linnet pretrain -c configs/quickstart.yaml --data "$corpus" --out "$dir"
 linnet export --model "$dir" --format gguf --dtype f16 --out "$dir/model.gguf"
 linnet generate --model "$dir/model.gguf" --prompt "Once upon a time" --max-tokens 150 --seed 1
