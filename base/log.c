@@ -111,13 +111,14 @@ void progress_update(struct progress *p, double done, const char *detail)
         return;
     p->shown = now;
     char left[64] = "", time[32];
-    double share = share_done(p), elapsed = now - p->started;
-    if (share > 0.005 && elapsed > 0.5)
-        snprintf(left, sizeof left, "%s left", format_duration(elapsed / share - elapsed, time));
+    double elapsed = now - p->started, fresh = done - p->first;
+    if (fresh > 0 && elapsed > 0.5)
+        snprintf(left, sizeof left, "%s left",
+                 format_duration(elapsed / fresh * (p->total - done), time));
     if (p->terminal)
         draw_terminal(p, detail, left);
     else
-        fprintf(stderr, "%s %3.0f%%%s%s%s%s\n", p->label, floor(share * 100), *detail ? "  " : "",
+        fprintf(stderr, "%s %3.0f%%%s%s%s%s\n", p->label, floor(share_done(p) * 100), *detail ? "  " : "",
                 detail, *left ? "  " : "", left);
 }
 

@@ -17,6 +17,7 @@ double clock_seconds(void); /* monotonic */
 struct progress {
     const char *label; /* "tokenize"; borrowed, must outlive the progress */
     double total, done;
+    double first;          /* what was already done at the start: no part of the pace */
     double started, shown; /* clock_seconds */
     double plain_interval; /* seconds between plain lines when stderr is no terminal */
     bool terminal;

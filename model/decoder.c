@@ -260,7 +260,7 @@ const float *decoder_forward(const struct model *m, struct activations *a, const
 }
 
 void decoder_backward(struct model *m, struct activations *a, const struct batch *b,
-                      float *dhidden, uint64_t dropout_seed)
+                      const float *dhidden, uint64_t dropout_seed)
 {
     const struct model_config *c = &m->config;
     struct pass p = make_pass(m, a, b, NULL, dropout_seed);

@@ -64,8 +64,8 @@ const float *decoder_forward(const struct model *m, struct activations *a, const
                              struct kv_cache *cache, uint64_t dropout_seed);
 
 /* The derivative of the last decoder_forward on the same batch: adds to every parameter's gradient.
- * dhidden: (N, C), overwritten. */
+ * dhidden: (N, C); it may be a->dnormed, which is free until this call. */
 void decoder_backward(struct model *m, struct activations *a, const struct batch *b,
-                      float *dhidden, uint64_t dropout_seed);
+                      const float *dhidden, uint64_t dropout_seed);
 
 #endif
