@@ -1,6 +1,7 @@
 /* Steps of training against PyTorch, accumulation against the large batch, resumption to the bit, and
  * the guard against numbers that are not finite. */
 #include "base/file.h"
+#include "base/log.h"
 #include "formats/hdf5_file.h"
 #include "kernels/gemm.h"
 #include "model/load.h"
@@ -9,6 +10,7 @@
 #include "train/trainer.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -243,6 +245,13 @@ static float *copy_weights(const struct model *m)
     return copy;
 }
 
+static void stop_now(void *context, struct buffer *out)
+{
+    (void)context;
+    (void)out;
+    raise(SIGTERM);
+}
+
 static void resuming_gives_the_same_bits(void **state)
 {
     (void)state;
@@ -253,43 +262,187 @@ static void resuming_gives_the_same_bits(void **state)
     assert_ok(trainer_run(&r.trainer, &e), e);
     float *whole = copy_weights(&r.model);
     double best = r.trainer.state.best_loss;
+    assert_true(best < 5);
     run_end(&r);
 
-    /* The same, stopped after 7 of its 12 steps, with the last checkpoint at 5. */
-    r.settings.max_bad_steps = 1;
+    /* The same again, with a signal after step 7 of 12 ... */
     run_begin(&r);
-    r.settings.iters = 12;
-    struct train_settings full = r.settings;
-    r.settings.checkpoint_interval = 5;
-    r.settings.early_stopping_patience = 0;
-    r.trainer.settings = &full;
-    full.eval_interval = 4;
-    char last[128], kept[128];
-    path_in(&r, RUN_LAST, last);
-    path_in(&r, "checkpoints/kept.h5", kept);
-    unlink(last);
-    assert_ok(trainer_run(&r.trainer, &e), e);
+    r.settings.sample_interval = 7;
+    r.trainer.sample = stop_now;
+    assert_int_equal(trainer_run(&r.trainer, &e), ERR_INTERRUPTED);
+    assert_non_null(strstr(e.message, "interrupted at step 7 of 12"));
     run_end(&r);
-    float *again = NULL;
+    r.settings.sample_interval = 0;
+
+    /* ... goes on from there as if nothing had happened. */
     run_begin(&r);
     assert_ok(trainer_resume(&r.trainer, &e), e);
-    assert_int_equal(r.trainer.state.step, 12);
-    again = copy_weights(&r.model);
-    assert_memory_equal(whole, again, r.model.n_weights * sizeof *whole);
+    assert_int_equal(r.trainer.state.step, 7);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    float *resumed = copy_weights(&r.model);
+    assert_memory_equal(whole, resumed, r.model.n_weights * sizeof *whole);
     assert_true(r.trainer.state.best_loss == best);
-    mem_free(again);
+    mem_free(resumed);
     mem_free(whole);
     run_end(&r);
-    (void)kept;
+    run_remove(&r);
+}
+
+static size_t count_lines(const char *path, const char *part)
+{
+    struct buffer text = {0};
+    struct error e;
+    assert_ok(file_read(path, &text, 1 << 20, &e), e);
+    size_t n = 0;
+    for (const char *at = text.data; (at = strstr(at, part)); at++)
+        n++;
+    buffer_free(&text);
+    return n;
+}
+
+static void metrics_of_a_resumed_run_have_no_gap_and_no_double(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    char metrics[128];
+    run_prepare(&r);
+    path_in(&r, RUN_METRICS, metrics);
+    run_begin(&r);
+    r.settings.sample_interval = 7;
+    r.trainer.sample = stop_now;
+    assert_int_equal(trainer_run(&r.trainer, &e), ERR_INTERRUPTED);
+    run_end(&r);
+    /* as if the machine had died later: lines beyond the checkpoint, the last one torn */
+    FILE *f = fopen(metrics, "a");
+    fputs("{\"step\": 8, \"loss\": 1}\n{\"step\": 9, \"lo", f);
+    fclose(f);
+    r.settings.sample_interval = 0;
+    run_begin(&r);
+    assert_ok(trainer_resume(&r.trainer, &e), e);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    run_end(&r);
+    assert_int_equal(count_lines(metrics, "\"loss\":"), 12);
+    assert_int_equal(count_lines(metrics, "\"validation_loss\":"), 3);
+    assert_int_equal(count_lines(metrics, "\"final_validation_loss\":"), 1);
+    run_remove(&r);
+}
+
+/* Four rows at once, and two by two: the same step but for the order of sums. */
+static void accumulation_equals_the_large_batch(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    run_prepare(&r);
+    float *weights[2];
+    for (int i = 0; i < 2; i++) {
+        r.settings.batch_size = i ? 2 : 4;
+        r.settings.grad_accumulation = i ? 2 : 1;
+        run_begin(&r);
+        r.model.config.resid_dropout = 0;
+        r.settings.iters = 3;
+        assert_ok(trainer_run(&r.trainer, &e), e);
+        weights[i] = copy_weights(&r.model);
+        run_end(&r);
+    }
+    run_begin(&r);
+    for (size_t i = 0; i < r.model.n_weights; i++)
+        if (!(fabsf(weights[0][i] - weights[1][i]) < 2e-4f))
+            fail_msg("weight %zu: %g and %g", i, weights[0][i], weights[1][i]);
+    run_end(&r);
+    mem_free(weights[0]);
+    mem_free(weights[1]);
+    run_remove(&r);
+}
+
+static void numbers_that_are_not_finite_change_no_weight(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    run_prepare(&r);
+    run_begin(&r);
+    model_find(&r.model, "output_norm.weight")->value[3] = INFINITY;
+    float *before = copy_weights(&r.model);
+    assert_int_equal(trainer_run(&r.trainer, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, "2 steps in a row were not finite"));
+    float *after = copy_weights(&r.model);
+    assert_memory_equal(before, after, r.model.n_weights * sizeof *before);
+    mem_free(before);
+    mem_free(after);
+    run_end(&r);
+    run_remove(&r);
+}
+
+static void damaged_checkpoints_are_refused(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    char path[128], damaged[128];
+    run_prepare(&r);
+    run_begin(&r);
+    r.settings.iters = 2;
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    path_in(&r, RUN_LAST, path);
+    path_in(&r, "checkpoints/damaged.h5", damaged);
+    struct buffer whole = {0};
+    assert_ok(file_read(path, &whole, 64 << 20, &e), e);
+    struct run_state s;
+    /* truncated anywhere: an error, never a crash */
+    for (size_t n = 0; n < whole.size; n += whole.size / 23 + 1) {
+        assert_ok(file_write(damaged, whole.data, n, &e), e);
+        assert_int_not_equal(checkpoint_read(damaged, &r.model, &r.trainer.adamw, &s, &e), OK);
+        assert_non_null(strstr(e.message, "damaged.h5"));
+    }
+    /* one bit flipped in the middle of the weights: the checksum notices */
+    size_t flips = 0;
+    for (size_t at = whole.size / 5; at < whole.size; at += whole.size / 5) {
+        whole.data[at] ^= 0x10;
+        assert_ok(file_write(damaged, whole.data, whole.size, &e), e);
+        flips += checkpoint_read(damaged, &r.model, &r.trainer.adamw, &s, &e) != OK;
+        whole.data[at] ^= 0x10;
+    }
+    assert_true(flips >= 3);
+    /* a missing file says so */
+    unlink(damaged);
+    assert_int_equal(checkpoint_read(damaged, &r.model, &r.trainer.adamw, &s, &e), ERR_IO);
+    buffer_free(&whole);
+    run_end(&r);
+    run_remove(&r);
+}
+
+static void patience_stops_early(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    run_prepare(&r);
+    r.optim.learning_rate = 0; /* nothing ever gets better */
+    r.optim.weight_decay = 0;
+    r.settings.eval_interval = 1;
+    r.settings.early_stopping_patience = 3;
+    run_begin(&r);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    assert_int_equal(r.trainer.state.step, 4);
+    assert_int_equal(r.trainer.state.best_step, 1);
+    run_end(&r);
     run_remove(&r);
 }
 
 int main(void)
 {
+    log_set_quiet(true);
     kernels_set_threads(2);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(five_steps_equal_pytorch),
         cmocka_unit_test(resuming_gives_the_same_bits),
+        cmocka_unit_test(metrics_of_a_resumed_run_have_no_gap_and_no_double),
+        cmocka_unit_test(accumulation_equals_the_large_batch),
+        cmocka_unit_test(numbers_that_are_not_finite_change_no_weight),
+        cmocka_unit_test(damaged_checkpoints_are_refused),
+        cmocka_unit_test(patience_stops_early),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
