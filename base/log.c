@@ -23,27 +23,38 @@ static void clear_line(void)
     line_on_screen = false;
 }
 
+static void print_line(const char *prefix, const char *format, va_list args)
+{
+    clear_line();
+    fputs(prefix, stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+}
+
 void log_info(const char *format, ...)
 {
     if (quiet_mode)
         return;
-    clear_line();
     va_list args;
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    print_line("", format, args);
     va_end(args);
-    fputc('\n', stderr);
 }
 
 void log_warn(const char *format, ...)
 {
-    clear_line();
-    fputs("linnet: warning: ", stderr);
     va_list args;
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    print_line("linnet: warning: ", format, args);
     va_end(args);
-    fputc('\n', stderr);
+}
+
+void log_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    print_line("linnet: error: ", format, args);
+    va_end(args);
 }
 
 double clock_seconds(void)

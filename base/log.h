@@ -11,6 +11,7 @@
 void log_set_quiet(bool quiet); /* only warnings and errors from here on */
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2))); /* cli/ alone */
 
 double clock_seconds(void); /* monotonic */
 

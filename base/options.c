@@ -380,10 +380,17 @@ static const char *next_value(struct arguments *a)
     return s;
 }
 
+static bool takes_several_values(const struct option *row)
+{
+    const char *shown = option_placeholder(row);
+    size_t n = strlen(shown);
+    return row->type == OPTION_STRINGS && n >= 3 && strcmp(shown + n - 3, "...") == 0;
+}
+
 static int apply_flag_values(struct place p, const char *shown, const char *value,
                              struct arguments *rest, struct error *e)
 {
-    bool list = p.row->type == OPTION_STRINGS, attached = value;
+    bool attached = value, takes_several = takes_several_values(p.row);
     if (!value && !(value = next_value(rest)))
         return error_set(e, ERR_USAGE, "%s needs a value: %s %s (%s)", shown, shown,
                          option_placeholder(p.row), p.row->help);
@@ -393,7 +400,7 @@ static int apply_flag_values(struct place p, const char *shown, const char *valu
         code = set_value(p, OPTION_FROM_FLAG, p.row->flag, value, false, append, e);
         if (code)
             return error_prefix(e, "%s", shown);
-    } while (list && !attached && (value = next_value(rest)));
+    } while (takes_several && !attached && (value = next_value(rest)));
     return OK;
 }
 

@@ -95,8 +95,10 @@ int options_read_yaml(struct options *o, const char *path, struct error *e);
 /* One "section.key=value"; a list is written [a, b]. Repeated for a list, it appends. */
 int options_apply_set(struct options *o, const char *assignment, struct error *e);
 /* Flags, which may stand before, between and after positionals; "--" ends them. `--flag value` and
- * `--flag=value`; a list's flag takes all values up to the next flag, and appends when repeated.
- * Positionals are added to `positionals` (owned by the caller); NULL: there may be none. */
+ * `--flag=value`. A list's flag appends when repeated; one whose placeholder ends in "..." takes
+ * all values up to the next flag. A value that begins with a dash needs the form with "=", but for
+ * numbers. Positionals are added to `positionals` (owned by the caller); NULL: there may be none.
+ */
 int options_apply_flags(struct options *o, int argc, char *const *argv,
                         struct option_strings *positionals, struct error *e);
 

@@ -50,15 +50,15 @@ static int config_from_yaml(const char *text, struct model_config *c, struct err
     struct options options = {&section, 1};
     options_init(&options);
     own = all;
-    own.n_entries = 0;
-    own.entries = mem_alloc(all.n_entries + 1, sizeof *own.entries);
-    for (size_t i = 0; i < all.n_entries; i++)
+    own.count = 0;
+    own.entries = mem_alloc(all.count + 1, sizeof *own.entries);
+    for (size_t i = 0; i < all.count; i++)
         if (strncmp(all.entries[i].path, "model.", 6) == 0)
-            own.entries[own.n_entries++] = all.entries[i];
+            own.entries[own.count++] = all.entries[i];
     code = options_apply_yaml(&options, &own, "the checkpoint's configuration", e);
     mem_free(own.entries);
     options_free(&options);
-    yaml_free(&all);
+    yaml_entries_free(&all);
     return code;
 }
 

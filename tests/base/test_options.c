@@ -24,7 +24,7 @@ struct train {
 };
 
 struct flags {
-    char *config;
+    struct option_strings config;
     bool quiet;
 };
 
@@ -57,7 +57,7 @@ static const struct option train_rows[] = {
 };
 
 static const struct option flag_rows[] = {
-    {"config", "--config", OPTION_STRING, offsetof(struct flags, config), .placeholder = "FILE",
+    {"config", "--config", OPTION_STRINGS, offsetof(struct flags, config), .placeholder = "FILE",
      .help = "configuration", .letter = 'c'},
     {"quiet", "--quiet", OPTION_BOOL, offsetof(struct flags, quiet), .help = "say less",
      .letter = 'q'},
@@ -169,19 +169,20 @@ static void flags_and_positionals_mix(void **state)
     (void)state;
     struct fixture *f = open_fixture();
     assert_ok(apply_flags(f, "one --hidden-size 8k --tied=false two -q --offset -3 - "
-                             "--data a b --name=--odd --data=c -c x.yaml -- --three"),
+                             "--data a b --name=--odd --data=c -c x.yaml three -- --four"),
               f->e);
     assert_int_equal(f->model.hidden_size, 8000);
     assert_false(f->model.tied);
     assert_true(f->flags.quiet);
     assert_int_equal(f->train.offset, -3);
     assert_string_equal(f->train.name, "--odd");
-    assert_string_equal(f->flags.config, "x.yaml");
+    assert_int_equal(f->flags.config.count, 1);
+    assert_string_equal(f->flags.config.items[0], "x.yaml");
     assert_int_equal(f->train.data.count, 3);
     assert_string_equal(f->train.data.items[2], "c");
-    const char *const expected[] = {"one", "two", "-", "--three"};
-    assert_int_equal(f->positionals.count, 4);
-    for (size_t i = 0; i < 4; i++)
+    const char *const expected[] = {"one", "two", "-", "three", "--four"};
+    assert_int_equal(f->positionals.count, 5);
+    for (size_t i = 0; i < 5; i++)
         assert_string_equal(f->positionals.items[i], expected[i]);
     assert_string_equal(option_where(&f->o, "model", "hidden_size"), "--hidden-size");
     assert_ok(apply_flags(f, "--tied --no-shuffle --shuffle --no-tied"), f->e);
