@@ -130,7 +130,7 @@ void options_print_help(const struct options *o, size_t width, struct buffer *ou
         const struct option_section *s = &o->sections[i];
         bool heading = false;
         for (size_t j = 0; j < s->n_rows; j++) {
-            if (!s->rows[j].flag)
+            if (!option_has_flag(s, &s->rows[j]))
                 continue;
             if (!heading)
                 buffer_printf(out, "%s%s:\n", first ? "" : "\n", s->help);
