@@ -87,9 +87,11 @@ void command_options_init(const struct command *c, struct command_options *o)
     for (size_t i = 0; i < c->n_sections; i++)
         o->sections[n++] = c->sections[i];
     if (has_configuration(c))
-        o->sections[n++] = (struct option_section){
-            "",  configuration_rows, COUNT(configuration_rows), &configuration, "Configuration",
-            NULL};
+        o->sections[n++] = (struct option_section){.name = "",
+                                                   .rows = configuration_rows,
+                                                   .n_rows = COUNT(configuration_rows),
+                                                   .object = &configuration,
+                                                   .help = "Configuration"};
     o->sections[n++] = (struct option_section){.name = "",
                                                .rows = common_rows,
                                                .n_rows = COUNT(common_rows),

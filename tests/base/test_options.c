@@ -470,26 +470,26 @@ static void help_is_grouped_and_wrapped(void **state)
     (void)state;
     struct fixture *f = open_fixture();
     struct buffer text = {0};
-    options_print_help(&f->o, 60, &text);
+    options_print_help(&f->o, 49, &text);
     assert_string_equal(text.data, "Model:\n"
-                                   "  --hidden-size N             width of the model (default\n"
-                                   "                              256)\n"
-                                   "  --[no-]tied                 share input and output\n"
-                                   "                              embeddings (default on)\n"
+                                   "  --hidden-size N    width of the model (default\n"
+                                   "                     256)\n"
+                                   "  --[no-]tied        share input and output\n"
+                                   "                     embeddings (default on)\n"
                                    "\n"
                                    "Training:\n"
-                                   "  --learning-rate X           peak rate (default 3e-4)\n"
-                                   "  --optimizer NAME            how weights move: adamw, muon\n"
-                                   "                              or sgd (default adamw)\n"
-                                   "  --offset N                  a shift\n"
-                                   "  --data PATH...              files to read\n"
-                                   "  --name S                    what to call it | or not\n"
-                                   "                              (default run)\n"
-                                   "  --shuffle                   mix\n"
+                                   "  --learning-rate X  peak rate (default 3e-4)\n"
+                                   "  --optimizer NAME   how weights move (adamw,\n"
+                                   "                     muon or sgd; default adamw)\n"
+                                   "  --offset N         a shift\n"
+                                   "  --data PATH...     files to read\n"
+                                   "  --name S           what to call it | or not\n"
+                                   "                     (default run)\n"
+                                   "  --shuffle          mix\n"
                                    "\n"
                                    "Other:\n"
-                                   "  -c, --config FILE           configuration\n"
-                                   "  -q, --quiet                 say less\n");
+                                   "  -c, --config FILE  configuration\n"
+                                   "  -q, --quiet        say less\n");
     buffer_clear(&text);
     options_print_markdown(&f->o, &text);
     assert_non_null(strstr(text.data, "## `model`: Model\n\n| key | value | default | flag |"));
