@@ -51,7 +51,7 @@ static const struct option train_rows[] = {
     {"offset", "--offset", OPTION_INT, offsetof(struct train, offset), .help = "a shift"},
     {"data", "--data", OPTION_STRINGS, offsetof(struct train, data), .placeholder = "PATH...",
      .help = "files to read"},
-    {"name", "--name", OPTION_STRING, offsetof(struct train, name), .default_value = "run",
+    {"name", "--name", OPTION_STRING, offsetof(struct train, name), .default_value = "a|b",
      .help = "what to call it | or not"},
     {"shuffle", "--shuffle", OPTION_BOOL, offsetof(struct train, shuffle), .help = "mix"},
 };
@@ -80,11 +80,12 @@ static struct fixture *open_fixture(void)
     struct fixture *f = mem_zero(1, sizeof *f);
     memset(&f->model, 0xA5, sizeof f->model); /* every field must get its default */
     memset(&f->train, 0xA5, sizeof f->train);
-    f->sections[0] = (struct option_section){"model", ROWS(model_rows), &f->model, "Model", NULL};
+    f->sections[0] =
+        (struct option_section){"model", ROWS(model_rows), &f->model, "Model", NULL, NULL};
     f->sections[1] =
-        (struct option_section){"train", ROWS(train_rows), &f->train, "Training", NULL};
-    f->sections[2] = (struct option_section){"", ROWS(flag_rows), &f->flags, "Other", NULL};
-    f->o = (struct options){f->sections, 3};
+        (struct option_section){"train", ROWS(train_rows), &f->train, "Training", NULL, NULL};
+    f->sections[2] = (struct option_section){"", ROWS(flag_rows), &f->flags, "Other", NULL, NULL};
+    f->o = (struct options){f->sections, 3, NULL};
     options_init(&f->o);
     return f;
 }
@@ -129,7 +130,7 @@ static void defaults_fill_every_field(void **state)
     assert_int_equal(f->train.optimizer, 0);
     assert_int_equal(f->train.offset, 0);
     assert_int_equal(f->train.data.count, 0);
-    assert_string_equal(f->train.name, "run");
+    assert_string_equal(f->train.name, "a|b");
     assert_false(f->train.shuffle);
     assert_false(option_given(&f->o, "model", "hidden_size"));
     assert_string_equal(option_where(&f->o, "model", "hidden_size"), "the default");
@@ -319,7 +320,7 @@ static void wrong_values_say_what_was_expected(void **state)
             "unexpected argument \"x\"");
     /* nothing of all this was stored, and a weaker source is checked although it loses */
     assert_int_equal(f->model.hidden_size, 256);
-    assert_string_equal(f->train.name, "run");
+    assert_string_equal(f->train.name, "a|b");
     assert_false(option_given(&f->o, "train", "name"));
     assert_ok(apply_flags(f, "--offset 5"), f->e);
     REFUSED(apply_text(f, "train: {offset: x}\n"),
@@ -458,7 +459,7 @@ static void configuration_prints_in_table_order(void **state)
                                    "  optimizer: adamw\n"
                                    "  offset: 0\n"
                                    "  data: []\n"
-                                   "  name: run\n"
+                                   "  name: \"a|b\"\n"
                                    "  shuffle: false\n");
     buffer_free(&text);
     close_fixture(f);
@@ -469,34 +470,80 @@ static void help_is_grouped_and_wrapped(void **state)
     (void)state;
     struct fixture *f = open_fixture();
     struct buffer text = {0};
-    options_print_help(&f->o, 60, &text);
+    options_print_help(&f->o, 49, &text);
     assert_string_equal(text.data, "Model:\n"
-                                   "  --hidden-size N             width of the model (default\n"
-                                   "                              256)\n"
-                                   "  --[no-]tied                 share input and output\n"
-                                   "                              embeddings (default on)\n"
+                                   "  --hidden-size N    width of the model (default\n"
+                                   "                     256)\n"
+                                   "  --[no-]tied        share input and output\n"
+                                   "                     embeddings (default on)\n"
                                    "\n"
                                    "Training:\n"
-                                   "  --learning-rate X           peak rate (default 3e-4)\n"
-                                   "  --optimizer NAME            how weights move: adamw, muon\n"
-                                   "                              or sgd (default adamw)\n"
-                                   "  --offset N                  a shift\n"
-                                   "  --data PATH...              files to read\n"
-                                   "  --name S                    what to call it | or not\n"
-                                   "                              (default run)\n"
-                                   "  --shuffle                   mix\n"
+                                   "  --learning-rate X  peak rate (default 3e-4)\n"
+                                   "  --optimizer NAME   how weights move (adamw,\n"
+                                   "                     muon or sgd; default adamw)\n"
+                                   "  --offset N         a shift\n"
+                                   "  --data PATH...     files to read\n"
+                                   "  --name S           what to call it | or not\n"
+                                   "                     (default a|b)\n"
+                                   "  --shuffle          mix\n"
                                    "\n"
                                    "Other:\n"
-                                   "  -c, --config FILE           configuration\n"
-                                   "  -q, --quiet                 say less\n");
+                                   "  -c, --config FILE  configuration\n"
+                                   "  -q, --quiet        say less\n");
     buffer_clear(&text);
     options_print_markdown(&f->o, &text);
     assert_non_null(strstr(text.data, "## `model`: Model\n\n| key | value | default | flag |"));
     assert_non_null(strstr(text.data, "\n| `hidden_size` | a whole number from 1 to 65536 | `256` "
                                       "| `--hidden-size` | width of the model |\n"));
+    assert_non_null(strstr(text.data, "| `a\\|b` |"));
     assert_non_null(strstr(text.data, "| what to call it \\| or not |\n"));
     assert_non_null(strstr(text.data, "| `shuffle` | true or false | `false` |"));
     assert_null(strstr(text.data, "config"));
+    buffer_free(&text);
+    close_fixture(f);
+}
+
+static bool knows_optim(const char *section, size_t length)
+{
+    return length == 5 && memcmp(section, "optim", 5) == 0;
+}
+
+static void sections_of_other_commands_are_skipped(void **state)
+{
+    (void)state;
+    struct fixture *f = open_fixture();
+    REFUSED(apply_text(f, "optim: {beta1: 0.9}\n"),
+            "x.yaml:1: unknown section \"optim\"; linnet help --configuration lists all");
+    f->o.is_foreign = knows_optim;
+    assert_ok(apply_text(f, "optim: {beta1: 0.9}\ntrain: {offset: 3}\n"), f->e);
+    assert_int_equal(f->train.offset, 3);
+    REFUSED(apply_text(f, "optimm: {beta1: 0.9}\n"),
+            "x.yaml:1: unknown section \"optimm\"; linnet help --configuration lists all");
+    REFUSED(options_apply_set(&f->o, "optim.beta1=0.5", &f->e),
+            "--set: unknown section \"optim\"; linnet help --configuration lists all");
+    close_fixture(f);
+}
+
+static void a_command_may_offer_some_flags_only(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"offset", "name", NULL};
+    struct fixture *f = open_fixture();
+    f->sections[1].flags_of = some;
+    REFUSED(apply_flags(f, "--optimizer sgd"), "unknown flag --optimizer");
+    assert_ok(apply_flags(f, "--offset 4 --name n"), f->e);
+    assert_ok(apply_text(f, "train: {optimizer: sgd}\n"), f->e);
+    assert_ok(options_apply_set(&f->o, "train.shuffle=true", &f->e), f->e);
+    assert_int_equal(f->train.optimizer, 2);
+    assert_true(f->train.shuffle);
+    REFUSED(option_require(&f->o, "train", "data", &f->e), "missing train.data: files to read");
+    struct buffer text = {0};
+    options_print_help(&f->o, 80, &text);
+    assert_non_null(strstr(text.data, "--offset"));
+    assert_null(strstr(text.data, "--optimizer"));
+    buffer_clear(&text);
+    options_print_yaml(&f->o, &text);
+    assert_non_null(strstr(text.data, "optimizer: sgd\n"));
     buffer_free(&text);
     close_fixture(f);
 }
@@ -530,6 +577,8 @@ int main(void)
         cmocka_unit_test(resolved_configuration_reads_back),
         cmocka_unit_test(configuration_prints_in_table_order),
         cmocka_unit_test(help_is_grouped_and_wrapped),
+        cmocka_unit_test(sections_of_other_commands_are_skipped),
+        cmocka_unit_test(a_command_may_offer_some_flags_only),
         cmocka_unit_test(nearest_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
