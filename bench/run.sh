@@ -31,12 +31,12 @@ linnet_speed() {
     "$LINNET" pretrain -c "configs/bench-$1.yaml" --data "$corpus" --out "$run" --dtype "$2" \
         >"$run.log" 2>&1 || { tail -5 "$run.log" >&2; return 1; }
     awk '
-        match($0, /"tokens_per_second": [0-9.e+]+/) {
-            x = substr($0, RSTART + 21, RLENGTH - 21) + 0
+        match($0, /"tokens_per_s": [0-9.e+]+/) {
+            x = substr($0, RSTART + 16, RLENGTH - 16) + 0
             if (x > best) best = x
         }
-        match($0, /"peak_memory_mb": [0-9.e+]+/) {
-            m = substr($0, RSTART + 18, RLENGTH - 18) + 0
+        match($0, /"resident_mb": [0-9.e+]+/) {
+            m = substr($0, RSTART + 15, RLENGTH - 15) + 0
             if (m > peak) peak = m
         }
         END { printf "%.0f %.0f\n", best, peak }' "$run/metrics.jsonl"

@@ -43,6 +43,7 @@ struct command {
 extern const struct command command_data_prepare, command_data_synth;
 extern const struct command command_help;
 extern const struct command command_info;
+extern const struct command command_pretrain;
 extern const struct command command_tokenizer_decode, command_tokenizer_encode,
     command_tokenizer_train;
 

@@ -10,6 +10,7 @@ const struct command *const commands[] = {
     &command_tokenizer_train,
     &command_tokenizer_encode,
     &command_tokenizer_decode,
+    &command_pretrain,
     &command_info,
     &command_help,
     NULL,

@@ -36,12 +36,12 @@ static const struct option flag_rows[] = {
 
 static struct option_section sections[] = {
     {.name = "", .rows = flag_rows, .n_rows = COUNT(flag_rows), .object = &flags, .help = "Run"},
-    {.name = "data", .rows = data_options, .object = &data_section, .help = "Data"},
-    {.name = "tokenizer", .rows = tokenizer_options, .object = &tokenizer_section,
+    {.name = "data", .rows = data_options, .n_rows = N_DATA_OPTIONS, .object = &data_section, .help = "Data"},
+    {.name = "tokenizer", .rows = tokenizer_options, .n_rows = N_TOKENIZER_OPTIONS, .object = &tokenizer_section,
      .help = "Tokenizer"},
-    {.name = "model", .rows = model_options, .object = &model_section, .help = "Model"},
-    {.name = "optim", .rows = optim_options, .object = &optim_section, .help = "Optimiser"},
-    {.name = "train", .rows = train_options, .object = &train_section, .help = "Training"},
+    {.name = "model", .rows = model_options, .n_rows = N_MODEL_OPTIONS, .object = &model_section, .help = "Model"},
+    {.name = "optim", .rows = optim_options, .n_rows = N_OPTIM_OPTIONS, .object = &optim_section, .help = "Optimiser"},
+    {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section, .help = "Training"},
 };
 
 /* --- the run directory --- */
@@ -139,17 +139,44 @@ static int settle_model(size_t tokens, struct error *e)
 /* --- samples --- */
 
 struct sampler_context {
-    struct generator *generator;
-    const char *prompt;
+    struct generator generator;
+    struct tokens prompt;
+    struct generation result;
     size_t n_tokens;
 };
+
+static int sampler_context_init(struct sampler_context *c, struct model *m,
+                                const struct tokenizer *t, struct error *e)
+{
+    const char *prompt = train_section.sample_prompt ? train_section.sample_prompt : "";
+    c->n_tokens = train_section.sample_tokens;
+    int code = generator_init(&c->generator, m, t, train_section.max_seq_length, GENERATOR_CHUNK, e);
+    if (!code)
+        code = generator_prompt(&c->generator, prompt, strlen(prompt), true, &c->prompt, e);
+    return code;
+}
+
+static void sampler_context_free(struct sampler_context *c)
+{
+    generator_free(&c->generator);
+    tokens_free(&c->prompt);
+    generation_free(&c->result);
+}
 
 static void sample(void *context, struct buffer *out)
 {
     struct sampler_context *c = context;
+    struct generate_options o = {.sampler = sampler_defaults(), .max_tokens = c->n_tokens};
     struct error e;
-    if (generator_sample_text(c->generator, c->prompt, c->n_tokens, out, &e))
-        buffer_printf(out, "(no sample: %s)", e.message);
+    o.sampler.temperature = 0.8;
+    o.sampler.seed = train_section.seed;
+    generator_reset(&c->generator);
+    if (generate(&c->generator, c->prompt.ids, c->prompt.count, &o, NULL, NULL, &c->result, &e)) {
+        buffer_printf(out, "no sample: %s", e.message);
+        return;
+    }
+    buffer_printf(out, "\"%s\" ...", train_section.sample_prompt ? train_section.sample_prompt : "");
+    buffer_append(out, c->result.text.data, c->result.text.size);
 }
 
 /* --- the command --- */
@@ -200,7 +227,7 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
                               const char *config, struct error *e)
 {
     struct model model = {0};
-    struct generator *generator = NULL;
+    struct sampler_context sampler = {0};
     struct trainer trainer = {
         .model = &model, .objective = &language_model_objective, .settings = &train_section,
         .optim = &optim_section, .run = flags.out, .config = config,
@@ -209,17 +236,14 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
     int code = model_init(&model, &model_section, e);
     if (!code)
         code = model_allocate(&model, e);
-    struct sampler_context context = {.prompt = train_section.sample_prompt,
-                                      .n_tokens = train_section.sample_tokens};
     if (!code && train_section.sample_interval > 0) {
-        code = generator_new(&model, tokenizer, train_section.max_seq_length, &generator, e);
-        context.generator = generator;
+        code = sampler_context_init(&sampler, &model, tokenizer, e);
         trainer.sample = sample;
-        trainer.sample_context = &context;
+        trainer.sample_context = &sampler;
     }
     if (!code)
         code = train(&trainer, shard, e);
-    generator_free(generator);
+    sampler_context_free(&sampler);
     model_free(&model);
     return code;
 }

@@ -6,10 +6,10 @@ static const char *const split_names[] = {"tail", "documents", NULL};
 
 const struct option data_options[] = {
     {.key = "paths", .flag = "--data", .type = OPTION_STRINGS, .offset = FIELD(paths),
-     .placeholder = "PATH", .help = "text to train on: .txt, .jsonl, either gzipped, directories of "
+     .placeholder = "PATH...", .help = "text to train on: .txt, .jsonl, either gzipped, directories of "
                                     "them, or one shard made by `linnet data prepare`"},
     {.key = "validation_paths", .flag = "--validation-data", .type = OPTION_STRINGS,
-     .offset = FIELD(validation_paths), .placeholder = "PATH",
+     .offset = FIELD(validation_paths), .placeholder = "PATH...",
      .help = "held-out text of its own, instead of a fraction"},
     {.key = "text_field", .flag = "--text-field", .type = OPTION_STRING,
      .offset = FIELD(text_field), .default_value = "text", .placeholder = "NAME",
@@ -24,7 +24,7 @@ const struct option data_options[] = {
      .offset = FIELD(mask_documents), .default_value = "false",
      .help = "documents packed into one row do not attend to each other"},
 };
-const size_t n_data_options = sizeof data_options / sizeof data_options[0];
+_Static_assert(sizeof data_options / sizeof *data_options == N_DATA_OPTIONS, "count the rows");
 
 struct shard_settings data_options_shard(const struct data_options *o, uint64_t seed, int threads,
                                          bool progress)

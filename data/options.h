@@ -13,8 +13,8 @@ struct data_options {
     bool mask_documents;
 };
 
-extern const struct option data_options[];
-extern const size_t n_data_options;
+enum { N_DATA_OPTIONS = 6 };
+extern const struct option data_options[N_DATA_OPTIONS];
 
 /* The settings they stand for, borrowing the strings. */
 struct shard_settings data_options_shard(const struct data_options *o, uint64_t seed, int threads,

@@ -52,7 +52,7 @@ const struct option model_options[] = {
      .help = "standard deviation of initial weights; layers that write to the residual stream get "
              "it divided by sqrt(2 * num_hidden_layers)"},
 };
-const size_t n_model_options = sizeof model_options / sizeof model_options[0];
+_Static_assert(sizeof model_options / sizeof *model_options == N_MODEL_OPTIONS, "count the rows");
 
 const struct architecture *architecture_by_name(const char *name)
 {

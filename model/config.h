@@ -39,8 +39,8 @@ struct model_config {
     enum rope_style rope_style; /* the order of the q and k rows as held in memory; no option */
 };
 
-extern const struct option model_options[];
-extern const size_t n_model_options;
+enum { N_MODEL_OPTIONS = 14 };
+extern const struct option model_options[N_MODEL_OPTIONS];
 
 const struct architecture *model_architecture(const struct model_config *c);
 

@@ -46,7 +46,7 @@ static int config_from_yaml(const char *text, struct model_config *c, struct err
     if (code)
         return code;
     struct option_section section = {.name = "model", .rows = model_options,
-                                     .n_rows = n_model_options, .object = c, .help = "Model"};
+                                     .n_rows = N_MODEL_OPTIONS, .object = c, .help = "Model"};
     struct options options = {&section, 1};
     options_init(&options);
     own = all;

@@ -33,7 +33,7 @@ const struct option optim_options[] = {
     {.key = "grad_clip", .type = OPTION_FLOAT, .offset = FIELD(grad_clip), .default_value = "1",
      .minimum = 0, .maximum = 1e12, .help = "largest global gradient norm; 0 is no limit"},
 };
-const size_t n_optim_options = sizeof optim_options / sizeof optim_options[0];
+_Static_assert(sizeof optim_options / sizeof *optim_options == N_OPTIM_OPTIONS, "count the rows");
 
 struct schedule optim_schedule(const struct optim_settings *s, size_t iters)
 {

@@ -15,8 +15,8 @@ struct optim_settings {
     double grad_clip; /* 0: none */
 };
 
-extern const struct option optim_options[];
-extern const size_t n_optim_options;
+enum { N_OPTIM_OPTIONS = 10 };
+extern const struct option optim_options[N_OPTIM_OPTIONS];
 
 struct schedule optim_schedule(const struct optim_settings *s, size_t iters);
 struct adamw_settings optim_adamw(const struct optim_settings *s);

@@ -6,7 +6,7 @@
 static double progress(size_t step, size_t begin, size_t iters)
 {
     if (step <= begin || iters <= begin + 1)
-        return step < begin ? 0 : iters <= begin + 1 ? 1 : 0;
+        return 0;
     double x = (double)(step - begin) / (double)(iters - 1 - begin);
     return x > 1 ? 1 : x;
 }

@@ -18,10 +18,10 @@ const struct option tokenizer_options[] = {
      .offset = FIELD(min_frequency), .default_value = "2", .minimum = 0, .maximum = 1e15,
      .help = "a pair seen less often is not merged"},
     {.key = "special_tokens", .flag = "--special-token", .type = OPTION_STRINGS,
-     .offset = FIELD(special_tokens), .default_value = "<|endoftext|>", .placeholder = "TOKEN",
+     .offset = FIELD(special_tokens), .default_value = "<|endoftext|>", .placeholder = "TOKEN...",
      .help = "the first ends every text; none with splitter bytes"},
 };
-const size_t n_tokenizer_options = sizeof tokenizer_options / sizeof tokenizer_options[0];
+_Static_assert(sizeof tokenizer_options / sizeof *tokenizer_options == N_TOKENIZER_OPTIONS, "count the rows");
 
 struct tokenizer_settings tokenizer_options_settings(const struct tokenizer_options *o,
                                                      int threads, bool progress)

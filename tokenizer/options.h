@@ -12,8 +12,8 @@ struct tokenizer_options {
     struct option_strings special_tokens;
 };
 
-extern const struct option tokenizer_options[];
-extern const size_t n_tokenizer_options;
+enum { N_TOKENIZER_OPTIONS = 5 };
+extern const struct option tokenizer_options[N_TOKENIZER_OPTIONS];
 
 /* The settings they stand for, borrowing the strings. */
 struct tokenizer_settings tokenizer_options_settings(const struct tokenizer_options *o,

@@ -44,4 +44,4 @@ const struct option train_options[] = {
      .help = "give up after this many steps in a row whose loss or gradient is not finite; such "
              "steps change no weight"},
 };
-const size_t n_train_options = sizeof train_options / sizeof train_options[0];
+_Static_assert(sizeof train_options / sizeof *train_options == N_TRAIN_OPTIONS, "count the rows");

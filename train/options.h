@@ -17,7 +17,7 @@ struct train_settings {
     size_t max_bad_steps;
 };
 
-extern const struct option train_options[];
-extern const size_t n_train_options;
+enum { N_TRAIN_OPTIONS = 14 };
+extern const struct option train_options[N_TRAIN_OPTIONS];
 
 #endif

@@ -6,7 +6,8 @@
 // probabilities to within --absolute, and --relative where they are above 1e-3; the greedy
 // continuation of each prompt, 64 tokens, which may part only where llama.cpp itself holds the two
 // choices for equal to within the tolerance.
-import {execFileSync} from "node:child_process";
+// Exit 0: they agree; 1: they differ; 2: the comparison could not be made.
+import {spawnSync} from "node:child_process";
 import {parseArgs} from "node:util";
 import {openModel} from "./llama.mjs";
 import {prompts, texts} from "./texts.mjs";
@@ -27,9 +28,13 @@ const fail = (line) => failures.push(line);
 
 function ask(...args) {
     const [command, ...first] = linnet.split(" ");
-    const out = execFileSync(command, [...first, ...args],
+    const run = spawnSync(command, [...first, ...args],
         {encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 28});
-    return JSON.parse(out);
+    if (run.error) throw run.error;
+    if (run.status !== 0)
+        throw new Error(`${linnet} ${args.map(shown).join(" ")}\n` +
+            `exit ${run.status ?? run.signal}: ${run.stderr.trimEnd()}`);
+    return JSON.parse(run.stdout);
 }
 
 const shown = (text) => JSON.stringify(text.length > 40 ? text.slice(0, 40) + "..." : text);
@@ -105,14 +110,21 @@ async function comparePrompt(llama, model, prompt, total) {
         `${choices[1]} (its probabilities ${p.map((x) => x?.toExponential(3)).join(" and ")})`);
 }
 
-const model = values.model ?? gguf;
-const total = {positions: 0, absolute: 0, relative: 0, greedy: 0, ties: 0};
-const llama = await openModel(gguf);
-const some = (list) => values.quick ? list.slice(0, 1) : list;
-for (const text of some(texts)) await compareText(llama, model, text, total);
-for (const prompt of some(prompts)) await comparePrompt(llama, model, prompt, total);
-console.log(`${total.positions} positions, probabilities within ${total.absolute.toExponential(1)}, ` +
-    `relatively ${total.relative.toExponential(1)}; ${total.greedy} greedy tokens` +
-    (total.ties ? `, ${total.ties} near ties` : ""));
-for (const line of failures) console.log(line);
-process.exit(failures.length ? 1 : 0);
+async function main() {
+    const model = values.model ?? gguf;
+    const total = {positions: 0, absolute: 0, relative: 0, greedy: 0, ties: 0};
+    const some = (list) => values.quick ? list.slice(0, 1) : list;
+    const llama = await openModel(gguf);
+    for (const text of some(texts)) await compareText(llama, model, text, total);
+    for (const prompt of some(prompts)) await comparePrompt(llama, model, prompt, total);
+    for (const line of failures) console.log(line);
+    console.log(`${total.positions} positions, probabilities within ${total.absolute.toExponential(1)}, ` +
+        `relatively ${total.relative.toExponential(1)}; ${total.greedy} greedy tokens` +
+        (total.ties ? `, ${total.ties} near ties` : ""));
+    return failures.length ? 1 : 0;
+}
+
+main().then(process.exit, (e) => {
+    console.log(e.message);
+    process.exit(2);
+});
