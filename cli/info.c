@@ -199,8 +199,8 @@ static int show_file(const char *path, bool with_tensors, json_t *list, struct e
  * would drown them. */
 static bool belongs_to_model(const char *path)
 {
-    static const char *const names[] = {"config.json",     "generation_config.json",
-                                        "tokenizer.json",  "tokenizer_config.json",
+    static const char *const names[] = {"config.json",         "generation_config.json",
+                                        "tokenizer.json",      "tokenizer_config.json",
                                         "adapter_config.json", "config.yaml"};
     static const char *const suffixes[] = {".gguf", ".safetensors", ".h5", ".hdf5"};
     for (size_t i = 0; i < COUNT(names); i++)
@@ -227,8 +227,8 @@ static int show_directory(const char *path, json_t *list, struct error *e)
         }
     path_list_free(&files);
     if (!code && !shown)
-        code = error_set(e, ERR_FORMAT, "%s: this directory holds no model, tokenizer or shard",
-                         path);
+        code =
+            error_set(e, ERR_FORMAT, "%s: this directory holds no model, tokenizer or shard", path);
     return code;
 }
 
@@ -254,13 +254,14 @@ const struct command command_info = {
     .group = "Files",
     .summary = "show what a model, tokenizer, shard or checkpoint file holds",
     .usage = "FILE... [FLAGS]",
-    .notes = "Knows GGUF, safetensors and HDF5 files, tokenizer.json, and the configurations of models\n"
-             "and runs. Of a directory it shows all of these without the tables of tensors. Shapes\n"
-             "are written slowest-varying dimension first, in every format.\n"
-             "\n"
-             "Examples:\n"
-             "  linnet info model.gguf\n"
-             "  linnet info --json runs/tiny | less\n",
+    .notes =
+        "Knows GGUF, safetensors and HDF5 files, tokenizer.json, and the configurations of models\n"
+        "and runs. Of a directory it shows all of these without the tables of tensors. Shapes\n"
+        "are written slowest-varying dimension first, in every format.\n"
+        "\n"
+        "Examples:\n"
+        "  linnet info model.gguf\n"
+        "  linnet info --json runs/tiny | less\n",
     .takes_positionals = true,
     .sections = sections,
     .n_sections = COUNT(sections),

@@ -46,9 +46,9 @@ void info_add_tensor(json_t *file, const char *name, size_t name_length, const c
         json_array_append_new(shape, json_integer((json_int_t)dims[i]));
         elements *= dims[i]; /* whoever read the file has checked the product */
     }
-    json_array_append_new(tensors, json_pack("{s:o, s:s, s:o, s:I}", "name",
-                                             json_text(name, name_length), "type", type, "shape",
-                                             shape, "bytes", (json_int_t)bytes));
+    json_array_append_new(tensors,
+                          json_pack("{s:o, s:s, s:o, s:I}", "name", json_text(name, name_length),
+                                    "type", type, "shape", shape, "bytes", (json_int_t)bytes));
     json_t *totals = member_object(file, "totals");
     json_t *of_type = member_object(member_object(totals, "types"), type);
     json_t *both[] = {totals, of_type};
@@ -109,8 +109,8 @@ static void describe_dataset(void *context, const char *name, const char *type, 
     static const struct {
         const char *name;
         size_t bytes;
-    } types[] = {{"f64", 8}, {"i64", 8}, {"u64", 8}, {"f32", 4}, {"u32", 4},
-                 {"i32", 4}, {"u16", 2}, {"u8", 1}};
+    } types[] = {{"f64", 8}, {"i64", 8}, {"u64", 8}, {"f32", 4},
+                 {"u32", 4}, {"i32", 4}, {"u16", 2}, {"u8", 1}};
     struct hdf5_description *d = context;
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -192,11 +192,10 @@ static int describe_json(const char *path, json_t *file, struct error *e)
     } else if (json_is_object(root)) {
         const char *name = path_basename(path), *key;
         json_t *value;
-        json_object_set_new(file, "kind", json_object_get(root, "model_type")
-                                              ? json_string("model configuration")
-                                              : json_sprintf("JSON (%s)", name));
-        json_object_foreach(root, key, value)
-            info_add(file, key, json_incref(value));
+        json_object_set_new(file, "kind",
+                            json_object_get(root, "model_type") ? json_string("model configuration")
+                                                                : json_sprintf("JSON (%s)", name));
+        json_object_foreach(root, key, value) info_add(file, key, json_incref(value));
     } else {
         code = error_set(e, ERR_FORMAT, "%s: JSON, but no configuration and no tokenizer", path);
     }
@@ -241,7 +240,8 @@ int info_describe(const char *path, bool verify, json_t **out, struct error *e)
     if (size)
         memcpy(head, map.data, size < sizeof head ? size : sizeof head);
     file_unmap(&map);
-    json_t *file = json_pack("{s:s, s:s, s:I}", "path", path, "kind", "", "bytes", (json_int_t)size);
+    json_t *file =
+        json_pack("{s:s, s:s, s:I}", "path", path, "kind", "", "bytes", (json_int_t)size);
     if (!file)
         return error_set(e, ERR_USAGE, "the path is not valid UTF-8");
     if (!size)

@@ -4,12 +4,14 @@
 #include "formats/gguf.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* An integer JSON can hold exactly stays one; the others are written out. */
 static json_t *json_unsigned(uint64_t v)
 {
-    return v <= INT64_MAX ? json_integer((json_int_t)v) : json_sprintf("%llu", (unsigned long long)v);
+    return v <= INT64_MAX ? json_integer((json_int_t)v)
+                          : json_sprintf("%llu", (unsigned long long)v);
 }
 
 static json_t *json_number(double v)
@@ -17,8 +19,20 @@ static json_t *json_number(double v)
     return isfinite(v) ? json_real(v) : json_string(isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
 }
 
-#define LOAD(type)                    \
-    type v;                           \
+/* The double nearest to the shortest decimal that means this float: 1e-05, not 9.99999975e-06. */
+static double shortest(float v)
+{
+    char text[32];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtof(text, NULL) == v)
+            break;
+    }
+    return strtod(text, NULL);
+}
+
+#define LOAD(type)                                                                                 \
+    type v;                                                                                        \
     memcpy(&v, data + i * sizeof v, sizeof v)
 
 static json_t *item_to_json(const struct gguf_kv *kv, enum gguf_type type, size_t i)
@@ -57,7 +71,7 @@ static json_t *item_to_json(const struct gguf_kv *kv, enum gguf_type type, size_
     }
     case GGUF_F32: {
         LOAD(float);
-        return json_number(v);
+        return json_number(shortest(v));
     }
     case GGUF_F64: {
         LOAD(double);
@@ -73,7 +87,7 @@ static json_t *item_to_json(const struct gguf_kv *kv, enum gguf_type type, size_
 
 static json_t *value_to_json(const struct gguf_kv *kv)
 {
-    static const char *const names[] = {"u8",  "i8",   "u16",    "i16",   "u32", "i32", "f32",
+    static const char *const names[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
                                         "bool", "string", "array", "u64", "i64", "f64"};
     enum { SHOWN = 8 };
     if (kv->type != GGUF_ARRAY)
@@ -102,8 +116,8 @@ int info_describe_gguf(const char *path, json_t *file, struct error *e)
         size_t dims[4];
         for (int d = 0; d < t->n_dims; d++)
             dims[d] = t->dims[t->n_dims - 1 - d];
-        info_add_tensor(file, t->name.data, t->name.size, dtype_info((int)t->type)->name,
-                        t->n_dims, dims, t->n_bytes);
+        info_add_tensor(file, t->name.data, t->name.size, dtype_info((int)t->type)->name, t->n_dims,
+                        dims, t->n_bytes);
     }
     gguf_close(&g);
     return OK;
