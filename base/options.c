@@ -35,6 +35,16 @@ static bool each_row(const struct options *o, struct place *p)
     return false;
 }
 
+bool option_has_flag(const struct option_section *s, const struct option *row)
+{
+    if (!row->flag || !s->flags_of)
+        return row->flag;
+    for (const char *const *key = s->flags_of; *key; key++)
+        if (strcmp(*key, row->key) == 0)
+            return true;
+    return false;
+}
+
 static bool find_key(const struct options *o, const char *section, size_t section_length,
                      const char *key, struct place *found)
 {
@@ -51,7 +61,8 @@ static bool find_key(const struct options *o, const char *section, size_t sectio
 static bool find_flag(const struct options *o, const char *flag, size_t n, struct place *found)
 {
     for (struct place p = {0}; each_row(o, &p);)
-        if (p.row->flag && strlen(p.row->flag) == n && strncmp(p.row->flag, flag, n) == 0) {
+        if (option_has_flag(p.section, p.row) && strlen(p.row->flag) == n &&
+            strncmp(p.row->flag, flag, n) == 0) {
             *found = p;
             return true;
         }
@@ -61,7 +72,7 @@ static bool find_flag(const struct options *o, const char *flag, size_t n, struc
 static bool find_letter(const struct options *o, char letter, struct place *found)
 {
     for (struct place p = {0}; each_row(o, &p);)
-        if (p.row->letter == letter) {
+        if (p.row->letter == letter && option_has_flag(p.section, p.row)) {
             *found = p;
             return true;
         }
@@ -105,8 +116,9 @@ void options_init(struct options *o)
     for (struct place p = {0}, q; each_row(o, &p);) {
         CHECK(find_key(o, p.section->name, strlen(p.section->name), p.row->key, &q) &&
               q.row == p.row && q.section == p.section);
-        CHECK(!p.row->flag || (find_flag(o, p.row->flag, strlen(p.row->flag), &q) &&
-                               q.row == p.row && q.section == p.section));
+        CHECK(!option_has_flag(p.section, p.row) ||
+              (find_flag(o, p.row->flag, strlen(p.row->flag), &q) && q.row == p.row &&
+               q.section == p.section));
         CHECK(!p.row->letter || (p.row->flag && find_letter(o, p.row->letter, &q) &&
                                  q.row == p.row && q.section == p.section));
         CHECK(p.row->type != OPTION_ENUM || (p.row->choices && p.row->choices[0]));
@@ -237,7 +249,7 @@ static int unknown_key(const struct options *o, const char *where, const char *p
                   near_section);
     else
         error_set(e, ERR_USAGE, "%s: unknown %s \"%s\"; linnet help --configuration lists all",
-                  where, section_known || path[section_length] ? "key" : "section", path);
+                  where, section_known ? "key" : "section", section_known ? path : section);
     mem_free(section);
     mem_free(near);
     return ERR_USAGE;
@@ -250,12 +262,19 @@ static bool find_path(const struct options *o, const char *path, struct place *p
     return dot && dot > path && find_key(o, path, (size_t)(dot - path), dot + 1, p);
 }
 
-static bool is_section(const struct options *o, const char *name)
+static bool has_section(const struct options *o, const char *name, size_t length)
 {
     for (size_t i = 0; i < o->n_sections; i++)
-        if (*name && strcmp(o->sections[i].name, name) == 0)
+        if (length && strlen(o->sections[i].name) == length &&
+            strncmp(o->sections[i].name, name, length) == 0)
             return true;
     return false;
+}
+
+static bool is_foreign(const struct options *o, const char *path)
+{
+    size_t n = strcspn(path, ".");
+    return o->is_foreign && !has_section(o, path, n) && o->is_foreign(path, n);
 }
 
 static int apply_entry(struct options *o, const struct yaml_entry *entry, const char *path,
@@ -263,7 +282,9 @@ static int apply_entry(struct options *o, const struct yaml_entry *entry, const 
 {
     struct place p;
     if (!find_path(o, path, &p))
-        return entry->is_null && is_section(o, path) ? OK : unknown_key(o, where, path, e);
+        return entry->is_null && has_section(o, path, strlen(path))
+                   ? OK
+                   : unknown_key(o, where, path, e);
     if (entry->in_list && p.row->type != OPTION_STRINGS)
         return error_set(e, ERR_USAGE, "%s: %s: expected a single value, found a list", where,
                          path);
@@ -280,6 +301,9 @@ int options_apply_yaml(struct options *o, const struct yaml *y, const char *path
 {
     int code = OK;
     for (size_t i = 0; i < y->count && !code; i++) {
+        const char *key = y->entries[i].path;
+        if (is_foreign(o, key))
+            continue;
         char *where = mem_printf("%s:%zu", path, y->entries[i].line);
         code =
             apply_entry(o, &y->entries[i], y->entries[i].path, OPTION_FROM_FILE, where, false, e);
@@ -342,9 +366,10 @@ static int unknown_flag(const struct options *o, const char *flag, size_t n, str
 {
     struct option_strings flags = {0};
     for (struct place p = {0}; each_row(o, &p);) {
-        if (p.row->flag)
-            option_strings_add(&flags, p.row->flag);
-        if (p.row->flag && p.row->type == OPTION_BOOL) {
+        if (!option_has_flag(p.section, p.row))
+            continue;
+        option_strings_add(&flags, p.row->flag);
+        if (p.row->type == OPTION_BOOL) {
             char *no = mem_printf("--no-%s", p.row->flag + 2);
             option_strings_add(&flags, no);
             mem_free(no);
@@ -479,7 +504,7 @@ int option_require(const struct options *o, const char *section, const char *key
     struct place p = must_find(o, section, key);
     if (origin_of(p)->source != OPTION_FROM_DEFAULT)
         return OK;
-    if (!p.row->flag)
+    if (!option_has_flag(p.section, p.row))
         return error_set(e, ERR_USAGE, "missing %s.%s: %s", section, key, p.row->help);
     return error_set(e, ERR_USAGE, "missing %s %s: %s", p.row->flag, option_placeholder(p.row),
                      p.row->help);

@@ -10,8 +10,9 @@
  *         {"hidden_size", "--hidden-size", OPTION_SIZE, offsetof(struct config, hidden_size),
  *          .default_value = "256", .minimum = 1, .placeholder = "N", .help = "width of the model"},
  *     };
- *     struct option_section sections[] = {{"model", rows, 1, &config, "The model"}};
- *     struct options o = {sections, 1};
+ *     struct option_section sections[] = {
+ *         {.name = "model", .rows = rows, .n_rows = 1, .object = &config, .help = "The model"}};
+ *     struct options o = {.sections = sections, .n_sections = 1};
  *     options_init(&o);
  *     ... options_apply_flags(&o, argc, argv, &positionals, &e) ...
  *     options_free(&o);
@@ -26,14 +27,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum option_type {                 /* the field, and how it is written */
-                   OPTION_BOOL,    /* bool: true or false; --flag and --no-flag */
-                   OPTION_SIZE,    /* size_t: 4096, 1_000_000, 20M (k, M, G: powers of 1000) */
-                   OPTION_INT,     /* int */
-                   OPTION_FLOAT,   /* double: 0.1, 3e-4 */
-                   OPTION_STRING,  /* char *, owned; NULL when nothing was given (YAML null) */
-                   OPTION_ENUM,    /* int: index into `choices` */
-                   OPTION_STRINGS, /* struct option_strings, owned */
+/* The field, and how it is written. */
+enum option_type {
+    OPTION_BOOL,    /* bool: true or false; --flag and --no-flag */
+    OPTION_SIZE,    /* size_t: 4096, 1_000_000, 20M (k, M, G: powers of 1000) */
+    OPTION_INT,     /* int */
+    OPTION_FLOAT,   /* double: 0.1, 3e-4 */
+    OPTION_STRING,  /* char *, owned; NULL when nothing was given (YAML null) */
+    OPTION_ENUM,    /* int: index into `choices` */
+    OPTION_STRINGS, /* struct option_strings, owned */
 };
 
 struct option_strings {
@@ -69,15 +71,25 @@ struct option_section {
     const char *name; /* "model", or "" for flags without a configuration key */
     const struct option *rows;
     size_t n_rows;
-    void *object;                  /* the struct that the offsets refer to */
-    const char *help;              /* heading in help and reference: "Model" */
+    void *object;     /* the struct that the offsets refer to */
+    const char *help; /* heading in help and reference: "Model" */
+    /* Keys whose flags this command offers, NULL-terminated; NULL: all. The other rows can be set
+     * by the file and --set alone, so that a configuration written for one command serves another.
+     */
+    const char *const *flags_of;
     struct option_origin *origins; /* private, n_rows; made by options_init */
 };
 
 struct options {
     struct option_section *sections;
     size_t n_sections;
+    /* Asked about a section that is not among these: true when some other command reads it. Then a
+     * file may hold it, and its entries are skipped. NULL: never. */
+    bool (*is_foreign)(const char *section, size_t length);
 };
+
+/* Whether the row can be set by a flag here. */
+bool option_has_flag(const struct option_section *s, const struct option *row);
 
 /* Sets every field to its default (fields of owned types must not hold anything yet). Broken
  * tables (a default that does not parse, a flag or key twice) fail a CHECK. */

@@ -91,52 +91,85 @@ static void print_choices(const struct option *row, struct buffer *out)
         buffer_printf(out, "%s%s", !i ? "" : row->choices[i + 1] ? ", " : " or ", row->choices[i]);
 }
 
-static void print_flag_help(const struct option *row, size_t width, struct buffer *out)
+static bool is_on(const struct option *row)
 {
-    enum { MARGIN = 30 };
+    return row->type == OPTION_BOOL && row->default_value &&
+           strcmp(row->default_value, "true") == 0;
+}
+
+/* "  -c, --config FILE" */
+static size_t print_flag(const struct option *row, struct buffer *out)
+{
     size_t begin = out->size;
-    bool on =
-        row->type == OPTION_BOOL && row->default_value && strcmp(row->default_value, "true") == 0;
     buffer_string(out, "  ");
     if (row->letter)
         buffer_printf(out, "-%c, ", row->letter);
-    buffer_printf(out, "%s%s", on ? "--[no-]" : "", row->flag + (on ? 2 : 0));
+    if (is_on(row))
+        buffer_printf(out, "--[no-]%s", row->flag + 2);
+    else
+        buffer_string(out, row->flag);
     const char *placeholder = option_placeholder(row);
     buffer_printf(out, "%s%s", *placeholder ? " " : "", placeholder);
-    size_t at = columns(out->data + begin, out->size - begin);
-    if (at + 2 > MARGIN)
-        buffer_printf(out, "\n%*s", MARGIN, "");
+    return columns(out->data + begin, out->size - begin);
+}
+
+/* Two columns right of the longest flag, but for unusually long ones. */
+static size_t help_margin(const struct options *o)
+{
+    enum { MOST = 32 };
+    struct buffer scratch = {0};
+    size_t margin = 0;
+    for (size_t i = 0; i < o->n_sections; i++)
+        for (size_t j = 0; j < o->sections[i].n_rows; j++) {
+            if (!option_has_flag(&o->sections[i], &o->sections[i].rows[j]))
+                continue;
+            size_t need = print_flag(&o->sections[i].rows[j], &scratch) + 2;
+            margin = need > margin && need <= MOST ? need : margin;
+        }
+    buffer_free(&scratch);
+    return margin;
+}
+
+static void print_flag_help(const struct option *row, size_t margin, size_t width,
+                            struct buffer *out)
+{
+    size_t at = print_flag(row, out);
+    if (at + 2 > margin)
+        buffer_printf(out, "\n%*s", (int)margin, "");
     else
-        buffer_printf(out, "%*s", (int)(MARGIN - at), "");
+        buffer_printf(out, "%*s", (int)(margin - at), "");
 
     struct buffer text = {0};
     buffer_string(&text, row->help);
     if (row->type == OPTION_ENUM) {
-        buffer_string(&text, ": ");
+        buffer_string(&text, " (");
         print_choices(row, &text);
-    }
-    if (has_default(row))
+        buffer_printf(&text, "; default %s)",
+                      row->default_value ? row->default_value : row->choices[0]);
+    } else if (has_default(row)) {
         buffer_printf(&text, " (default %s)", row->default_value);
-    else if (on)
+    } else if (is_on(row)) {
         buffer_string(&text, " (default on)");
-    print_wrapped(text.data, MARGIN, MARGIN, width, out);
+    }
+    print_wrapped(text.data, margin, margin, width, out);
     buffer_free(&text);
 }
 
 void options_print_help(const struct options *o, size_t width, struct buffer *out)
 {
     bool first = true;
+    size_t margin = help_margin(o);
     for (size_t i = 0; i < o->n_sections; i++) {
         const struct option_section *s = &o->sections[i];
         bool heading = false;
         for (size_t j = 0; j < s->n_rows; j++) {
-            if (!s->rows[j].flag)
+            if (!option_has_flag(s, &s->rows[j]))
                 continue;
             if (!heading)
                 buffer_printf(out, "%s%s:\n", first ? "" : "\n", s->help);
             heading = true;
             first = false;
-            print_flag_help(&s->rows[j], width, out);
+            print_flag_help(&s->rows[j], margin, width, out);
         }
     }
 }

@@ -68,7 +68,9 @@ void help_configuration(struct buffer *out)
         "than the file, which is stronger than the default. Whole numbers may be written\n"
         "`1_000_000` or `1M` (k, M, G: powers of 1000).\n\n"
         "This page is written by `linnet help --configuration`.\n\n");
-    const struct options o = {sections, n};
+    for (size_t i = 0; i < n; i++)
+        sections[i].flags_of = NULL;
+    const struct options o = {.sections = sections, .n_sections = n};
     options_print_markdown(&o, out);
 }
 

@@ -68,6 +68,18 @@ static bool has_configuration(const struct command *c)
     return false;
 }
 
+/* A configuration may hold the sections of every command: one file serves a whole project. */
+static bool some_command_reads(const char *section, size_t length)
+{
+    for (const struct command *const *c = commands; *c; c++)
+        for (size_t i = 0; i < (*c)->n_sections; i++) {
+            const char *name = (*c)->sections[i].name;
+            if (length && strlen(name) == length && strncmp(name, section, length) == 0)
+                return true;
+        }
+    return false;
+}
+
 void command_options_init(const struct command *c, struct command_options *o)
 {
     size_t n = 0;
@@ -75,12 +87,17 @@ void command_options_init(const struct command *c, struct command_options *o)
     for (size_t i = 0; i < c->n_sections; i++)
         o->sections[n++] = c->sections[i];
     if (has_configuration(c))
-        o->sections[n++] = (struct option_section){
-            "",  configuration_rows, COUNT(configuration_rows), &configuration, "Configuration",
-            NULL};
-    o->sections[n++] = (struct option_section){"",      common_rows,         COUNT(common_rows),
-                                               &common, "For every command", NULL};
-    o->options = (struct options){o->sections, n};
+        o->sections[n++] = (struct option_section){.name = "",
+                                                   .rows = configuration_rows,
+                                                   .n_rows = COUNT(configuration_rows),
+                                                   .object = &configuration,
+                                                   .help = "Configuration"};
+    o->sections[n++] = (struct option_section){.name = "",
+                                               .rows = common_rows,
+                                               .n_rows = COUNT(common_rows),
+                                               .object = &common,
+                                               .help = "For every command"};
+    o->options = (struct options){o->sections, n, some_command_reads};
     options_init(&o->options);
 }
 

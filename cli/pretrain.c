@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/plan.h"
+#include "cli/shared.h"
 #include "data/options.h"
 #include "data/vocabulary.h"
 #include "infer/generate.h"
@@ -98,7 +99,7 @@ static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
         return code;
     }
     if (tokenizer_section.path)
-        return tokenizer_read_json(tokenizer_section.path, t, e);
+        return load_tokenizer(tokenizer_section.path, t, e);
     struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, threads, true);
     return vocabulary_train((const char *const *)data_section.paths.items,
                             data_section.paths.count, data_section.text_field, &s, t, e);
@@ -285,7 +286,7 @@ static int run(const struct command_input *in, struct error *e)
 const struct command command_pretrain = {
     .name = "pretrain",
     .group = "Train",
-    .summary = "Train a model from scratch on text",
+    .summary = "train a model from scratch on text",
     .usage = "--data PATH... --out DIR [-c FILE]",
     .notes =
         "The run directory holds config.yaml, tokenizer.json, metrics.jsonl and checkpoints; every\n"

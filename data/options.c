@@ -6,8 +6,9 @@ static const char *const split_names[] = {"tail", "documents", NULL};
 
 const struct option data_options[] = {
     {.key = "paths", .flag = "--data", .type = OPTION_STRINGS, .offset = FIELD(paths),
-     .placeholder = "PATH...", .help = "text to train on: .txt, .jsonl, either gzipped, directories of "
-                                    "them, or one shard made by `linnet data prepare`"},
+     .placeholder = "PATH...", 
+     .help = "text: .txt or .jsonl files, also gzipped, or directories of them; for pretrain also "
+             "one shard of data prepare"},
     {.key = "validation_paths", .flag = "--validation-data", .type = OPTION_STRINGS,
      .offset = FIELD(validation_paths), .placeholder = "PATH...",
      .help = "held-out text of its own, instead of a fraction"},

@@ -47,7 +47,7 @@ static int config_from_yaml(const char *text, struct model_config *c, struct err
         return code;
     struct option_section section = {.name = "model", .rows = model_options,
                                      .n_rows = N_MODEL_OPTIONS, .object = c, .help = "Model"};
-    struct options options = {&section, 1};
+    struct options options = {.sections = &section, .n_sections = 1};
     options_init(&options);
     own = all;
     own.count = 0;

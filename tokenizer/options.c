@@ -7,7 +7,8 @@ static const char *const splitter_names[] = {"gpt2", "llama3", "qwen2", "bytes",
 
 const struct option tokenizer_options[] = {
     {.key = "path", .flag = "--tokenizer", .type = OPTION_STRING, .offset = FIELD(path),
-     .placeholder = "FILE", .help = "an existing tokenizer.json; without one, a tokenizer is trained"},
+     .placeholder = "PATH",
+     .help = "an existing tokenizer: tokenizer.json, a GGUF file, or a directory with one"},
     {.key = "splitter", .flag = "--splitter", .type = OPTION_ENUM, .offset = FIELD(splitter),
      .default_value = "gpt2", .choices = splitter_names,
      .help = "how text is cut into words before merging; bytes is one token a byte, no merges"},

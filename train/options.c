@@ -16,7 +16,7 @@ const struct option train_options[] = {
      .placeholder = "TOKENS", .help = "tokens of a row"},
     {.key = "seed", .flag = "--seed", .type = OPTION_SIZE, .offset = FIELD(seed),
      .default_value = "1", .minimum = 0, .maximum = 1e15,
-     .help = "of initial weights, data order and dropout"},
+     .help = "of initial weights, data order, dropout, and the documents held out"},
     {.key = "eval_interval", .flag = "--eval-interval", .type = OPTION_SIZE,
      .offset = FIELD(eval_interval), .default_value = "250", .minimum = 0, .maximum = 1e12,
      .placeholder = "STEPS", .help = "steps between evaluations on held-out data; 0 is only at the end"},

@@ -80,11 +80,12 @@ static struct fixture *open_fixture(void)
     struct fixture *f = mem_zero(1, sizeof *f);
     memset(&f->model, 0xA5, sizeof f->model); /* every field must get its default */
     memset(&f->train, 0xA5, sizeof f->train);
-    f->sections[0] = (struct option_section){"model", ROWS(model_rows), &f->model, "Model", NULL};
+    f->sections[0] =
+        (struct option_section){"model", ROWS(model_rows), &f->model, "Model", NULL, NULL};
     f->sections[1] =
-        (struct option_section){"train", ROWS(train_rows), &f->train, "Training", NULL};
-    f->sections[2] = (struct option_section){"", ROWS(flag_rows), &f->flags, "Other", NULL};
-    f->o = (struct options){f->sections, 3};
+        (struct option_section){"train", ROWS(train_rows), &f->train, "Training", NULL, NULL};
+    f->sections[2] = (struct option_section){"", ROWS(flag_rows), &f->flags, "Other", NULL, NULL};
+    f->o = (struct options){f->sections, 3, NULL};
     options_init(&f->o);
     return f;
 }
@@ -469,26 +470,26 @@ static void help_is_grouped_and_wrapped(void **state)
     (void)state;
     struct fixture *f = open_fixture();
     struct buffer text = {0};
-    options_print_help(&f->o, 60, &text);
+    options_print_help(&f->o, 49, &text);
     assert_string_equal(text.data, "Model:\n"
-                                   "  --hidden-size N             width of the model (default\n"
-                                   "                              256)\n"
-                                   "  --[no-]tied                 share input and output\n"
-                                   "                              embeddings (default on)\n"
+                                   "  --hidden-size N    width of the model (default\n"
+                                   "                     256)\n"
+                                   "  --[no-]tied        share input and output\n"
+                                   "                     embeddings (default on)\n"
                                    "\n"
                                    "Training:\n"
-                                   "  --learning-rate X           peak rate (default 3e-4)\n"
-                                   "  --optimizer NAME            how weights move: adamw, muon\n"
-                                   "                              or sgd (default adamw)\n"
-                                   "  --offset N                  a shift\n"
-                                   "  --data PATH...              files to read\n"
-                                   "  --name S                    what to call it | or not\n"
-                                   "                              (default run)\n"
-                                   "  --shuffle                   mix\n"
+                                   "  --learning-rate X  peak rate (default 3e-4)\n"
+                                   "  --optimizer NAME   how weights move (adamw,\n"
+                                   "                     muon or sgd; default adamw)\n"
+                                   "  --offset N         a shift\n"
+                                   "  --data PATH...     files to read\n"
+                                   "  --name S           what to call it | or not\n"
+                                   "                     (default run)\n"
+                                   "  --shuffle          mix\n"
                                    "\n"
                                    "Other:\n"
-                                   "  -c, --config FILE           configuration\n"
-                                   "  -q, --quiet                 say less\n");
+                                   "  -c, --config FILE  configuration\n"
+                                   "  -q, --quiet        say less\n");
     buffer_clear(&text);
     options_print_markdown(&f->o, &text);
     assert_non_null(strstr(text.data, "## `model`: Model\n\n| key | value | default | flag |"));
@@ -497,6 +498,51 @@ static void help_is_grouped_and_wrapped(void **state)
     assert_non_null(strstr(text.data, "| what to call it \\| or not |\n"));
     assert_non_null(strstr(text.data, "| `shuffle` | true or false | `false` |"));
     assert_null(strstr(text.data, "config"));
+    buffer_free(&text);
+    close_fixture(f);
+}
+
+static bool knows_optim(const char *section, size_t length)
+{
+    return length == 5 && memcmp(section, "optim", 5) == 0;
+}
+
+static void sections_of_other_commands_are_skipped(void **state)
+{
+    (void)state;
+    struct fixture *f = open_fixture();
+    REFUSED(apply_text(f, "optim: {beta1: 0.9}\n"),
+            "x.yaml:1: unknown section \"optim\"; linnet help --configuration lists all");
+    f->o.is_foreign = knows_optim;
+    assert_ok(apply_text(f, "optim: {beta1: 0.9}\ntrain: {offset: 3}\n"), f->e);
+    assert_int_equal(f->train.offset, 3);
+    REFUSED(apply_text(f, "optimm: {beta1: 0.9}\n"),
+            "x.yaml:1: unknown section \"optimm\"; linnet help --configuration lists all");
+    REFUSED(options_apply_set(&f->o, "optim.beta1=0.5", &f->e),
+            "--set: unknown section \"optim\"; linnet help --configuration lists all");
+    close_fixture(f);
+}
+
+static void a_command_may_offer_some_flags_only(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"offset", "name", NULL};
+    struct fixture *f = open_fixture();
+    f->sections[1].flags_of = some;
+    REFUSED(apply_flags(f, "--optimizer sgd"), "unknown flag --optimizer");
+    assert_ok(apply_flags(f, "--offset 4 --name n"), f->e);
+    assert_ok(apply_text(f, "train: {optimizer: sgd}\n"), f->e);
+    assert_ok(options_apply_set(&f->o, "train.shuffle=true", &f->e), f->e);
+    assert_int_equal(f->train.optimizer, 2);
+    assert_true(f->train.shuffle);
+    REFUSED(option_require(&f->o, "train", "data", &f->e), "missing train.data: files to read");
+    struct buffer text = {0};
+    options_print_help(&f->o, 80, &text);
+    assert_non_null(strstr(text.data, "--offset"));
+    assert_null(strstr(text.data, "--optimizer"));
+    buffer_clear(&text);
+    options_print_yaml(&f->o, &text);
+    assert_non_null(strstr(text.data, "optimizer: sgd\n"));
     buffer_free(&text);
     close_fixture(f);
 }
@@ -530,6 +576,8 @@ int main(void)
         cmocka_unit_test(resolved_configuration_reads_back),
         cmocka_unit_test(configuration_prints_in_table_order),
         cmocka_unit_test(help_is_grouped_and_wrapped),
+        cmocka_unit_test(sections_of_other_commands_are_skipped),
+        cmocka_unit_test(a_command_may_offer_some_flags_only),
         cmocka_unit_test(nearest_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

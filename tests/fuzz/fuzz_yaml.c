@@ -29,8 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {"list", NULL, OPTION_STRINGS, offsetof(struct target, list), .help = ""},
     };
     struct target t;
-    struct option_section section = {"s", rows, sizeof rows / sizeof *rows, &t, "", NULL};
-    struct options o = {&section, 1};
+    struct option_section section = {"s", rows, sizeof rows / sizeof *rows, &t, "", NULL, NULL};
+    struct options o = {&section, 1, NULL};
     struct yaml y;
     struct error e;
     if (yaml_parse((const char *)data, size, &y, &e) == OK) {
