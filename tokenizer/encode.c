@@ -39,7 +39,8 @@ struct encoder {
     size_t capacity;
     struct candidate *heap;
     size_t n_heap, heap_capacity;
-    struct buffer normal; /* text after normalisation */
+    struct buffer normal;  /* text after normalisation */
+    struct buffer spelled; /* a word in the byte alphabet */
 };
 
 static struct encoder *encoder_new(void)
@@ -59,6 +60,7 @@ static void encoder_free(struct encoder *c)
     mem_free(c->after);
     mem_free(c->heap);
     buffer_free(&c->normal);
+    buffer_free(&c->spelled);
     mem_free(c);
 }
 
@@ -249,23 +251,23 @@ static size_t merge_long(const struct tokenizer *t, struct encoder *c, size_t n)
 }
 
 /* The whole word as one token, for vocabularies that ask for it before merging. */
-static int32_t whole_word(const struct tokenizer *t, const char *p, size_t n)
+static int32_t whole_word(const struct tokenizer *t, struct encoder *c, const char *p, size_t n)
 {
-    enum { LONGEST = 256 };
-    char text[2 * LONGEST];
-    size_t size = 0;
-    if (n > LONGEST)
+    if (n > t->longest_bytes)
         return TOKEN_NONE;
-    for (size_t i = 0; i < n; i++)
-        size += byte_alphabet_encode((unsigned char)p[i], text + size);
-    return tokenizer_find(t, text, size);
+    buffer_clear(&c->spelled);
+    for (size_t i = 0; i < n; i++) {
+        char text[2];
+        buffer_append(&c->spelled, text, byte_alphabet_encode((unsigned char)p[i], text));
+    }
+    return tokenizer_find(t, c->spelled.data, c->spelled.size);
 }
 
 static void encode_word(const struct tokenizer *t, struct encoder *c, const char *p, size_t n,
                         struct tokens *out)
 {
     if (t->ignore_merges) {
-        int32_t id = whole_word(t, p, n);
+        int32_t id = whole_word(t, c, p, n);
         if (id != TOKEN_NONE) {
             tokens_push(out, id);
             return;
@@ -432,4 +434,22 @@ void tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, boo
         }
     }
     give_back(t->pool, c);
+}
+
+bool tokenizer_merges_suffice(const struct tokenizer *t)
+{
+    struct tokenizer plain = *t;
+    plain.ignore_merges = false;
+    struct encoder *c = take(t->pool);
+    bool all = true;
+    for (size_t i = 0; all && i < t->n_tokens; i++) {
+        const struct token *token = &t->tokens[i];
+        if (token->kind != TOKEN_NORMAL)
+            continue;
+        c->word.count = 0;
+        encode_word(&plain, c, t->bytes.data + token->bytes, token->n_bytes, &c->word);
+        all = c->word.count == 1 && c->word.ids[0] == (int32_t)i;
+    }
+    give_back(t->pool, c);
+    return all;
 }

@@ -144,6 +144,39 @@ size_t split_next(enum splitter splitter, const unsigned char *p, size_t n)
     return n;
 }
 
+#define WORDS_GPT2 "| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define WORDS_LLAMA3(digits)                                                                  \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                      \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+static const struct {
+    enum splitter splitter;
+    const char *pattern;
+} patterns[] = { /* the first of a splitter is the one written */
+    {SPLITTER_GPT2, "'s|'t|'re|'ve|'m|'ll|'d" WORDS_GPT2},
+    {SPLITTER_GPT2, "'(?:[sdmt]|ll|ve|re)" WORDS_GPT2},
+    {SPLITTER_LLAMA3, WORDS_LLAMA3("\\p{N}{1,3}")},
+    {SPLITTER_QWEN2, WORDS_LLAMA3("\\p{N}")},
+};
+
+const char *split_pattern(enum splitter splitter)
+{
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
+        if (patterns[i].splitter == splitter)
+            return patterns[i].pattern;
+    return NULL;
+}
+
+bool split_from_pattern(const char *pattern, enum splitter *splitter)
+{
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
+        if (strcmp(patterns[i].pattern, pattern) == 0) {
+            *splitter = patterns[i].splitter;
+            return true;
+        }
+    return false;
+}
+
 static bool ascii_space(unsigned char c)
 {
     return c == ' ' || (c >= 9 && c <= 13);

@@ -15,6 +15,11 @@
  * SPLITTER_BYTES and SPLITTER_NONE do not split: n. */
 size_t split_next(enum splitter splitter, const unsigned char *p, size_t n);
 
+/* The pattern above as Hugging Face writes it, in Oniguruma's syntax; NULL for the last two. */
+const char *split_pattern(enum splitter splitter);
+/* The splitter of a pattern; false when it is none of ours. */
+bool split_from_pattern(const char *pattern, enum splitter *splitter);
+
 /* The first position >= at where every splitter is sure to start a word, or n. Lets one text be
  * split by several threads: from such a position splitting goes on as if from the start. */
 size_t split_safe_cut(const unsigned char *text, size_t n, size_t at);

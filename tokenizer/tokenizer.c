@@ -183,7 +183,7 @@ void tokenizer_add_merge(struct tokenizer *t, int32_t left, int32_t right, int32
     t->merges[t->n_merges++] = (struct merge){left, right, id, rank};
 }
 
-static void make_pairs(struct tokenizer *t)
+static int make_pairs(struct tokenizer *t, struct error *e)
 {
     t->pairs_size = 1024;
     while (t->pairs_size < t->n_merges * 2)
@@ -197,8 +197,13 @@ static void make_pairs(struct tokenizer *t)
         size_t mask = t->pairs_size - 1, i = pair_mix(key) & mask;
         while (t->pairs[i].key != PAIR_EMPTY && t->pairs[i].key != key)
             i = (i + 1) & mask;
+        if (t->pairs[i].key == key)
+            return error_set(e, ERR_FORMAT, "the merge of \"%s\" and \"%s\" is given twice",
+                             t->text.data + t->tokens[m->left].text,
+                             t->text.data + t->tokens[m->right].text);
         t->pairs[i] = (struct pair_slot){key, m->rank, m->id};
     }
+    return OK;
 }
 
 const struct pair_slot *tokenizer_pair(const struct tokenizer *t, int32_t left, int32_t right)
@@ -227,6 +232,8 @@ static void make_bytes(struct tokenizer *t)
                  !byte_alphabet_string(text, token->n_text, &t->bytes))
             buffer_append(&t->bytes, text, token->n_text);
         token->n_bytes = (uint32_t)(t->bytes.size - token->bytes);
+        if (token->n_bytes > t->longest_bytes)
+            t->longest_bytes = token->n_bytes;
     }
 }
 
@@ -286,7 +293,9 @@ static void make_matched(struct tokenizer *t)
 
 static uint64_t make_hash(const struct tokenizer *t)
 {
-    uint64_t h = hash64_combine(0, (uint64_t)t->splitter);
+    bool plain = t->n_merges == 0 && t->splitter != SPLITTER_NONE && !t->nfc && !t->ignore_merges;
+    /* without merges every splitter gives the same ids */
+    uint64_t h = hash64_combine(0, (uint64_t)(plain ? SPLITTER_BYTES : t->splitter));
     h = hash64_combine(h, (uint64_t)t->nfc | (uint64_t)t->ignore_merges << 1 |
                               (uint64_t)t->space_prefix << 2);
     h = hash64(t->text.data, t->text.size, h); 
@@ -307,10 +316,14 @@ int tokenizer_ready(struct tokenizer *t, struct error *e)
     if (code)
         return code;
     make_bytes(t);
-    make_pairs(t);
+    code = make_pairs(t, e);
+    if (code)
+        return code;
     make_matched(t);
     if (t->splitter == SPLITTER_NONE)
         sp_prepare(t);
+    if (t->ignore_merges && tokenizer_merges_suffice(t))
+        t->ignore_merges = false;
     t->hash = make_hash(t);
     return OK;
 }

@@ -72,6 +72,7 @@ struct tokenizer {
     uint32_t matched_from[257]; /* where in `matched` a first byte's tokens begin */
     struct sp_chars *chars;     /* SentencePiece: characters to initial symbols, in sentencepiece.c */
     bool splits_at_spaces;      /* SentencePiece: no token has a space after another character */
+    size_t longest_bytes;       /* of any token */
     uint64_t hash;
     struct encoder_pool *pool;
 };
@@ -101,6 +102,9 @@ static inline uint64_t pair_mix(uint64_t key)
     key *= 0x9E3779B97F4A7C15ull; /* 2^64 / golden ratio: Fibonacci hashing, high bits best */
     return key ^ key >> 32;
 }
+
+/* Whether merging the bytes of each token gives that token, so that ignore_merges means nothing. */
+bool tokenizer_merges_suffice(const struct tokenizer *t);
 
 void encoder_pool_free(struct encoder_pool *p);
 

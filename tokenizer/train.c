@@ -241,6 +241,9 @@ int tokenizer_trainer_finish(struct tokenizer_trainer *t, struct tokenizer **out
                      "%zu times", t->vocabulary->n_tokens, s->vocab_size,
                      s->min_frequency ? s->min_frequency : (size_t)1);
     }
+    /* llama.cpp takes whole words first wherever it meets this splitter; say so, for the rare word
+     * where it makes a difference, so that every client encodes alike. */
+    t->vocabulary->ignore_merges = s->splitter == SPLITTER_LLAMA3;
     int code = tokenizer_ready(t->vocabulary, e);
     if (!code) {
         *out = t->vocabulary;
