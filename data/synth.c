@@ -89,7 +89,7 @@ static void question_pair(uint64_t seed, enum synth_split split, struct buffer *
         size_t i = draw_question(own);
         const struct synth_question *q = &synth_questions[i];
         synth_scene_begin(&s, own, q->bindings);
-        if (synth_key_in(synth_scene_key(&s, 500 + i, SYNTH_MAX_VARIABLES), split)) {
+        if (synth_key_in(synth_scene_key(&s, 500 + i, s.n_always), split)) {
             synth_scene_tell(&s, q->question, true, question);
             synth_scene_tell(&s, q->answer, false, answer);
             return;

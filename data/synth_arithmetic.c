@@ -101,7 +101,7 @@ static const char *const told[OPERATIONS] = {
             "{c.plural} did {A.he} pick altogether?|#1 boys and #2 girls are on the bus. How many children are there altogether?]",
     [SUBTRACT] = "[{A} had #1 {c.plural}. {A.he} gave #2 of them to {B}. How many {c.plural} does {A} have left?|There were #1 "
                  "{h.plural} in the field. #2 of them ran away. How many {h.plural} were left?|{A} had #1 coins and spent #2 coins on a "
-                 "{c}. How many coins were left?|{A} has #1 {c.plural}, and {B} has #2 {c.plural}. How many more {c.plural} does {A} have "
+                 "cake. How many coins were left?|{A} has #1 {c.plural}, and {B} has #2 {c.plural}. How many more {c.plural} does {A} have "
                  "than {B}?|#1 birds sat on the roof. #2 of them flew away. How many birds were left?|A book has #1 pages. {A} has read #2 "
                  "of them. How many pages are left?]",
     [MULTIPLY] = "[There are #1 {j.plural}. In every {j} there are #2 {c.plural}. How many {c.plural} are there in all?|{A} buys #1 "
@@ -157,7 +157,7 @@ static void sequence_pair(struct synth_scene *s, enum synth_split split, struct 
         first = (unsigned)rng_below(&s->rng, 41);
         step = 1 + (unsigned)rng_below(&s->rng, 12);
     } while (!synth_key_in(rng_at(rng_at(FAMILY_SEQUENCE, first), step), split));
-    synth_scene_tell(s, "[What comes next:|Which number comes next:|Go on counting:]", true, question);
+    synth_scene_tell(s, "[What comes next:|Which number comes next:]", true, question);
     bool down = rng_below(&s->rng, 3) == 0;
     for (unsigned i = 0; i < 4; i++)
         buffer_printf(question, "%s%u", i ? ", " : " ", first + step * (down ? 4 - i : i));

@@ -54,8 +54,8 @@ extern const size_t synth_daily_count, synth_outdoor_count, synth_kindness_count
     synth_fable_count;
 
 struct synth_question {
-    unsigned weight; /* how often, relative to the others */
-    const char *bindings;
+    unsigned weight;      /* how often, relative to the others */
+    const char *bindings; /* before a '|' those whose words always appear in the question */
     const char *question, *answer;
 };
 extern const struct synth_question synth_questions[];
@@ -67,6 +67,7 @@ struct synth_scene {
     struct rng rng;  /* free choices */
     uint64_t seed;   /* linked choices and fields are functions of it */
     size_t n_variables;
+    size_t n_always; /* variables bound before a '|' in the bindings; all of them without one */
     struct {
         char name;
         const struct synth_list *list;
@@ -79,7 +80,8 @@ struct synth_scene {
  * "she" are never in doubt. */
 void synth_scene_begin(struct synth_scene *s, uint64_t seed, const char *bindings);
 
-/* A hash of `id` and the words bound to the first n variables. */
+/* A hash of `id` and the words bound to the first n variables. For content to be held out, these words
+ * must be visible in the text: else another key could tell the same text. */
 uint64_t synth_scene_key(const struct synth_scene *s, uint64_t id, size_t n);
 
 /* Appends the told template to `out`; `sentences` capitalises the beginnings. */

@@ -20,7 +20,7 @@ const struct synth_plot synth_fable_plots[] = {
      "`Please let me go,` begged {A}. `One day I may be able to help you.` {B} laughed so loudly that the birds flew up. `You, so "
      "small, help me? That is the funniest thing I have ever heard. Well, run along.` And {B.he} let {A} go.\n"
      "[A few days|A week|A month] later, {B} walked into a trap. [A net of thick rope fell over {B.him}.|Suddenly {B.he} hung in a "
-     "net.] {B} pulled and raged, but the ropes only became tighter. {A} heard it and came at once. `Keep still,` said {A.he}, and "
+     "net.] {B} pulled and raged, but the ropes only became tighter. {A} heard it and came at once. `Keep still,` {A.he} said, and "
      "began to work at the ropes, one after the other. It took half the night. At last, the net fell apart, and {B} was free. `I laughed "
      "at you,` said {B}, `and you saved my life.` `[Even a small friend can be a great help,|It is not size that counts,]` said {A}. From "
      "that day on, the two of them were often seen together."},
@@ -53,7 +53,7 @@ const struct synth_plot synth_fable_plots[] = {
      "`Everyone runs away when I ask for help,` said {B}. {A} trembled a little. `If I pull it out, it will hurt for a moment,` {A.he} said. `Will you promise to hold "
      "still?` {B} promised it. {A} took hold of it and pulled. {B} [groaned|shut {B.his} eyes], but {B.he} did not move. And then it was out. {A} washed the foot "
      "with water from the stream and laid cool leaves on it.\n"
-     "In the winter, [a flood|a great storm] destroyed the place {a.home} where {A} lived. {A} stood in the cold and did not know where to go. Then {B} came "
+     "In the winter, [a flood|a great storm] came, and {A} lost the home that {A.he} had {a.home}. {A} stood in the cold and did not know where to go. Then {B} came "
      "through the snow. `You can stay with me,` said {B}. `My home is [big enough|warm and dry].` So {A} spent the winter with {B}, {b.home}, and was safe. `You helped me when "
      "everyone else ran away,` said {B}. `How could I forget that?`"},
 
@@ -83,7 +83,7 @@ const struct synth_plot synth_fable_plots[] = {
      "A week later, {B} invited {A}. {B} had made a {d}, and it smelled wonderful. But the table stood in a hole that was so small that {A} could not get through the door. {A.he} could "
      "only put {A.his} head in. {B} sat inside and ate. `Does it not smell good?` {B.he} asked. Now {A} was the one who was hungry, and {A.he} was angry. But then {A.he} thought about "
      "it. `It is exactly what I did to you,` {A.he} said. `I am sorry.`\n"
-     "{B} put down the spoon. `I did not enjoy it either,` said {B.he}. `It is no fun to eat while someone else is hungry.` So {B} carried the {d} outside and put it on the grass. There "
+     "{B} put down the spoon. `I did not enjoy it either,` {B.he} said. `It is no fun to eat while someone else is hungry.` So {B} carried the {d} outside and put it on the grass. There "
      "was room for both of them there. They shared the {d} under the open sky, and it was the best dinner of all. After that, they ate together every [Sunday|week], always on the grass."},
 
     {"lantern", "A:beastname a:beast B:beastname b:beast",
@@ -110,7 +110,7 @@ const struct synth_plot synth_fable_plots[] = {
      "{A} was a very young {a} who lived {a.home} with {A.his} mother. One morning, {A} followed a [butterfly|dragonfly|blue feather in the wind] and did not look at the way. When it was gone, {A} did not "
      "know where {A.he} was.\n"
      "`Mother!` {A.he} called, but only the wind answered. {A} began to cry. A {b} named {B} heard it and came out of the bushes. `[Do not cry.|Dry your tears.] What is there near your home?` {B} asked. {A} "
-     "thought hard. `There is [1:a big white stone|a tree that was struck by lightning|a stream with a little waterfall],` said {A.he}. `I do not know it,` said {B}, `but if we ask everyone we meet, someone "
+     "thought hard. `There is [1:a big white stone|a tree that was struck by lightning|a stream with a little waterfall],` {A.he} said. `I do not know it,` said {B}, `but if we ask everyone we meet, someone "
      "will know it.`\n"
      "They asked the snail, but it had never gone so far. They asked the mole, but he could not see well. Then they asked the swallow, who flew over the whole land every day. `[1:The white stone|The burnt tree|The "
      "waterfall]? It is behind the second hill,` said the swallow. So they walked over the first hill and over the second hill, and there was [1:the big white stone|the burnt tree|the waterfall]! {A.his} mother "
@@ -134,7 +134,7 @@ const struct synth_plot synth_fable_plots[] = {
      "[until morning|for a long time]."},
 
     {"choir", "A:beastname a:beast B:beastname b:beast",
-     "In the forest, the great summer feast was coming. All the animals were to sing in the choir. Only {A}, a {a}, did not want to. `My voice is too [low|rough|soft],` said {A.he}. `I would spoil everything.`\n"
+     "In the forest, the great summer feast was coming. All the animals were to sing in the choir. Only {A}, a {a}, did not want to. `My voice is too [low|rough|soft],` {A.he} said. `I would spoil everything.`\n"
      "{B} the {b} had the finest voice of all and sang the first part. `It does not matter,` {B} said. But {A} stayed away when the others practised and only listened from behind a tree. Without noticing it, {A} beat time with {A.his} "
      "foot. Tap, tap, tap. It was a steady beat, as even as a clock. On the evening before the feast, everything went wrong. Some sang too fast and some too slowly, and in the end everyone was cross.\n"
      "Then {B} heard it: tap, tap, tap. `Who is that?` asked {B} and looked behind the tree. `That is just what we need!` {B} pulled {A} into the middle and gave {A.him} a hollow [log|nut shell|gourd]. {A} beat the time, and "

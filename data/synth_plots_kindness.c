@@ -9,7 +9,7 @@ const struct synth_plot synth_kindness_plots[] = {
      "Very gently, {A} picked it up and carried it home in {A.his} [hat|scarf|jacket]. {A.his} {G} put a small bandage on "
      "it. They made a bed of [hay|soft moss|old wool] in a box. {A} gave it water and {w.food}. `May I keep it for ever?` "
      "asked {A}. {G.call} shook {G.his} head. `Its home is {w.home}. It belongs there, not in a box.`\n"
-     "Day after day, the {w} grew stronger. After [two|three] weeks, it could [move|run about] again as if nothing had "
+     "Day after day, the {w} grew stronger. After [two|three] weeks, it could move again as if nothing had "
      "happened. {A} was <sad>, but {A.he} knew what was right. {A.he} carried the box outside and opened it. The {w} "
      "looked back at {A.him} once, and then it was gone. [1:In the next spring, {A} saw it again, and it was not alone. It "
      "had young ones|The next morning, {A} saw it close to the house. It did not run away when {A.he} came near|From then on, "
@@ -81,7 +81,7 @@ const struct synth_plot synth_kindness_plots[] = {
      "need it.` And {A} kept that promise, for {A.he} had learned that [nobody believes a liar, even when he tells the truth|trust is "
      "easy to lose and hard to win back]."},
 
-    {"trade chain", "A:child o:toy t:trait N:neighbour f:food c:clothes",
+    {"trade chain", "A:child o:toy t:trait N:neighbour f:food c:warm",
      "<intro> {A} had a {o.look} {o}, but what {A.he} wished for most was a little dog. <oneday>, {A} met a boy who was crying. `My {o} is "
      "broken,` sobbed the boy, `and tomorrow is the big show.` {A} thought about it and gave him {A.his} own {o}. `Take this {c.look} {c} in "
      "return,` said the boy. `It is all I have.`\n"
@@ -89,7 +89,7 @@ const struct synth_plot synth_kindness_plots[] = {
      "only this basket of {f.plural},` said {N}. `It is yours.` So {A} walked on with the basket. At the next corner sat a woman with five "
      "hungry children. {A} did not think long and gave them the {f.plural}.\n"
      "The children ate until nothing was left. `You have given us your food,` said the woman. `What can I give you? Our dog has had puppies, "
-     "and we cannot feed them all. Would you take one?` She put a small brown puppy into {A.his} arms. {A} could hardly believe it. {A.he} had "
+     "and we cannot feed them all. Would you take one?` She put a small brown puppy into the arms of {A}. {A} could hardly believe it. {A.he} had "
      "given away [everything|one thing after the other], and in the end {A.he} held just what {A.he} had wished for. [{A.he} named the puppy "
      "Lucky.|The puppy licked {A.his} nose.]"},
 

@@ -44,7 +44,7 @@ const struct synth_plot synth_outdoor_plots[] = {
      "There they ate the {f.plural} and the cheese and listened to the rain. [`No ants, no wasps, and nobody gets "
      "wet,` said {A} and laughed.|`This is the best picnic of all,` said {G.call}.]"},
 
-    {"snowman", "A:child B:child t:trait c:clothes",
+    {"snowman", "A:child B:child t:trait c:headgear",
      "<winterday>, {A} looked out of the window. Everything was white! It had snowed all night. {A} put on warm "
      "boots and ran to fetch {B}. `Let us build a snowman!` {A.he} called.\n"
      "They rolled three balls of snow, a big one, a smaller one and a little one. They put them on top of each "
@@ -117,7 +117,7 @@ const struct synth_plot synth_outdoor_plots[] = {
      "<winterday>, {A} and {B} walked to the pond with their skates. The ice looked smooth and shiny. {B} wanted to "
      "run onto it at once. `Wait,` said {A}. `It has been cold for only two days. We must test it first.`\n"
      "{A} threw a [big stone|heavy branch] onto the ice. Crack! It broke through, and the water came up black and "
-     "cold. {B} turned pale. `If I had run out there, I would have fallen in,` said {B.he}. Just then, a {n.look} "
+     "cold. {B} turned pale. `If I had run out there, I would have fallen in,` {B.he} said. Just then, a {n.look} "
      "{n} walked out onto the ice, and the ice broke under it. The {n} {n.called} and tried to climb out, but it "
      "slipped back again and again.\n"
      "`Do not go out there!` said {A}. <idea> [1:They lay a long ladder flat over the ice, and the {n} climbed onto "

@@ -12,7 +12,7 @@ const struct synth_question synth_questions[] = {
      "{A} [put|left] the {o} {s}. Later, {B} found the {o} and put it {r}. [Then {B} went home.|{A} did not see it.|] Where is "
      "the {o} now?",
      "{r}"},
-    {3, "A:child B:child C:child p:room q:room r:room",
+    {3, "A:child B:child p:room q:room | C:child r:room",
      "{A} is {p}. {B} is {q}. [{C} is {r}.|{C} has gone out.] Where is [1:{A}|{B}]?", "[1:{p}|{q}]"},
     {3, "A:child B:child p:room q:room s:room",
      "[In the morning, {A} was {p}. In the afternoon, {A.he} was {q}.|{A} was {p} first. Then {A.he} went out, and now {A.he} is "
@@ -44,7 +44,7 @@ const struct synth_question synth_questions[] = {
     /* why */
     {7, "A:child c:cause B:child x:activity",
      "[{c}, so {A} {c.did}.|{A} {c.did}, because {c}.] {B} {x}. Why did {A} {c.do}?", "because {c}"},
-    {4, "A:child f:feeling B:child",
+    {4, "A:child f:feeling | B:child",
      "[Yesterday,|Today,|On Sunday,|] {A} {f}. [{B} saw it.|{B} was not there.|] How did {A} feel, [1:{f.felt} or {f.not}|{f.not} or "
      "{f.felt}]?",
      "{f.felt}"},
@@ -94,15 +94,15 @@ const struct synth_question synth_questions[] = {
      "a {y}"},
     {3, "A:child d:day x:activity",
      "{A} {x} on the day [1:after|before] {d}. Which day was it?", "[1:{d.next}|{d.before}]"},
-    {2, "A:child m:month x:day", "The birthday of {A} is in the month [1:after|before] {m}. In which month is it?", "[1:{m.next}|{m.before}]"},
+    {2, "A:child m:month", "The birthday of {A} is in the month [1:after|before] {m}. In which month is it?", "[1:{m.next}|{m.before}]"},
     {2, "A:child m:material", "{A} looks at a {m}. What is it made of?", "{m.of}"},
     {4, "A:child j:job B:child k:job",
      "{A} wants to be a {j} one day, and {B} wants to be a {k}. Who wants to be someone who [1:{j.does}|{k.does}]?", "[1:{A}|{B}]"},
     {3, "N:neighbour j:job", "{N} is a {j}. What does a {j} do?", "a {j} {j.does}"},
     /* counting */
-    {3, "A:child x:count y:count z:count",
+    {3, "x:count y:count z:count | A:child",
      "On the table [there is|{A} sees] a {x}, a {y} and a {z}. How many things are on the table?", "three"},
-    {3, "A:child B:child C:child x:activity",
+    {3, "A:child x:activity | B:child C:child",
      "[4:{A}|{A} and {B}|{A}, {B} and {C}] {x}. How many children were there?", "[4:one|two|three]"},
     {3, "A:child B:child w:food v:food u:food",
      "{A} bought a {w}, a {v} and a {u}. {A.he} gave the {v} to {B}. What does {A} have left?", "the {w} and the {u}"},

@@ -114,11 +114,18 @@ static bool may_bind(const struct synth_scene *s, size_t v)
 void synth_scene_begin(struct synth_scene *s, uint64_t seed, const char *bindings)
 {
     s->seed = seed;
-    s->n_variables = 0;
+    s->n_variables = s->n_always = 0;
+    bool always = true;
     rng_init(&s->rng, seed, STREAM_BIND);
     for (const char *p = bindings; *p;) {
         const char *end = p + strcspn(p, " ");
+        if (*p == '|') {
+            always = false;
+            p = end + strspn(end, " ");
+            continue;
+        }
         size_t v = s->n_variables++;
+        s->n_always += always;
         CHECK(v < SYNTH_MAX_VARIABLES && p[1] == ':');
         s->variables[v].name = p[0];
         s->variables[v].list = find_list((struct span){p + 2, end});
@@ -273,13 +280,16 @@ static size_t word_length(const char *p, const char *end)
     return n;
 }
 
-/* `"Stop!" shouted Tom`: after a question or a cry these do not begin a sentence. */
+/* `"Stop!" shouted Tom` and `"Stop!" he shouted`: after a question or a cry these do not begin a
+ * sentence. */
 static bool is_speech_verb(const char *p, const char *end)
 {
     static const char *const verbs[] = {"said",   "asked",  "cried",    "shouted", "called",
                                         "whispered", "replied", "answered", "laughed", "thought",
-                                        "begged", "sang",   "warned",   "squeaked", "croaked"};
+                                        "begged", "sang",   "warned",   "sighed",  "sobbed", "came"};
     struct span word = {p, p + word_length(p, end)};
+    if ((span_is(word, "he") || span_is(word, "she")) && word.end < end)
+        word = (struct span){word.end + 1, word.end + 1 + word_length(word.end + 1, end)};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (span_is(word, verbs[i]))
             return true;
@@ -290,7 +300,7 @@ static bool begins_with_vowel_sound(const char *p, const char *end)
 {
     static const char *const consonant_sound[] = {"use", "uni", "one", "once", "eu"};
     size_t left = (size_t)(end - p);
-    if (left >= 4 && memcmp(p, "hour", 4) == 0)
+    if ((left >= 4 && memcmp(p, "hour", 4) == 0) || (left >= 6 && memcmp(p, "honest", 6) == 0))
         return true;
     for (size_t i = 0; i < sizeof consonant_sound / sizeof *consonant_sound; i++) {
         size_t n = strlen(consonant_sound[i]);
@@ -302,6 +312,7 @@ static bool begins_with_vowel_sound(const char *p, const char *end)
 
 struct polisher {
     bool sentences, begins, in_speech;
+    bool interrupted; /* the sentence holds a speech that ended with a comma: "No," said Tom, "not now." */
     size_t start;
     struct buffer *out;
 };
@@ -317,24 +328,27 @@ static void polish_quote(struct polisher *p, const char *next, const char *end)
     p->in_speech = !p->in_speech;
     buffer_byte(p->out, '"');
     if (p->in_speech)
-        p->begins = true;
+        p->begins = !p->interrupted;
     else if (before == '.')
         p->begins = true;
     else
         p->begins = (before == '!' || before == '?') && next + 1 < end &&
                     !is_speech_verb(next + 1, end);
+    if (!p->in_speech)
+        p->interrupted = before == ',';
 }
 
 /* Drops the spaces that empty alternatives leave behind. */
 static bool space_is_needed(const struct polisher *p, const char *next, const char *end)
 {
     char before = last_char(p);
-    return before != ' ' && before != '\n' && next < end && !strchr(".,!?;: \n", *next);
+    return before != ' ' && before != '\n' && next < end &&
+           (before == '=' || !strchr(".,!?;: \n", *next));
 }
 
 static void polish(const struct buffer *raw, bool sentences, struct buffer *out)
 {
-    struct polisher p = {sentences, true, false, out->size, out};
+    struct polisher p = {.sentences = sentences, .begins = true, .start = out->size, .out = out};
     const char *end = raw->data + raw->size;
     for (const char *s = raw->data; s < end;) {
         if (is_letter(*s)) {
@@ -366,6 +380,7 @@ static void polish(const struct buffer *raw, bool sentences, struct buffer *out)
         } else {
             buffer_byte(out, *s);
             p.begins = *s == '.' || *s == '!' || *s == '?';
+            p.interrupted = p.interrupted && !p.begins;
         }
         s++;
     }

@@ -68,6 +68,19 @@ static const char *const clothes[] = {
     "shirt;[white|blue|green|striped]",        "skirt;[red|green|blue]",
 };
 
+/* What keeps a person warm, and what a snowman can wear. */
+static const char *const warm[] = {
+    "scarf;[red|blue|green|yellow|woollen|striped]", "coat;[red|blue|green|grey|thick]",
+    "sweater;[red|blue|green|yellow|woollen]",       "jacket;[brown|blue|green|red]",
+    "cloak;[purple|green|grey]",                     "blanket;[red|woollen|soft]",
+    "cap;[woollen|red|blue]",                        "shawl;[grey|green|woollen]",
+};
+static const char *const headgear[] = {
+    "hat;[red|blue|green|yellow|old]", "scarf;[red|blue|green|woollen|striped]",
+    "cap;[red|blue|green|black]",      "straw hat;[yellow|old|broad]",
+    "woollen cap;[red|blue|grey]",     "top hat;[black|grey|old]",
+};
+
 /* One portion of food: singular, plural. */
 static const char *const foods[] = {
     "apple;apples",     "pear;pears",         "sandwich;sandwiches", "cookie;cookies",
@@ -225,7 +238,7 @@ static const char *const fears[] = {
     "thunder;thunder is only the noise of the clouds and cannot hurt you in here;a rainbow over the "
     "roofs",
     "the deep water;the water will carry you if you lie still;silver fish below {A.him}",
-    "the big dog next door;he barks because he wants to play;a wagging tail and two soft ears",
+    "the big dog next door;the dog only barks because he wants to play;a wagging tail and two soft ears",
     "the old cellar;a cellar is only a room with too few windows;a row of jars full of red jam",
     "spiders;a spider is much more afraid of you;a web that shone like silver thread",
     "the high bridge;the bridge has held people for a hundred years;the whole valley with its tiny "
@@ -245,6 +258,8 @@ const struct synth_list synth_thing_lists[] = {
     SYNTH_LIST("treasure", "name;look", treasures),
     SYNTH_LIST("fragile", "name;look;mend", fragile),
     SYNTH_LIST("clothes", "name;look", clothes),
+    SYNTH_LIST("warm", "name;look", warm),
+    SYNTH_LIST("headgear", "name;look", headgear),
     SYNTH_LIST("food", "name;plural", foods),
     SYNTH_LIST("dish", "name;need", dishes),
     SYNTH_LIST("plant", "name;grown", plants),
