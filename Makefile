@@ -24,7 +24,7 @@ BLAS_FLAGS = $(eval BLAS_FLAGS := $(if $(BLAS_DIR),-I$(subst /usr/lib,/usr/inclu
 BLAS_LIBS  = $(eval BLAS_LIBS := $(if $(BLAS_DIR),-L$(BLAS_DIR) -Wl$(comma)-rpath$(comma)$(BLAS_DIR) -lopenblas,$(shell pkg-config --libs openblas)))$(BLAS_LIBS)
 comma := ,
 
-ALL_CFLAGS = -std=c11 -fopenmp $(WARN) $(CFLAGS) $(PKG_CFLAGS) $(BLAS_FLAGS)
+ALL_CFLAGS = -std=c11 -fopenmp $(WARN) $(CFLAGS) $(FILE_FLAGS) $(PKG_CFLAGS) $(BLAS_FLAGS)
 ALL_LIBS   = $(BLAS_LIBS) $(PKG_LIBS) -lm
 
 SOURCES := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
@@ -90,15 +90,16 @@ $(BUILD)/tests/%: tests/%.c $(LIBRARY)
 	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< $(LIBRARY) -o $@ $(ALL_LIBS) -lcmocka
 
 # Kernels are where the time goes; variants for one instruction set carry it in their name and are
-# called only after a check of the processor.
-$(BUILD)/kernels/%.o: CFLAGS += $(KERNEL_OPT)
+# called only after a check of the processor. FILE_FLAGS stays apart from CFLAGS, which a caller may
+# set on the command line.
+$(BUILD)/kernels/%.o: FILE_FLAGS += $(KERNEL_OPT)
 KERNEL_OPT = $(if $(findstring -fsanitize,$(CFLAGS)),,-O3) -fno-math-errno -ffp-contract=off
 ifneq ($(filter x86_64 amd64,$(shell uname -m)),)
-%_avx2.o: CFLAGS += -mavx2 -mfma -mf16c
-%_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c \
-                      -mprefer-vector-width=512
-%_avx512bf16.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma \
-                      -mf16c -mprefer-vector-width=512
+%_avx2.o: FILE_FLAGS += -mavx2 -mfma -mf16c
+%_avx512.o: FILE_FLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c \
+                          -mprefer-vector-width=512
+%_avx512bf16.o: FILE_FLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma \
+                              -mf16c -mprefer-vector-width=512
 endif
 
 $(BUILD)/%.o: %.c
