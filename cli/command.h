@@ -41,6 +41,9 @@ struct command {
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 extern const struct command command_data_prepare, command_data_synth;
+extern const struct command command_eval_logits, command_eval_ppl;
+extern const struct command command_export;
+extern const struct command command_generate;
 extern const struct command command_help;
 extern const struct command command_info;
 extern const struct command command_pretrain;

@@ -153,7 +153,7 @@ static int sampler_context_init(struct sampler_context *c, struct model *m,
     c->n_tokens = train_section.sample_tokens;
     int code = generator_init(&c->generator, m, t, train_section.max_seq_length, GENERATOR_CHUNK, e);
     if (!code)
-        code = generator_prompt(&c->generator, prompt, strlen(prompt), true, &c->prompt, e);
+        code = prompt_tokens(t, prompt, strlen(prompt), true, &c->prompt, e);
     return code;
 }
 

@@ -6,6 +6,24 @@
 
 #include <string.h>
 
+int prompt_tokens(const struct tokenizer *t, const char *text, size_t n, bool parse_special,
+                  struct tokens *out, struct error *e)
+{
+    int32_t bos = tokenizer_bos(t), eos = tokenizer_eos(t);
+    size_t before = out->count;
+    if (tokenizer_adds_bos(t) && bos != TOKEN_NONE)
+        tokens_push(out, bos);
+    tokenizer_encode(t, text, n, parse_special, out);
+    if (out->count > before)
+        return OK;
+    if (bos == TOKEN_NONE && eos == TOKEN_NONE)
+        return error_set(e, ERR_USAGE,
+                         "the prompt is empty, and the vocabulary has no token that begins a text; "
+                         "give at least one character");
+    tokens_push(out, bos != TOKEN_NONE ? bos : eos);
+    return OK;
+}
+
 static void take_memory(struct generator *g)
 {
     const struct model_config *c = &g->model->config;
@@ -56,25 +74,6 @@ void generator_rewind(struct generator *g, size_t n)
 {
     CHECK(n <= g->cache.length);
     g->cache.length = n;
-}
-
-int generator_prompt(const struct generator *g, const char *text, size_t n, bool parse_special,
-                     struct tokens *out, struct error *e)
-{
-    const struct tokenizer *t = g->tokenizer;
-    int32_t bos = tokenizer_bos(t), eos = tokenizer_eos(t);
-    size_t before = out->count;
-    if (tokenizer_adds_bos(t) && bos != TOKEN_NONE)
-        tokens_push(out, bos);
-    tokenizer_encode(t, text, n, parse_special, out);
-    if (out->count > before)
-        return OK;
-    if (bos == TOKEN_NONE && eos == TOKEN_NONE)
-        return error_set(e, ERR_USAGE,
-                         "the prompt is empty, and the vocabulary has no token that begins a text; "
-                         "give at least one character");
-    tokens_push(out, bos != TOKEN_NONE ? bos : eos);
-    return OK;
 }
 
 static void feed_chunk(struct generator *g, const int32_t *ids, size_t n, bool last)

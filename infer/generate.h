@@ -1,8 +1,8 @@
 /* Text from a model: a session holds everything one sequence needs (keys and values, activations for
  * a chunk of the prompt, logits), so that sampling again and again allocates nothing.
  *
+ *     prompt_tokens(tokenizer, text, n, false, &ids, e);
  *     generator_init(&g, &model, tokenizer, capacity, GENERATOR_CHUNK, e);
- *     generator_prompt(&g, text, n, false, &ids, e);
  *     generate(&g, ids.ids, ids.count, &options, print, context, &result, e);
  *     generator_reset(&g);   ... and again, also after the weights have changed
  */
@@ -16,6 +16,12 @@
 #include <stdbool.h>
 
 enum { GENERATOR_CHUNK = 128 }; /* tokens of a prompt at a time: enough for products of matrices */
+
+/* Appends the ids of a text to begin a sequence with: BOS first where the model expects it. An empty
+ * text is BOS or else EOS alone; ERR_USAGE when the vocabulary has neither. With `parse_special`,
+ * special tokens written in the text count as such. */
+int prompt_tokens(const struct tokenizer *t, const char *text, size_t n, bool parse_special,
+                  struct tokens *out, struct error *e);
 
 struct generator {
     struct model *model;
@@ -41,12 +47,6 @@ void generator_reset(struct generator *g);
 /* Back to the first n tokens; n must not exceed those there are (CHECK). The logits are of no use
  * until the next feed. */
 void generator_rewind(struct generator *g, size_t n);
-
-/* Appends the ids of a text to begin a sequence with: BOS first where the model expects it. An empty
- * text is BOS or else EOS alone; ERR_USAGE when the vocabulary has neither. With `parse_special`,
- * special tokens written in the text count as such. */
-int generator_prompt(const struct generator *g, const char *text, size_t n, bool parse_special,
-                     struct tokens *out, struct error *e);
 
 /* Appends n > 0 tokens to the sequence; g->logits are then those of what follows the last. ERR_USAGE
  * when they do not fit or an id is no row of the embedding, with the sequence unchanged;
@@ -78,8 +78,8 @@ struct generation {
     struct buffer text;        /* what was let through */
     enum stop_reason reason;
     size_t n_prompt;
-    double prefill_seconds, decode_seconds; /* tokens.count - 1 or more steps of decoding */
-    size_t n_decoded;          /* forward passes of one token in decode_seconds */
+    size_t n_decoded; /* tokens that were fed again, one by one */
+    double prefill_seconds, decode_seconds;
 };
 void generation_free(struct generation *r);
 
