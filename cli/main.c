@@ -170,6 +170,17 @@ static int flush_results(struct error *e)
     return error_set_errno(e, "standard output: cannot write");
 }
 
+/* "linnet tokenizer --help" */
+static bool print_family_help(int argc, char *const *argv)
+{
+    struct buffer out = {0};
+    bool wanted = argc == 2 && wants_help(1, argv + 1) && help_family(argv[0], &out);
+    if (wanted)
+        fputs(out.data, stdout);
+    buffer_free(&out);
+    return wanted;
+}
+
 static int dispatch(int argc, char *const *argv, const struct command **c, struct error *e)
 {
     if (argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
@@ -180,6 +191,8 @@ static int dispatch(int argc, char *const *argv, const struct command **c, struc
         puts("linnet " LINNET_VERSION);
         return OK;
     }
+    if (print_family_help(argc, argv))
+        return OK;
     int used;
     int code = command_find(argc, argv, c, &used, e);
     return code ? code : run_command(*c, argc - used, argv + used, e);
