@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/cpu.h"
 #include "base/log.h"
+#include "cli/shared.h"
 
 #include <errno.h>
 #include <omp.h>
@@ -211,7 +212,10 @@ int main(int argc, char **argv)
         fflush(stdout);
     if (!code)
         return 0;
-    log_error("%s", e.message);
+    struct buffer line = {0}; /* a message may quote a hostile file */
+    append_visible(&line, e.message, strlen(e.message), sizeof e.message);
+    log_error("%s", line.data);
+    buffer_free(&line);
     if (code != ERR_USAGE)
         return 1;
     fprintf(stderr, "Try 'linnet %s%s--help'.\n", c ? c->name : "", c ? " " : "");
