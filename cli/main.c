@@ -203,6 +203,8 @@ int main(int argc, char **argv)
 {
     /* A reader that has seen enough (head) ends us quietly, even where a parent ignored it. */
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ,
+           SIG_IGN); /* a file over the user's limit is a write that fails, like any other */
     const struct command *c = NULL;
     struct error e = {0};
     int code = dispatch(argc - 1, argv + 1, &c, &e);

@@ -44,6 +44,14 @@ cmp -s "$tmp/tokenizer.json" "$tmp/again.json" || fail "not the same tokenizer f
 run "$LINNET" tokenizer train --data "$tmp/missing.txt" --out "$tmp/no.json"
 failure "$tmp/missing.txt: No such file or directory"
 [ ! -e "$tmp/no.json" ] || fail "the file was made"
+# no room: the error names the file, nothing of it is left, and what was there stays
+cp "$tmp/again.json" "$tmp/kept.json"
+(ulimit -f 8; "$LINNET" tokenizer train -c "$tmp/config.yaml" --vocab-size 900 --out "$tmp/again.json" \
+    -q 2>"$tmp/stderr")
+got=$? shown='tokenizer train with a file size limit'
+failure "$tmp/again.json: cannot write: File too large"
+cmp -s "$tmp/again.json" "$tmp/kept.json" || fail "the old file was damaged"
+ls "$tmp"/again.json?* 2>/dev/null && fail "a temporary file was left"
 
 # tokenizer encode and decode
 tokenizer="--tokenizer $tmp/tokenizer.json"
@@ -106,7 +114,7 @@ prepare
 status 0
 out_has '  "reused": false,'
 out_has '  "vocab_size": 600,'
-grep -q 'tokens to train on' "$tmp/stderr" || fail "no summary"
+grep -q "^$tmp/shard.h5: .* tokens in " "$tmp/stderr" || fail "no summary"
 prepare -q
 status 0
 err ''
