@@ -1,26 +1,43 @@
 #include "kernels/activation.h"
 
 #include "base/check.h"
-#include "base/rng.h"
+#include "kernels/table.h"
 
 #include <math.h>
+#include <string.h>
+
+/* Elementwise loops are handed out in pieces of this many elements. */
+enum { PIECE = 8192 };
+
+static size_t pieces(size_t n)
+{
+    return (n + PIECE - 1) / PIECE;
+}
+
+static size_t piece_size(size_t n, size_t from)
+{
+    return n - from < PIECE ? n - from : PIECE;
+}
 
 void swiglu_forward(float *y, const float *gate, const float *up, size_t n)
 {
-#pragma omp parallel for schedule(static) if (n > 16384)
-    for (size_t i = 0; i < n; i++)
-        y[i] = gate[i] / (1 + expf(-gate[i])) * up[i];
+    const struct kernel_table *table = kernel_table();
+#pragma omp parallel for schedule(static) if (n > 2 * PIECE)
+    for (size_t p = 0; p < pieces(n); p++) {
+        size_t at = p * PIECE;
+        table->swiglu_forward(y + at, gate + at, up + at, piece_size(n, at));
+    }
 }
 
-/* silu'(g) = s (1 + g (1 - s)), s = sigmoid(g). */
 void swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate, const float *up,
                      size_t n)
 {
-#pragma omp parallel for schedule(static) if (n > 16384)
-    for (size_t i = 0; i < n; i++) {
-        float g = gate[i], u = up[i], s = 1 / (1 + expf(-g));
-        dgate[i] = dy[i] * u * s * (1 + g * (1 - s));
-        dup[i] = dy[i] * g * s;
+    const struct kernel_table *table = kernel_table();
+#pragma omp parallel for schedule(static) if (n > 2 * PIECE)
+    for (size_t p = 0; p < pieces(n); p++) {
+        size_t at = p * PIECE;
+        table->swiglu_backward(dgate + at, dup + at, dy + at, gate + at, up + at,
+                               piece_size(n, at));
     }
 }
 
@@ -33,24 +50,30 @@ static uint64_t drop_below(float p)
 
 void residual_add(float *x, const float *y, float p, uint64_t seed, size_t n)
 {
-    if (p == 0) {
-#pragma omp parallel for schedule(static) if (n > 16384)
-        for (size_t i = 0; i < n; i++)
-            x[i] += y[i];
-        return;
-    }
+    const struct kernel_table *table = kernel_table();
     uint64_t below = drop_below(p);
     float scale = 1 / (1 - p);
-#pragma omp parallel for schedule(static) if (n > 16384)
-    for (size_t i = 0; i < n; i++)
-        x[i] += rng_at(seed, i) >> 11 < below ? 0 : y[i] * scale;
+#pragma omp parallel for schedule(static) if (n > 2 * PIECE)
+    for (size_t i = 0; i < pieces(n); i++) {
+        size_t at = i * PIECE, size = piece_size(n, at);
+        if (below == 0)
+            table->axpy(x + at, 1, y + at, size);
+        else
+            table->dropout_add(x, y, below, scale, seed, at, at + size);
+    }
 }
 
 void residual_add_backward(float *dy, const float *dx, float p, uint64_t seed, size_t n)
 {
+    const struct kernel_table *table = kernel_table();
     uint64_t below = drop_below(p);
     float scale = 1 / (1 - p);
-#pragma omp parallel for schedule(static) if (n > 16384)
-    for (size_t i = 0; i < n; i++)
-        dy[i] = rng_at(seed, i) >> 11 < below ? 0 : dx[i] * scale;
+#pragma omp parallel for schedule(static) if (n > 2 * PIECE)
+    for (size_t i = 0; i < pieces(n); i++) {
+        size_t at = i * PIECE, size = piece_size(n, at);
+        if (below == 0)
+            memcpy(dy + at, dx + at, size * sizeof *dy);
+        else
+            table->dropout_backward(dy, dx, below, scale, seed, at, at + size);
+    }
 }

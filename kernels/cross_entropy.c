@@ -1,6 +1,7 @@
 #include "kernels/cross_entropy.h"
 
 #include "kernels/gemm.h"
+#include "kernels/table.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,37 +21,22 @@ size_t linear_cross_entropy_scratch(size_t n, size_t v)
     return block_rows(n, v) * (v + 1);
 }
 
-static float row_cross_entropy(const float *logits, int32_t target, size_t v, float *max_out,
-                               float *sum_out)
+/* The loss of one row of logits, which become scale * (softmax - onehot) if `backward`. */
+static float row_cross_entropy(float *logits, int32_t target, float scale, bool backward, size_t v)
 {
-    float max = -INFINITY;
-    for (size_t j = 0; j < v; j++)
-        max = logits[j] > max ? logits[j] : max;
-    float sum = 0;
-    for (size_t j = 0; j < v; j++)
-        sum += expf(logits[j] - max);
-    *max_out = max;
-    *sum_out = sum;
-    return (float)(log((double)sum) + max - logits[target]);
-}
-
-/* logits become scale * (softmax - onehot). */
-static float row_forward_backward(float *logits, int32_t target, float scale, bool backward,
-                                  size_t v)
-{
+    const struct kernel_table *table = kernel_table();
     if (target < 0) {
         if (backward)
             memset(logits, 0, v * sizeof *logits);
         return 0;
     }
-    float max, sum, loss = row_cross_entropy(logits, target, v, &max, &sum);
+    float max = table->max(logits, v), own = logits[target];
+    double sum = table->exp_sum(backward ? logits : NULL, logits, max, v);
     if (backward) {
-        float factor = scale / sum;
-        for (size_t j = 0; j < v; j++)
-            logits[j] = expf(logits[j] - max) * factor;
+        table->scale(logits, (float)(scale / sum), v);
         logits[target] -= scale;
     }
-    return loss;
+    return (float)(log(sum) + max - own);
 }
 
 static bool all_ignored(const int32_t *targets, size_t rows)
@@ -83,7 +69,7 @@ double linear_cross_entropy(const float *hidden, const float *w, const int32_t *
 #pragma omp parallel for schedule(static) if (rows * v > 4096)
         for (size_t i = 0; i < rows; i++)
             losses[i] =
-                row_forward_backward(scratch + i * v, targets[from + i], scale, dhidden != NULL, v);
+                row_cross_entropy(scratch + i * v, targets[from + i], scale, dhidden != NULL, v);
         if (row_loss)
             memcpy(row_loss + from, losses, rows * sizeof *row_loss);
         for (size_t i = 0; i < rows; i++)

@@ -1,46 +1,45 @@
 #include "kernels/norm.h"
 
-#include <math.h>
+#include "kernels/scratch.h"
+#include "kernels/table.h"
+
+#include <omp.h>
+#include <string.h>
+
+enum { WORTH_THREADS = 16384 }; /* elements; below, starting threads costs more than it saves */
 
 void rmsnorm_forward(float *y, float *rstd, const float *x, const float *w, float eps, size_t n,
                      size_t c)
 {
-#pragma omp parallel for schedule(static) if (n * c > 16384)
+    const struct kernel_table *table = kernel_table();
+#pragma omp parallel for schedule(static) if (n * c > WORTH_THREADS)
     for (size_t i = 0; i < n; i++) {
-        const float *xi = x + i * c;
-        double squares = 0;
-        for (size_t j = 0; j < c; j++)
-            squares += (double)xi[j] * xi[j];
-        float r = (float)(1 / sqrt(squares / (double)c + eps));
-        for (size_t j = 0; j < c; j++)
-            y[i * c + j] = xi[j] * r * w[j];
+        float r = table->rmsnorm_forward(y + i * c, x + i * c, w, eps, c);
         if (rstd)
             rstd[i] = r;
     }
 }
 
-/* With r = rstd: y = x r w, d r / d x_j = -r^3 x_j / c, hence
- * dx_j = r (w_j dy_j - x_j r^2 / c * sum_k w_k dy_k x_k). */
+/* Each thread sums dw over its rows; the threads' sums are added in their order. */
 void rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *rstd,
                       const float *w, size_t n, size_t c)
 {
-#pragma omp parallel for schedule(static) if (n * c > 16384)
-    for (size_t i = 0; i < n; i++) {
-        const float *xi = x + i * c, *dyi = dy + i * c;
-        double dot = 0;
-        for (size_t j = 0; j < c; j++)
-            dot += (double)w[j] * dyi[j] * xi[j];
-        float r = rstd[i], along = (float)(dot * r * r / (double)c);
-        for (size_t j = 0; j < c; j++)
-            dx[i * c + j] += r * (w[j] * dyi[j] - xi[j] * along);
-    }
-    if (!dw)
-        return;
-#pragma omp parallel for schedule(static) if (n * c > 16384)
-    for (size_t j = 0; j < c; j++) {
-        double sum = 0;
+    const struct kernel_table *table = kernel_table();
+#pragma omp parallel if (n * c > WORTH_THREADS)
+    {
+        float *part = NULL;
+        if (dw) {
+            part = scratch_floats(c);
+            memset(part, 0, c * sizeof *part);
+        }
+#pragma omp for schedule(static)
         for (size_t i = 0; i < n; i++)
-            sum += (double)dy[i * c + j] * x[i * c + j] * rstd[i];
-        dw[j] += (float)sum;
+            table->rmsnorm_backward(dx + i * c, part, dy + i * c, x + i * c, rstd[i], w, c);
+#pragma omp for ordered schedule(static, 1)
+        for (int t = 0; t < omp_get_num_threads(); t++) {
+#pragma omp ordered
+            if (dw)
+                table->axpy(dw, 1, part, c);
+        }
     }
 }
