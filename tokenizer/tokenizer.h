@@ -32,6 +32,11 @@ struct tokens { /* a growable list of ids */
 void tokens_push(struct tokens *t, int32_t id);
 void tokens_free(struct tokens *t);
 
+/* The vocabulary of the 256 bytes: id == byte, then the special tokens (n may be 0; the first is
+ * BOS and EOS) from 256 up. ERR_USAGE for a special token that is empty, not UTF-8, given twice or
+ * a single character of the byte alphabet. */
+int tokenizer_new_bytes(const char *const *special_tokens, size_t n, struct tokenizer **t,
+                        struct error *e);
 void tokenizer_free(struct tokenizer *t);
 
 size_t tokenizer_vocab_size(const struct tokenizer *t);
