@@ -53,7 +53,8 @@ struct option {
     size_t offset;              /* of the field in the section's object */
     const char *default_value;  /* as it would be written; NULL: false, 0, the first choice,
                                    no string, no strings. Several strings: separated by commas */
-    double minimum, maximum;    /* inclusive; equal: no limits; maximum < minimum: no upper one */
+    double minimum, maximum;    /* inclusive; equal: no limits; maximum < minimum: no upper
+                                   one. An upper limit of 1e12 or more is not shown */
     const char *const *choices; /* OPTION_ENUM: names, NULL-terminated */
     const char *placeholder;    /* "N", "FILE", "TOKENS" in help; NULL: one for the type */
     const char *help;           /* one sentence without a capital or a full stop */

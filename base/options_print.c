@@ -191,10 +191,13 @@ static void print_reference_row(const struct option *row, struct buffer *out)
     buffer_printf(out, "| `%s` | ", row->key);
     print_cell(type.data, out);
     buffer_string(out, " | ");
-    if (row->default_value && *row->default_value)
-        buffer_printf(out, "`%s`", row->default_value);
-    else
+    if (row->default_value && *row->default_value) {
+        buffer_byte(out, '`');
+        print_cell(row->default_value, out);
+        buffer_byte(out, '`');
+    } else {
         buffer_string(out, row->type == OPTION_BOOL ? "`false`" : "");
+    }
     buffer_string(out, " | ");
     if (row->flag)
         buffer_printf(out, "`%s`", row->flag);

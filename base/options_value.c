@@ -64,7 +64,8 @@ void option_describe_type(const struct option *row, struct buffer *out)
             buffer_printf(out, "%s%s", i ? ", " : "", row->choices[i]);
     if (row->type != OPTION_SIZE && row->type != OPTION_INT && row->type != OPTION_FLOAT)
         return;
-    if (row->maximum > row->minimum && isfinite(row->maximum)) {
+    bool bounded = row->maximum > row->minimum && row->maximum < 1e12; /* above: no real limit */
+    if (bounded) {
         buffer_string(out, " from ");
         print_number(row->minimum, out);
         buffer_string(out, " to ");

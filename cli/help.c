@@ -30,14 +30,42 @@ void help_overview(size_t width, struct buffer *out)
     buffer_string(out, "\nlinnet COMMAND --help explains one command.\n");
 }
 
+/* Prose is filled to the width, indented lines (examples) stay as they are. */
+static void print_notes(const char *notes, size_t width, struct buffer *out)
+{
+    size_t column = 0;
+    while (*notes) {
+        size_t line = strcspn(notes, "\n");
+        if (line == 0 || *notes == ' ') {
+            buffer_string(out, column ? "\n" : "");
+            buffer_append(out, notes, line);
+            buffer_byte(out, '\n');
+            column = 0;
+        } else {
+            for (const char *word = notes, *end = notes + line; word < end;) {
+                size_t n = strcspn(word, " \n");
+                bool breaks = column && column + 1 + n > width;
+                buffer_string(out, breaks ? "\n" : column ? " " : "");
+                column = (breaks || !column ? 0 : column + 1) + n;
+                buffer_append(out, word, n);
+                word += n + strspn(word + n, " ");
+            }
+        }
+        notes += line + (notes[line] == '\n');
+    }
+    buffer_string(out, column ? "\n" : "");
+}
+
 void help_command(const struct command *c, const struct options *o, size_t width,
                   struct buffer *out)
 {
     buffer_printf(out, "linnet %s: %s\n\n", c->name, c->summary);
     buffer_printf(out, "Usage: linnet %s%s%s\n\n", c->name, *c->usage ? " " : "", c->usage);
     options_print_help(o, width, out);
-    if (c->notes)
-        buffer_printf(out, "\n%s", c->notes);
+    if (c->notes) {
+        buffer_byte(out, '\n');
+        print_notes(c->notes, width, out);
+    }
 }
 
 /* Several commands may share a section; its first appearance counts. */

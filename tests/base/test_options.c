@@ -51,7 +51,7 @@ static const struct option train_rows[] = {
     {"offset", "--offset", OPTION_INT, offsetof(struct train, offset), .help = "a shift"},
     {"data", "--data", OPTION_STRINGS, offsetof(struct train, data), .placeholder = "PATH...",
      .help = "files to read"},
-    {"name", "--name", OPTION_STRING, offsetof(struct train, name), .default_value = "run",
+    {"name", "--name", OPTION_STRING, offsetof(struct train, name), .default_value = "a|b",
      .help = "what to call it | or not"},
     {"shuffle", "--shuffle", OPTION_BOOL, offsetof(struct train, shuffle), .help = "mix"},
 };
@@ -130,7 +130,7 @@ static void defaults_fill_every_field(void **state)
     assert_int_equal(f->train.optimizer, 0);
     assert_int_equal(f->train.offset, 0);
     assert_int_equal(f->train.data.count, 0);
-    assert_string_equal(f->train.name, "run");
+    assert_string_equal(f->train.name, "a|b");
     assert_false(f->train.shuffle);
     assert_false(option_given(&f->o, "model", "hidden_size"));
     assert_string_equal(option_where(&f->o, "model", "hidden_size"), "the default");
@@ -320,7 +320,7 @@ static void wrong_values_say_what_was_expected(void **state)
             "unexpected argument \"x\"");
     /* nothing of all this was stored, and a weaker source is checked although it loses */
     assert_int_equal(f->model.hidden_size, 256);
-    assert_string_equal(f->train.name, "run");
+    assert_string_equal(f->train.name, "a|b");
     assert_false(option_given(&f->o, "train", "name"));
     assert_ok(apply_flags(f, "--offset 5"), f->e);
     REFUSED(apply_text(f, "train: {offset: x}\n"),
@@ -459,7 +459,7 @@ static void configuration_prints_in_table_order(void **state)
                                    "  optimizer: adamw\n"
                                    "  offset: 0\n"
                                    "  data: []\n"
-                                   "  name: run\n"
+                                   "  name: \"a|b\"\n"
                                    "  shuffle: false\n");
     buffer_free(&text);
     close_fixture(f);
@@ -484,7 +484,7 @@ static void help_is_grouped_and_wrapped(void **state)
                                    "  --offset N         a shift\n"
                                    "  --data PATH...     files to read\n"
                                    "  --name S           what to call it | or not\n"
-                                   "                     (default run)\n"
+                                   "                     (default a|b)\n"
                                    "  --shuffle          mix\n"
                                    "\n"
                                    "Other:\n"
@@ -495,6 +495,7 @@ static void help_is_grouped_and_wrapped(void **state)
     assert_non_null(strstr(text.data, "## `model`: Model\n\n| key | value | default | flag |"));
     assert_non_null(strstr(text.data, "\n| `hidden_size` | a whole number from 1 to 65536 | `256` "
                                       "| `--hidden-size` | width of the model |\n"));
+    assert_non_null(strstr(text.data, "| `a\\|b` |"));
     assert_non_null(strstr(text.data, "| what to call it \\| or not |\n"));
     assert_non_null(strstr(text.data, "| `shuffle` | true or false | `false` |"));
     assert_null(strstr(text.data, "config"));
