@@ -237,9 +237,11 @@ static int tokenize_corpus(struct job *j, struct corpus *corpus, bool all_valida
     j->bytes_before += corpus_bytes_total(corpus);
     struct corpus_counts counts = corpus_counts(corpus);
     if (!code && counts.empty_documents)
-        log_warn("%zu empty documents were left out", counts.empty_documents);
+        log_warn("%zu empty document%s left out", counts.empty_documents,
+                 counts.empty_documents == 1 ? " was" : "s were");
     if (!code && counts.files_skipped)
-        log_info("%zu files with other endings were left out", counts.files_skipped);
+        log_info("%zu file%s neither .txt nor .jsonl and left out", counts.files_skipped,
+                 counts.files_skipped == 1 ? " was" : "s were");
     return code;
 }
 
