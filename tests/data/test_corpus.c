@@ -1,5 +1,5 @@
-/* data/corpus: what is read, what is refused and how the refusal reads; pieces that tokenize like the
- * whole. */
+/* data/corpus: what is read, what is refused and how the refusal reads; pieces that tokenize like
+ * the whole. */
 #include "data/corpus.h"
 
 #include "base/file.h"
@@ -127,8 +127,11 @@ static void reads_text(void **state)
 static void reads_lines(void **state)
 {
     (void)state;
-    expect_text(put_text("a.jsonl", "{\"text\": \"One\"}\n\n{\"text\": \"\"}\r\n{\"id\": 3, \"text\": \"T\\u00e9\\nwo\"}"),
-                "One|T\xC3\xA9\nwo|");
+    expect_text(
+        put_text(
+            "a.jsonl",
+            "{\"text\": \"One\"}\n\n{\"text\": \"\"}\r\n{\"id\": 3, \"text\": \"T\\u00e9\\nwo\"}"),
+        "One|T\xC3\xA9\nwo|");
     expect_text(put_text("bom.jsonl", "\xEF\xBB\xBF{\"text\": \"One\"}\n"), "One|");
     const char *zipped = "{\"text\": \"a\"}\n{\"text\": \"b\"}\n";
     expect_text(put_gzip("b.jsonl.gz", zipped, strlen(zipped)), "a|b|");
@@ -209,11 +212,12 @@ static void refuses_bad_files(void **state)
     expect_error(put_text("a.csv", "x"), ERR_USAGE, "a.csv", ".jsonl.gz", "");
     expect_error(put_text("empty.txt", ""), ERR_FORMAT, "no text", "empty.txt", "is empty");
     expect_error(put_text("blank.jsonl", "\n\n"), ERR_FORMAT, "no text", "blank.jsonl", "");
-    expect_error(put("nul.txt", "a\nb\0c", 5), ERR_FORMAT, "nul.txt", "NUL byte at offset 3", "line 2");
-    expect_error(put_text("latin.txt", "one\ntwo\ncaf\xE9 three"), ERR_FORMAT, "latin.txt", "offset 11",
-                 "line 3");
-    expect_error(put_text("latin.jsonl", "{\"text\": \"a\"}\n{\"text\": \"caf\xE9\"}\n"), ERR_FORMAT,
-                 "latin.jsonl", "offset 27", "line 2");
+    expect_error(put("nul.txt", "a\nb\0c", 5), ERR_FORMAT, "nul.txt", "NUL byte at offset 3",
+                 "line 2");
+    expect_error(put_text("latin.txt", "one\ntwo\ncaf\xE9 three"), ERR_FORMAT, "latin.txt",
+                 "offset 11", "line 3");
+    expect_error(put_text("latin.jsonl", "{\"text\": \"a\"}\n{\"text\": \"caf\xE9\"}\n"),
+                 ERR_FORMAT, "latin.jsonl", "offset 27", "line 2");
     expect_error(put("wide.txt", "\xFF\xFEo\0", 4), ERR_FORMAT, "wide.txt", "UTF-16", "iconv");
     expect_error(put_text("cut.txt", "fine \xE2\x82"), ERR_FORMAT, "cut.txt", "offset 5", "line 1");
     mkdir(in_dir("bare"), 0777);
@@ -224,14 +228,18 @@ static void refuses_bad_files(void **state)
 static void refuses_bad_json(void **state)
 {
     (void)state;
-    expect_error(put_text("a.jsonl", "{\"text\": \"a\"}\n\n{\"text\": }\n"), ERR_FORMAT, "a.jsonl:3", "JSON", "");
-    expect_error(put_text("b.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n"), ERR_FORMAT, "b.jsonl:1",
-                 "\"text\"", "\"prompt\", \"completion\"");
+    expect_error(put_text("a.jsonl", "{\"text\": \"a\"}\n\n{\"text\": }\n"), ERR_FORMAT,
+                 "a.jsonl:3", "JSON", "");
+    expect_error(put_text("b.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n"), ERR_FORMAT,
+                 "b.jsonl:1", "\"text\"", "\"prompt\", \"completion\"");
     expect_error(put_text("c.jsonl", "{\"text\": 3}\n"), ERR_FORMAT, "c.jsonl:1", "string", "");
     expect_error(put_text("d.jsonl", "[1]\n"), ERR_FORMAT, "d.jsonl:1", "object", "");
-    expect_error(put_text("e.jsonl", "{\"text\": \"a\\u0000b\"}\n"), ERR_FORMAT, "e.jsonl:1", "NUL", "");
-    expect_error(put_text("f.jsonl", "{\"text\": \"\\ud800\"}\n"), ERR_FORMAT, "f.jsonl:1", "JSON", "");
-    expect_error(put_text("g.jsonl", "{\"text\": \"a\"} {\"text\": \"b\"}\n"), ERR_FORMAT, "g.jsonl:1", "JSON", "");
+    expect_error(put_text("e.jsonl", "{\"text\": \"a\\u0000b\"}\n"), ERR_FORMAT, "e.jsonl:1", "NUL",
+                 "");
+    expect_error(put_text("f.jsonl", "{\"text\": \"\\ud800\"}\n"), ERR_FORMAT, "f.jsonl:1", "JSON",
+                 "");
+    expect_error(put_text("g.jsonl", "{\"text\": \"a\"} {\"text\": \"b\"}\n"), ERR_FORMAT,
+                 "g.jsonl:1", "JSON", "");
     expect_error(put_text("h.jsonl", "{}\n"), ERR_FORMAT, "h.jsonl:1", "none", "");
 }
 
@@ -245,11 +253,14 @@ static void refuses_damaged_gzip(void **state)
     for (int i = 0; i < 200000; i++)
         buffer_byte(&text, (char)('a' + rng_below(&r, 26)));
     assert_ok(file_read(put_gzip("a.txt.gz", text.data, text.size), &zipped, 1 << 20, &e), e);
-    expect_error(put("cut.txt.gz", zipped.data, zipped.size / 2), ERR_FORMAT, "cut.txt.gz", "gzip", "cut off");
-    expect_error(put("tail.txt.gz", zipped.data, zipped.size - 4), ERR_FORMAT, "tail.txt.gz", "gzip", "");
+    expect_error(put("cut.txt.gz", zipped.data, zipped.size / 2), ERR_FORMAT, "cut.txt.gz", "gzip",
+                 "cut off");
+    expect_error(put("tail.txt.gz", zipped.data, zipped.size - 4), ERR_FORMAT, "tail.txt.gz",
+                 "gzip", "");
     zipped.data[zipped.size / 2] ^= 0x55;
     expect_error(put("bad.txt.gz", zipped.data, zipped.size), ERR_FORMAT, "bad.txt.gz", "gzip", "");
-    expect_error(put_text("plain.txt.gz", "not zipped"), ERR_FORMAT, "plain.txt.gz", "no gzip data", "");
+    expect_error(put_text("plain.txt.gz", "not zipped"), ERR_FORMAT, "plain.txt.gz", "no gzip data",
+                 "");
     zipped.data[zipped.size / 2] ^= 0x55;
     expect_error(put("hidden.txt", zipped.data, zipped.size), ERR_FORMAT, "hidden.txt", ".gz", "");
     buffer_free(&text);
@@ -258,17 +269,47 @@ static void refuses_damaged_gzip(void **state)
 
 /* ---- pieces ---- */
 
-/* Text with everything that makes cutting dangerous: blank lines, CRLF, trailing and doubled spaces,
- * tabs, digits, contractions, punctuation before line ends, other scripts, Unicode spaces. */
+/* Text with everything that makes cutting dangerous: blank lines, CRLF, trailing and doubled
+ * spaces, tabs, digits, contractions, punctuation before line ends, other scripts, Unicode spaces.
+ */
 static void append_text(struct rng *r, size_t size, bool words, struct buffer *out)
 {
     static const char *const parts[] = {
-        "the", "It's", "we'LL", "Hello", "x", "don't", "Stra\xC3\x9F" "e", "\xE6\xBC\xA2\xE5\xAD\x97", "12", "4096", "7",
-        "3.14", ".", ",", "!?", "...", "--", "(", ")", "\"", "'", "caf\xC3\xA9", "e\xCC\x81", "\xF0\x9F\x98\x80",
-        "\xC2\xA0", "\xE3\x80\x80", "\xE3\x80\x82", "_", "'s", "\xE2\x80\xA8",
+        "the",
+        "It's",
+        "we'LL",
+        "Hello",
+        "x",
+        "don't",
+        "Stra\xC3\x9F"
+        "e",
+        "\xE6\xBC\xA2\xE5\xAD\x97",
+        "12",
+        "4096",
+        "7",
+        "3.14",
+        ".",
+        ",",
+        "!?",
+        "...",
+        "--",
+        "(",
+        ")",
+        "\"",
+        "'",
+        "caf\xC3\xA9",
+        "e\xCC\x81",
+        "\xF0\x9F\x98\x80",
+        "\xC2\xA0",
+        "\xE3\x80\x80",
+        "\xE3\x80\x82",
+        "_",
+        "'s",
+        "\xE2\x80\xA8",
     };
-    static const char *const gaps[] = {" ", " ", " ", " ", "  ", "   ", "\n", "\n", "\n\n", "\r\n", "\r\n\r\n",
-                                       " \n", "\n ", "\t", "\n\n\n", "", "", "\r", " \r\n", "\t\n"};
+    static const char *const gaps[] = {" ",      " ",    " ",    " ",        "  ",    "   ", "\n",
+                                       "\n",     "\n\n", "\r\n", "\r\n\r\n", " \n",   "\n ", "\t",
+                                       "\n\n\n", "",     "",     "\r",       " \r\n", "\t\n"};
     const size_t n_parts = sizeof parts / sizeof *parts, n_gaps = sizeof gaps / sizeof *gaps;
     for (size_t end = out->size + size; out->size < end;) {
         buffer_string(out, words ? parts[rng_below(r, 6)] : parts[rng_below(r, n_parts)]);
@@ -279,8 +320,12 @@ static void append_text(struct rng *r, size_t size, bool words, struct buffer *o
 static struct tokenizer *train_tokenizer(enum splitter splitter, const struct buffer *text)
 {
     static const char *const special[] = {"<|endoftext|>"};
-    struct tokenizer_settings s = {.splitter = splitter, .vocab_size = 700, .min_frequency = 2,
-                                   .special_tokens = special, .n_special_tokens = 1, .threads = 2};
+    struct tokenizer_settings s = {.splitter = splitter,
+                                   .vocab_size = 700,
+                                   .min_frequency = 2,
+                                   .special_tokens = special,
+                                   .n_special_tokens = 1,
+                                   .threads = 2};
     struct tokenizer_trainer *trainer;
     struct tokenizer *t;
     struct error e;
@@ -416,10 +461,10 @@ static void checks_utf8(void **state)
         {"plain ascii text, long enough for words", 39, 39},
         {"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", 9, 9},
         {"abcdefgh\0ijklmnop", 17, 8},
-        {"\xC0\x80", 2, 0},             /* overlong */
-        {"a\xE0\x80\x80", 4, 1},        /* overlong */
-        {"\xED\xA0\x80", 3, 0},         /* a surrogate */
-        {"\xF4\x90\x80\x80", 4, 0},     /* above U+10FFFF */
+        {"\xC0\x80", 2, 0},         /* overlong */
+        {"a\xE0\x80\x80", 4, 1},    /* overlong */
+        {"\xED\xA0\x80", 3, 0},     /* a surrogate */
+        {"\xF4\x90\x80\x80", 4, 0}, /* above U+10FFFF */
         {"\xF4\x8F\xBF\xBF", 4, 4},
         {"ab\x80", 3, 2},
         {"ab\xE2\x82", 4, 2},

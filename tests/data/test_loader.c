@@ -12,13 +12,18 @@ struct fake {
     uint32_t *tokens;
 };
 
-static struct fake make_shard(size_t n_tokens, size_t n_train, const uint64_t *documents, size_t n_documents)
+static struct fake make_shard(size_t n_tokens, size_t n_train, const uint64_t *documents,
+                              size_t n_documents)
 {
     struct fake f = {.tokens = malloc(n_tokens * sizeof *f.tokens)};
     for (size_t i = 0; i < n_tokens; i++)
         f.tokens[i] = (uint32_t)i;
-    f.shard = (struct shard){.n_tokens = n_tokens, .n_train_tokens = n_train, .n_documents = n_documents,
-                             .vocab_size = n_tokens, .documents = documents, .token_bytes = 4,
+    f.shard = (struct shard){.n_tokens = n_tokens,
+                             .n_train_tokens = n_train,
+                             .n_documents = n_documents,
+                             .vocab_size = n_tokens,
+                             .documents = documents,
+                             .token_bytes = 4,
                              .tokens = (const unsigned char *)f.tokens};
     return f;
 }
@@ -34,8 +39,8 @@ static struct batch make_batch(size_t n_rows, size_t seq_len, struct arena *aren
     return b;
 }
 
-static struct loader make_loader(const struct shard *s, enum loader_split split, size_t seq_len, bool mask,
-                                 bool shuffle, uint64_t seed)
+static struct loader make_loader(const struct shard *s, enum loader_split split, size_t seq_len,
+                                 bool mask, bool shuffle, uint64_t seed)
 {
     struct loader l;
     struct error e;
@@ -45,7 +50,8 @@ static struct loader make_loader(const struct shard *s, enum loader_split split,
 
 /* ---- training ---- */
 
-static void check_epoch(struct loader *l, struct batch *b, size_t n_train, size_t *phase, size_t *order)
+static void check_epoch(struct loader *l, struct batch *b, size_t n_train, size_t *phase,
+                        size_t *order)
 {
     size_t rows = loader_rows_per_epoch(l), T = l->seq_len;
     unsigned char *seen = calloc(n_train, 1);
@@ -74,7 +80,8 @@ static void check_epoch(struct loader *l, struct batch *b, size_t n_train, size_
 static void epochs_visit_each_row_once(void **state)
 {
     (void)state;
-    static const size_t lengths[][2] = {{9, 8}, {16, 8}, {17, 8}, {100, 7}, {1000, 8}, {5003, 5}, {30, 29}, {70, 1}};
+    static const size_t lengths[][2] = {{9, 8},    {16, 8},   {17, 8},  {100, 7},
+                                        {1000, 8}, {5003, 5}, {30, 29}, {70, 1}};
     for (size_t c = 0; c < sizeof lengths / sizeof *lengths; c++) {
         size_t n = lengths[c][0], T = lengths[c][1];
         uint64_t documents[] = {0, n + 10};
@@ -88,7 +95,8 @@ static void epochs_visit_each_row_once(void **state)
         for (size_t epoch = 0; epoch < 8; epoch++) {
             check_epoch(&l, &b, n, &phases[epoch], orders + epoch * rows);
             if (epoch)
-                repeated += !memcmp(orders + epoch * rows, orders + (epoch - 1) * rows, rows * sizeof *orders);
+                repeated += !memcmp(orders + epoch * rows, orders + (epoch - 1) * rows,
+                                    rows * sizeof *orders);
         }
         if (rows > 20) /* other phases, other orders, and not the order of the text */
             assert_int_equal(repeated, 0);
@@ -131,15 +139,16 @@ static bool same_batch(const struct batch *a, const struct batch *b)
            !memcmp(a->first_key, b->first_key, n);
 }
 
-/* Stopping anywhere and starting again from rows_consumed gives what an uninterrupted run gives; and
- * another batch size gives the same rows. */
+/* Stopping anywhere and starting again from rows_consumed gives what an uninterrupted run gives;
+ * and another batch size gives the same rows. */
 static void resumes(void **state)
 {
     (void)state;
     uint64_t documents[] = {0, 30, 31, 200, 555, 700};
     struct fake f = make_shard(700, 600, documents, 5);
     struct arena arenas[3];
-    struct batch a = make_batch(3, 8, &arenas[0]), b = make_batch(3, 8, &arenas[1]), one = make_batch(1, 8, &arenas[2]);
+    struct batch a = make_batch(3, 8, &arenas[0]), b = make_batch(3, 8, &arenas[1]),
+                 one = make_batch(1, 8, &arenas[2]);
     struct loader whole = make_loader(&f.shard, LOADER_TRAIN, 8, true, true, 7);
     struct loader rows = make_loader(&f.shard, LOADER_TRAIN, 8, true, true, 7);
     size_t different = 0;
@@ -260,7 +269,8 @@ static void refuses_short_splits(void **state)
     struct fake f = make_shard(10, 9, documents, 1);
     struct loader l;
     struct error e;
-    assert_int_equal(loader_init(&l, &f.shard, LOADER_VALIDATION, 4, false, false, 0, &e), ERR_FORMAT);
+    assert_int_equal(loader_init(&l, &f.shard, LOADER_VALIDATION, 4, false, false, 0, &e),
+                     ERR_FORMAT);
     assert_non_null(strstr(e.message, "1 validation tokens"));
     assert_int_equal(loader_init(&l, &f.shard, LOADER_TRAIN, 9, false, true, 0, &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "9 training tokens"));

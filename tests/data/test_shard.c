@@ -1,5 +1,5 @@
-/* data/shard: tokens and boundaries as they should be, splits, reuse, and failures that keep the old
- * file. */
+/* data/shard: tokens and boundaries as they should be, splits, reuse, and failures that keep the
+ * old file. */
 #include "data/shard.h"
 
 #include "base/buffer.h"
@@ -63,7 +63,8 @@ static struct tokenizer *bytes(bool eos)
 
 static struct shard_settings settings_for(const char *const *paths, size_t n)
 {
-    return (struct shard_settings){.paths = paths, .n_paths = n, .text_field = "text", .threads = 2};
+    return (struct shard_settings){
+        .paths = paths, .n_paths = n, .text_field = "text", .threads = 2};
 }
 
 static void prepare(const struct shard_settings *s, const struct tokenizer *t, const char *path,
@@ -91,8 +92,9 @@ static void assert_tokens(const struct shard *s, const int32_t *expected, size_t
 static void holds_tokens_and_documents(void **state)
 {
     (void)state;
-    const char *paths[] = {put("a.jsonl", "{\"text\": \"ab\"}\n{\"text\": \"\"}\n{\"text\": \"c\"}\n"),
-                           put("b.txt", "d\n")};
+    const char *paths[] = {
+        put("a.jsonl", "{\"text\": \"ab\"}\n{\"text\": \"\"}\n{\"text\": \"c\"}\n"),
+        put("b.txt", "d\n")};
     struct tokenizer *t = bytes(true);
     struct shard_settings s = settings_for(paths, 2);
     struct shard shard;
@@ -143,7 +145,8 @@ static void tail_split_is_nanogpts(void **state)
 static void tail_split_counts_bytes(void **state)
 {
     (void)state;
-    const char *paths[] = {put("a.jsonl", "{\"text\": \"abc\"}\n{\"text\": \"defgh\"}\n{\"text\": \"ij\"}\n")};
+    const char *paths[] = {
+        put("a.jsonl", "{\"text\": \"abc\"}\n{\"text\": \"defgh\"}\n{\"text\": \"ij\"}\n")};
     struct tokenizer *t = bytes(true);
     struct shard_settings s = settings_for(paths, 1);
     s.validation_fraction = 0.5; /* of 13 tokens: abc. de | fgh. ij. */
@@ -184,7 +187,8 @@ static void document_split_moves_whole_documents(void **state)
         int32_t ids[5];
         assert_int_equal(shard.documents[i], 5 * i);
         shard_read(&shard, 5 * i, 5, ids);
-        int number = (ids[0] - '0') * 1000 + (ids[1] - '0') * 100 + (ids[2] - '0') * 10 + ids[3] - '0';
+        int number =
+            (ids[0] - '0') * 1000 + (ids[1] - '0') * 100 + (ids[2] - '0') * 10 + ids[3] - '0';
         assert_false(seen[number]);
         seen[number] = true;
         if (i == n_train)
@@ -228,8 +232,12 @@ static void equals_serial_encoding(void **state)
     struct tokens expected = {0};
     assert_ok(file_read(paths[1], &text, 1 << 23, &e), e);
     static const char *const special[] = {"<|endoftext|>"};
-    struct tokenizer_settings ts = {.splitter = SPLITTER_GPT2, .vocab_size = 1000, .min_frequency = 2,
-                                    .special_tokens = special, .n_special_tokens = 1, .threads = 2};
+    struct tokenizer_settings ts = {.splitter = SPLITTER_GPT2,
+                                    .vocab_size = 1000,
+                                    .min_frequency = 2,
+                                    .special_tokens = special,
+                                    .n_special_tokens = 1,
+                                    .threads = 2};
     struct tokenizer_trainer *trainer;
     struct tokenizer *t;
     assert_ok(tokenizer_trainer_new(&ts, &trainer, &e), e);
@@ -349,7 +357,8 @@ static void refuses_too_little(void **state)
 {
     (void)state;
     struct tokenizer *t = bytes(false);
-    const char *one[] = {put("one.txt", "x")}, *few[] = {put("few.txt", "xyz")}, *none[] = {put("none.txt", "")};
+    const char *one[] = {put("one.txt", "x")}, *few[] = {put("few.txt", "xyz")},
+               *none[] = {put("none.txt", "")};
     struct shard_settings s = settings_for(one, 1);
     expect_refusal(&s, t, ERR_FORMAT, "1 of the corpus's 1 tokens", "training");
     s = settings_for(none, 1);
@@ -401,7 +410,8 @@ static void refuses_contradictions(void **state)
         assert_ok(hdf5_create(path, &f, &e), e);
         assert_ok(hdf5_put_string(f, "format", "linnet-shard-1", &e), e);
         uint16_t tokens[] = {1, 2, 3, spoiled == TOKEN ? 300 : 4};
-        uint64_t documents[] = {spoiled == FIRST, spoiled == ORDER ? 4 : 2, spoiled == LAST ? 5 : 4, 4, 4, 4};
+        uint64_t documents[] = {
+            spoiled == FIRST, spoiled == ORDER ? 4 : 2, spoiled == LAST ? 5 : 4, 4, 4, 4};
         assert_ok(hdf5_put_u64(f, "tokenizer_hash", 1, &e), e);
         assert_ok(hdf5_put_u64(f, "vocab_size", 256, &e), e);
         assert_ok(hdf5_put_u64(f, "n_train_tokens", spoiled == TRAIN ? 5 : 4, &e), e);
