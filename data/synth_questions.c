@@ -67,7 +67,7 @@ const struct synth_question synth_questions[] = {
      "{B} brought {A.him} what {A.he} needed. [1:What did {A} need|What did {A} find {s}|Who "
      "helped {A}|What did {B} bring]?",
      "[1:{t.tool}|{u.tool}|{B}|{t.tool}]"},
-    {6, "A:child B:child x:wildbeast y:vehicle v:colour w:colour s:room",
+    {6, "A:child B:child x:wildbeast y:vehicle v:colour w:colour s:wall",
      "{A} painted a {v} {x}. {B} painted a {w} {y}. The teacher hung up the picture of "
      "[1:{A}|{B}|{A}|{B}] {s}. [1:Which picture hangs {s}|Which picture hangs {s}|What colour is "
      "the {y}|What colour is the {x}]?",

@@ -178,6 +178,12 @@ static const char *const rooms[] = {
     "in the yard",    "at school",      "at the market", "in the shop",     "on the roof",
 };
 
+/* Where a picture hangs in a school. */
+static const char *const walls[] = {
+    "next to the door", "above the blackboard", "beside the window", "over the book shelf",
+    "above the stairs", "in the great hall",    "near the clock",    "at the entrance",
+};
+
 static const char *const colours[] = {
     "red", "blue", "green", "yellow", "white", "black", "brown", "orange", "purple", "pink", "grey",
 };
@@ -277,6 +283,7 @@ const struct synth_list synth_thing_lists[] = {
     SYNTH_LIST("place", "name;at;to;spot;play", places),
     SYNTH_LIST("spot", "name", spots),
     SYNTH_LIST("room", "name", rooms),
+    SYNTH_LIST("wall", "name", walls),
     SYNTH_LIST("colour", "name", colours),
     SYNTH_LIST("count", "name;plural", counts),
     SYNTH_LIST("herd", "name;plural", herds),

@@ -424,6 +424,38 @@ static void long_files_come_in_pieces(void **state)
     buffer_free(&text);
 }
 
+static void real_books_come_in_pieces(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"war-and-peace.txt", "shakespeare.txt", "wiki2-test.txt"};
+    const char *shared = getenv("LINNET_SHARED");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/data/%s", shared ? shared : "../shared", names[i]);
+        if (!file_exists(path)) {
+            print_message("skipped: no %s\n", path);
+            skip();
+        }
+        struct buffer text = {0};
+        struct error e;
+        assert_ok(file_read(path, &text, 1 << 23, &e), e);
+        for (size_t k = 0; k < 3; k++) {
+            struct tokenizer *t = train_tokenizer(splitters[k], &text);
+            struct tokens whole = {0}, parts = {0};
+            size_t n;
+            tokenizer_encode(t, text.data, text.size, false, &whole);
+            encode_file(path, false, t, &parts, &n);
+            assert_true(n > 1);
+            assert_int_equal(whole.count, parts.count);
+            assert_memory_equal(whole.ids, parts.ids, whole.count * sizeof *whole.ids);
+            tokens_free(&whole);
+            tokens_free(&parts);
+            tokenizer_free(t);
+        }
+        buffer_free(&text);
+    }
+}
+
 /* Nothing in it may be cut, so it is one piece although it is long; a fault late in a long file is
  * named by its offset in the file. */
 static void long_files_without_a_cut(void **state)
@@ -489,6 +521,7 @@ int main(void)
         WITH_DIR(refuses_damaged_gzip),
         WITH_DIR(long_files_come_in_pieces),
         WITH_DIR(long_files_without_a_cut),
+        cmocka_unit_test(real_books_come_in_pieces),
         cmocka_unit_test(cuts_change_no_tokens),
         cmocka_unit_test(checks_utf8),
     };
