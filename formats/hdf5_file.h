@@ -75,5 +75,8 @@ int hdf5_each(struct hdf5_file *f,
               void (*visit)(void *context, const char *name, const char *type_name, int n_dims,
                             const size_t dims[]),
               void *context, struct error *e);
+/* Calls visit for every attribute of the root group in name order. */
+int hdf5_each_attribute(struct hdf5_file *f, void (*visit)(void *context, const char *name),
+                        void *context, struct error *e);
 
 #endif
