@@ -237,9 +237,9 @@ int tokenizer_trainer_finish(struct tokenizer_trainer *t, struct tokenizer **out
             return error_set(e, ERR_FORMAT, "there is no text to train a tokenizer on");
         train_merges(t->vocabulary, all, s->vocab_size, s->min_frequency, s->threads, s->progress);
         if (t->vocabulary->n_tokens < s->vocab_size)
-            log_warn("the text yields only %zu of the %zu tokens asked for: no further pair occurs "
-                     "%zu times", t->vocabulary->n_tokens, s->vocab_size,
-                     s->min_frequency ? s->min_frequency : (size_t)1);
+            log_warn("the text yields only %zu of the %zu tokens asked for: no pair is left that is "
+                     "seen often enough (min_frequency %zu)",
+                     t->vocabulary->n_tokens, s->vocab_size, s->min_frequency);
     }
     /* llama.cpp takes whole words first wherever it meets this splitter; say so, for the rare word
      * where it makes a difference, so that every client encodes alike. */
