@@ -59,7 +59,9 @@ int command_find(int n_words, char *const *words, const struct command **command
                  struct error *e);
 
 /* help.c: screens, appended to `out`; `width` in columns. */
-void help_overview(size_t width, struct buffer *out);
+void help_overview(struct buffer *out);
+/* The commands whose name begins with this word of two: "tokenizer"; false when there are none. */
+bool help_family(const char *word, struct buffer *out);
 void help_command(const struct command *c, const struct options *o, size_t width,
                   struct buffer *out);
 void help_configuration(struct buffer *out);

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/cpu.h"
 #include "base/log.h"
+#include "cli/shared.h"
 
 #include <errno.h>
 #include <omp.h>
@@ -170,6 +171,17 @@ static int flush_results(struct error *e)
     return error_set_errno(e, "standard output: cannot write");
 }
 
+/* "linnet tokenizer --help" */
+static bool print_family_help(int argc, char *const *argv)
+{
+    struct buffer out = {0};
+    bool wanted = argc == 2 && wants_help(1, argv + 1) && help_family(argv[0], &out);
+    if (wanted)
+        fputs(out.data, stdout);
+    buffer_free(&out);
+    return wanted;
+}
+
 static int dispatch(int argc, char *const *argv, const struct command **c, struct error *e)
 {
     if (argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
@@ -180,6 +192,8 @@ static int dispatch(int argc, char *const *argv, const struct command **c, struc
         puts("linnet " LINNET_VERSION);
         return OK;
     }
+    if (print_family_help(argc, argv))
+        return OK;
     int used;
     int code = command_find(argc, argv, c, &used, e);
     return code ? code : run_command(*c, argc - used, argv + used, e);
@@ -189,6 +203,8 @@ int main(int argc, char **argv)
 {
     /* A reader that has seen enough (head) ends us quietly, even where a parent ignored it. */
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ,
+           SIG_IGN); /* a file over the user's limit is a write that fails, like any other */
     const struct command *c = NULL;
     struct error e = {0};
     int code = dispatch(argc - 1, argv + 1, &c, &e);
@@ -198,7 +214,10 @@ int main(int argc, char **argv)
         fflush(stdout);
     if (!code)
         return 0;
-    log_error("%s", e.message);
+    struct buffer line = {0}; /* a message may quote a hostile file */
+    append_visible(&line, e.message, strlen(e.message), sizeof e.message);
+    log_error("%s", line.data);
+    buffer_free(&line);
     if (code != ERR_USAGE)
         return 1;
     fprintf(stderr, "Try 'linnet %s%s--help'.\n", c ? c->name : "", c ? " " : "");

@@ -115,5 +115,11 @@ int model_config_check(struct model_config *c, struct error *e)
         return error_set(e, ERR_USAGE,
                          "the head size is %zu; rotary embeddings need an even one (head_dim, or "
                          "hidden_size / num_attention_heads)", c->head_dim);
+    if (!(c->rms_norm_eps >= 0 && c->rms_norm_eps <= 1))
+        return error_set(e, ERR_USAGE, "model.rms_norm_eps is %g; it must be from 0 to 1",
+                         c->rms_norm_eps);
+    if (!(c->rope_theta >= 1 && c->rope_theta <= 1e12))
+        return error_set(e, ERR_USAGE, "model.rope_theta is %g; it must be from 1 to 1e12",
+                         c->rope_theta);
     return check_range("head_dim", c->head_dim, 2, 4096, e);
 }

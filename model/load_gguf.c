@@ -42,6 +42,34 @@ static int refuse_rope_scaling(const struct gguf *g, const char *architecture, s
     return code;
 }
 
+/* What the decoder does not have is refused, and what the file contradicts. */
+static int check_features(struct key_reader *r, const struct gguf *g, struct model_config *c)
+{
+    struct error *e = r->e;
+    size_t experts = 0, rotary = 0, value_length = 0;
+    read_size(r, "expert_count", &experts);
+    read_size(r, "rope.dimension_count", &rotary);
+    read_size(r, "attention.value_length", &value_length);
+    if (!r->code && c->rms_norm_eps < 0)
+        r->code = error_set(e, ERR_FORMAT, "%s.attention.layer_norm_rms_epsilon is missing",
+                            r->architecture);
+    if (!r->code && experts)
+        r->code = error_set(e, ERR_FORMAT, "a mixture of %zu experts is not supported", experts);
+    if (!r->code)
+        r->code = refuse_rope_scaling(g, r->architecture, e);
+    if (!r->code)
+        r->code = model_config_check(c, e);
+    if (!r->code && value_length && value_length != c->head_dim)
+        r->code = error_set(e, ERR_FORMAT,
+                            "attention.value_length is %zu, the keys' heads are %zu wide; only equal "
+                            "widths are supported", value_length, c->head_dim);
+    if (!r->code && rotary && rotary != c->head_dim)
+        r->code = error_set(e, ERR_FORMAT,
+                            "rope.dimension_count is %zu; only the whole head (%zu) is supported",
+                            rotary, c->head_dim);
+    return r->code;
+}
+
 static int config_from_gguf(const struct gguf *g, struct model_config *c, struct error *e)
 {
     char *name = NULL;
@@ -61,7 +89,7 @@ static int config_from_gguf(const struct gguf *g, struct model_config *c, struct
         return error_set(e, ERR_FORMAT, "tensor token_embd.weight is missing");
     *c = (struct model_config){
         .vocab_size = embedding->dims[1],
-        .rms_norm_eps = 1e-5,
+        .rms_norm_eps = -1, /* must be there */
         .rope_theta = 10000,
         .initializer_range = 0.02,
         .tie_word_embeddings = !gguf_find_tensor(g, "output.weight"),
@@ -79,20 +107,7 @@ static int config_from_gguf(const struct gguf *g, struct model_config *c, struct
     read_double(&r, "rope.freq_base", &c->rope_theta);
     if (r.code)
         return r.code;
-    size_t experts = 0, rotary = 0;
-    read_size(&r, "expert_count", &experts);
-    read_size(&r, "rope.dimension_count", &rotary);
-    if (!r.code && experts)
-        r.code = error_set(e, ERR_FORMAT, "a mixture of %zu experts is not supported", experts);
-    if (!r.code)
-        r.code = refuse_rope_scaling(g, a->name, e);
-    if (!r.code)
-        r.code = model_config_check(c, e);
-    if (!r.code && rotary && rotary != c->head_dim)
-        r.code = error_set(e, ERR_FORMAT,
-                           "rope.dimension_count is %zu; only the whole head (%zu) is supported",
-                           rotary, c->head_dim);
-    return r.code;
+    return check_features(&r, g, c);
 }
 
 static int check_tensor(const struct param *p, const struct gguf_tensor *t, struct error *e)
@@ -107,6 +122,23 @@ static int check_tensor(const struct param *p, const struct gguf_tensor *t, stru
     return OK;
 }
 
+/* What is in the file and not in the table would be lost without a word. */
+static int check_extra(const struct gguf *g, const struct model *m, struct error *e)
+{
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const struct gguf_string *name = &g->tensors[i].name;
+        bool known = false;
+        for (size_t j = 0; j < m->n_params && !known; j++)
+            known = strlen(m->params[j].gguf_name) == name->size &&
+                    memcmp(m->params[j].gguf_name, name->data, name->size) == 0;
+        if (!known)
+            return error_set(e, ERR_FORMAT, "tensor %.*s is no part of a %s model",
+                             (int)(name->size < 64 ? name->size : 64), name->data,
+                             model_architecture(&m->config)->name);
+    }
+    return OK;
+}
+
 static int read_weights(const struct gguf *g, struct model *m, struct error *e)
 {
     for (size_t i = 0; i < m->n_params; i++) {
@@ -114,10 +146,9 @@ static int read_weights(const struct gguf *g, struct model *m, struct error *e)
         if (code)
             return code;
     }
-    if (g->n_tensors != m->n_params)
-        return error_set(e, ERR_FORMAT, "%zu tensors, %zu expected for this architecture",
-                         g->n_tensors, m->n_params);
-    int code = model_allocate(m, e);
+    int code = check_extra(g, m, e);
+    if (!code)
+        code = model_allocate(m, e);
     for (size_t i = 0; i < m->n_params && !code; i++) {
         struct param *p = &m->params[i];
         const struct gguf_tensor *t = gguf_find_tensor(g, p->gguf_name);

@@ -46,6 +46,32 @@ static bool is_white_space(uint32_t c)
            c == 0x205F || c == 0x3000;
 }
 
+/* Letters and numbers of Unicode 15.1 and 16, the edition Hugging Face's patterns know; Debian 12's
+ * utf8proc stops at 15. A difference here would be a difference in ids. */
+static const struct {
+    uint32_t first, last;
+    enum char_class class;
+} newer[] = {
+    {0x1C89, 0x1C8A, CLASS_LETTER},   {0xA7CB, 0xA7CD, CLASS_LETTER},   {0xA7DA, 0xA7DC, CLASS_LETTER},
+    {0x105C0, 0x105F3, CLASS_LETTER}, {0x10D40, 0x10D49, CLASS_NUMBER}, {0x10D4A, 0x10D65, CLASS_LETTER},
+    {0x10D6F, 0x10D85, CLASS_LETTER}, {0x10EC2, 0x10EC4, CLASS_LETTER}, {0x11380, 0x11389, CLASS_LETTER},
+    {0x1138B, 0x1138B, CLASS_LETTER}, {0x1138E, 0x1138E, CLASS_LETTER}, {0x11390, 0x113B5, CLASS_LETTER},
+    {0x113B7, 0x113B7, CLASS_LETTER}, {0x113D1, 0x113D1, CLASS_LETTER}, {0x113D3, 0x113D3, CLASS_LETTER},
+    {0x116D0, 0x116E3, CLASS_NUMBER}, {0x11BC0, 0x11BE0, CLASS_LETTER}, {0x11BF0, 0x11BF9, CLASS_NUMBER},
+    {0x13460, 0x143FA, CLASS_LETTER}, {0x16100, 0x1611D, CLASS_LETTER}, {0x16130, 0x16139, CLASS_NUMBER},
+    {0x16D40, 0x16D6C, CLASS_LETTER}, {0x16D70, 0x16D79, CLASS_NUMBER}, {0x18CFF, 0x18CFF, CLASS_LETTER},
+    {0x1CCF0, 0x1CCF9, CLASS_NUMBER}, {0x1E5D0, 0x1E5ED, CLASS_LETTER}, {0x1E5F0, 0x1E5F0, CLASS_LETTER},
+    {0x1E5F1, 0x1E5FA, CLASS_NUMBER}, {0x2EBF0, 0x2EE5D, CLASS_LETTER},
+};
+
+static enum char_class classify_unassigned(uint32_t c)
+{
+    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+        if (c >= newer[i].first && c <= newer[i].last)
+            return newer[i].class;
+    return CLASS_OTHER;
+}
+
 static enum char_class classify(uint32_t c)
 {
     if (c == '\r' || c == '\n')
@@ -57,7 +83,7 @@ static enum char_class classify(uint32_t c)
         return CLASS_LETTER;
     if (category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO)
         return CLASS_NUMBER;
-    return CLASS_OTHER;
+    return category == UTF8PROC_CATEGORY_CN ? classify_unassigned(c) : CLASS_OTHER;
 }
 
 /* Two stages: equal pages are stored once, so the whole of Unicode takes some 40 KB. */
