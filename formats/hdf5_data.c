@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "formats/hdf5_private.h"
+#include "kernels/dtype.h"
 
 #include <string.h>
 
@@ -11,7 +12,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "linnet needs a little
 
 static const char checksum_name[] = "xxh64";
 
-enum { TYPES = HDF5_U64 + 1 };
+enum { TYPES = HDF5_F16 + 1 };
 
 static const struct {
     const char *name;
@@ -19,8 +20,20 @@ static const struct {
 } types[TYPES] = {
     [HDF5_F32] = {"f32", 4}, [HDF5_F64] = {"f64", 8}, [HDF5_U8] = {"u8", 1},
     [HDF5_U16] = {"u16", 2}, [HDF5_U32] = {"u32", 4}, [HDF5_I32] = {"i32", 4},
-    [HDF5_I64] = {"i64", 8}, [HDF5_U64] = {"u64", 8},
+    [HDF5_I64] = {"i64", 8}, [HDF5_U64] = {"u64", 8}, [HDF5_F16] = {"f16", 2},
 };
+
+/* HDF5 1.10 has no binary16 of its own; this is the one h5py makes. */
+static hid_t half_type(void)
+{
+    static hid_t id = H5I_INVALID_HID;
+    if (H5Iget_type(id) == H5I_DATATYPE)
+        return id;
+    id = H5Tcopy(H5T_IEEE_F32LE);
+    CHECK(H5Tset_fields(id, 15, 10, 5, 0, 10) >= 0 && H5Tset_size(id, 2) >= 0);
+    CHECK(H5Tset_ebias(id, 15) >= 0);
+    return id;
+}
 
 /* HDF5's type ids are not constants: asking for one may start the library. */
 static hid_t stored_type(enum hdf5_type type)
@@ -29,6 +42,7 @@ static hid_t stored_type(enum hdf5_type type)
         [HDF5_F32] = H5T_IEEE_F32LE, [HDF5_F64] = H5T_IEEE_F64LE, [HDF5_U8] = H5T_STD_U8LE,
         [HDF5_U16] = H5T_STD_U16LE,  [HDF5_U32] = H5T_STD_U32LE,  [HDF5_I32] = H5T_STD_I32LE,
         [HDF5_I64] = H5T_STD_I64LE,  [HDF5_U64] = H5T_STD_U64LE,
+        [HDF5_F16] = half_type(),
     };
     return ids[type];
 }
@@ -290,7 +304,7 @@ static H5T_conv_ret_t refuse_clipping(H5T_conv_except_t kind, hid_t from, hid_t 
 }
 
 /* H5Dread with conversion to `type`; `name` for the error. */
-static int read_selection(struct hdf5_file *f, const char *name, const struct dataset *d,
+static int read_converting(struct hdf5_file *f, const char *name, const struct dataset *d,
                           enum hdf5_type type, hid_t memory, hid_t space, void *data,
                           struct error *e)
 {
@@ -306,6 +320,33 @@ static int read_selection(struct hdf5_file *f, const char *name, const struct da
                                    f->path, name, types[type].name)
                        : hdf5_error(f, e, "dataset \"%s\": cannot read", name);
     H5Pclose(transfer);
+    return code;
+}
+
+/* Halves at the upper end of n floats' memory become those floats. */
+static void widen(float *data, size_t n)
+{
+    enum { PIECE = 1024 };
+    uint16_t halves[PIECE];
+    const char *from = (const char *)data + n * sizeof halves[0];
+    for (size_t i = 0; i < n; i += PIECE) {
+        size_t count = n - i < PIECE ? n - i : PIECE;
+        memcpy(halves, from + i * sizeof halves[0], count * sizeof halves[0]);
+        f32_from_f16(halves, data + i, count);
+    }
+}
+
+/* n elements of a selection. From binary16 to f32, where HDF5 takes 50 ns for each, by ourselves. */
+static int read_selection(struct hdf5_file *f, const char *name, const struct dataset *d,
+                          enum hdf5_type type, hid_t memory, hid_t space, size_t n, void *data,
+                          struct error *e)
+{
+    if (type != HDF5_F32 || H5Tequal(d->type, half_type()) <= 0)
+        return read_converting(f, name, d, type, memory, space, data, e);
+    char *upper = (char *)data + n * sizeof(uint16_t);
+    int code = read_converting(f, name, d, HDF5_F16, memory, space, upper, e);
+    if (!code)
+        widen(data, n);
     return code;
 }
 
@@ -349,7 +390,7 @@ int hdf5_read(struct hdf5_file *f, const char *name, enum hdf5_type type, size_t
         code = error_set(e, ERR_FORMAT, "%s: dataset \"%s\" has %zu elements, expected %zu", f->path,
                          name, d.count, n);
     if (!code && n)
-        code = read_selection(f, name, &d, type, H5S_ALL, H5S_ALL, data, e);
+        code = read_selection(f, name, &d, type, H5S_ALL, H5S_ALL, n, data, e);
     if (!code && H5Tequal(d.type, stored_type(type)) > 0 && H5Aexists(d.id, checksum_name) > 0)
         code = check_hash(f, name, &d, hash64(data, d.bytes, 0), e);
     close_dataset(&d);
@@ -372,7 +413,7 @@ int hdf5_read_range(struct hdf5_file *f, const char *name, enum hdf5_type type, 
                          f->path, name, d.count, n, offset);
     if (!code && n) {
         hid_t space = H5Dget_space(d.id), memory = select_rows(space, 1, d.extent, offset, n);
-        code = read_selection(f, name, &d, type, memory, space, data, e);
+        code = read_selection(f, name, &d, type, memory, space, n, data, e);
         H5Sclose(memory);
         H5Sclose(space);
     }
@@ -422,7 +463,7 @@ static int hash_rows(struct hdf5_file *f, const char *name, const struct dataset
             space = H5Dget_space(d->id);
             memory = select_rows(space, d->rank, d->extent, i, n);
         }
-        code = read_selection(f, name, d, type, memory, space, data, e);
+        code = read_converting(f, name, d, type, memory, space, data, e);
         hash64_update(&state, data, n * row_bytes);
         if (d->rank) {
             H5Sclose(memory);

@@ -13,7 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum hdf5_type { HDF5_F32, HDF5_F64, HDF5_U8, HDF5_U16, HDF5_U32, HDF5_I32, HDF5_I64, HDF5_U64 };
+/* HDF5_F16 is IEEE binary16 (numpy's float16), in memory the uint16_t of its bits. */
+enum hdf5_type {
+    HDF5_F32, HDF5_F64, HDF5_U8, HDF5_U16, HDF5_U32, HDF5_I32, HDF5_I64, HDF5_U64, HDF5_F16,
+};
 
 struct hdf5_file;
 

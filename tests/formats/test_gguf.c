@@ -6,9 +6,12 @@
 #include "formats/gguf.h"
 #include "tests/test.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char path[] = "/tmp/linnet-gguf-XXXXXX";
@@ -178,6 +181,30 @@ static void a_failed_write_leaves_the_old_file(void **state)
     char *temporary = file_temporary(path);
     assert_false(file_exists(temporary));
     mem_free(temporary);
+}
+
+/* In a process of its own, whose files may not grow beyond 100 bytes. */
+static void a_full_disk_is_an_error(void **state)
+{
+    (void)state;
+    struct error e;
+    struct gguf_writer *w = sample_writer();
+    assert_ok(gguf_writer_finish(w, path, &e), e);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){100, 100});
+        int code = gguf_writer_finish(w, path, &e);
+        _exit(code == ERR_IO && strstr(e.message, path) && strstr(e.message, "too large") ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    gguf_writer_free(w);
+    struct gguf s;
+    assert_ok(gguf_open(path, &s, &e), e);
+    gguf_close(&s);
 }
 
 /* A GGUF image built by hand, to be built wrongly. */
@@ -515,6 +542,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_read),
         cmocka_unit_test(wrong_requests_are_named),
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
+        cmocka_unit_test(a_full_disk_is_an_error),
         cmocka_unit_test(bad_headers_are_refused),
         cmocka_unit_test(bad_keys_are_refused),
         cmocka_unit_test(bad_alignment_is_refused),

@@ -5,9 +5,12 @@
 #include "formats/safetensors.h"
 #include "tests/test.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char path[] = "/tmp/linnet-safetensors-XXXXXX";
@@ -132,6 +135,30 @@ static void a_failed_write_leaves_the_old_file(void **state)
     assert_ok(safetensors_open(path, &s, &e), e);
     assert_int_equal(s.n_tensors, 0);
     assert_null(safetensors_find(&s, "w"));
+    safetensors_close(&s);
+}
+
+/* In a process of its own, whose files may not grow beyond 100 bytes. */
+static void a_full_disk_is_an_error(void **state)
+{
+    (void)state;
+    struct error e;
+    struct safetensors_writer *w = sample_writer();
+    assert_ok(safetensors_writer_finish(w, path, &e), e);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){100, 100});
+        int code = safetensors_writer_finish(w, path, &e);
+        _exit(code == ERR_IO && strstr(e.message, path) && strstr(e.message, "too large") ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    safetensors_writer_free(w);
+    struct safetensors s;
+    assert_ok(safetensors_open(path, &s, &e), e);
     safetensors_close(&s);
 }
 
@@ -288,6 +315,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_read),
         cmocka_unit_test(the_layout_is_the_reference_writers),
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
+        cmocka_unit_test(a_full_disk_is_an_error),
         cmocka_unit_test(bad_headers_are_refused),
         cmocka_unit_test(deep_json_is_refused),
         cmocka_unit_test(other_files_are_named),
