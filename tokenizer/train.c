@@ -214,8 +214,7 @@ void tokenizer_trainer_feed(struct tokenizer_trainer *t, const char *bytes, cons
             pieces[n++] = (struct piece){offsets[i] + start, offsets[i] + stop, offsets[i + 1]};
         }
     }
-    size_t chunk = n < 4096 ? 1 : 64; /* many small texts: fewer visits to the scheduler */
-#pragma omp parallel for schedule(dynamic, chunk) num_threads(t->settings.threads)
+#pragma omp parallel for schedule(dynamic, 4) num_threads(t->settings.threads)
     for (size_t i = 0; i < n; i++)
         count_piece(t->settings.splitter, &t->tables[omp_get_thread_num()], bytes, &pieces[i]);
     mem_free(pieces);
