@@ -28,12 +28,12 @@ struct corpus {
     /* the position */
     size_t source; /* the one being read, or to be opened next */
     gzFile in;
-    bool at_end;          /* of the source's bytes; `held` has the rest */
-    struct buffer held;   /* read and not delivered yet, from held_start on */
+    bool at_end;        /* of the source's bytes; `held` has the rest */
+    struct buffer held; /* read and not delivered yet, from held_start on */
     size_t held_start;
-    uint64_t offset;      /* of held_start in the uncompressed source */
-    size_t line;          /* of held_start, from 1 */
-    uint64_t finished;    /* bytes on disk of the sources before */
+    uint64_t offset;   /* of held_start in the uncompressed source */
+    size_t line;       /* of held_start, from 1 */
+    uint64_t finished; /* bytes on disk of the sources before */
     size_t documents, empty;
 };
 
@@ -87,8 +87,9 @@ static int add_path(struct corpus *c, const char *path, struct error *e)
     for (size_t i = 0; i < list.count && !code; i++)
         code = add_source(c, list.paths[i], !directory, e);
     if (!code && c->n_sources == before)
-        code = error_set(e, ERR_FORMAT, "%s: holds no .txt, .jsonl, .txt.gz or .jsonl.gz file (%zu others)",
-                         path, list.count);
+        code = error_set(e, ERR_FORMAT,
+                         "%s: holds no .txt, .jsonl, .txt.gz or .jsonl.gz file (%zu others)", path,
+                         list.count);
     path_list_free(&list);
     return code;
 }
@@ -264,7 +265,8 @@ static int open_source(struct corpus *c, struct error *e)
     const char *p = held_data(c);
     size_t n = held_size(c);
     if (n >= 2 && (memcmp(p, "\xFF\xFE", 2) == 0 || memcmp(p, "\xFE\xFF", 2) == 0))
-        return error_set(e, ERR_FORMAT, "%s: is UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)",
+        return error_set(e, ERR_FORMAT,
+                         "%s: is UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)",
                          s->path);
     if (n >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0)
         consume(c, 3);
@@ -283,11 +285,13 @@ static int check_text(const struct corpus *c, size_t n, struct error *e)
         line += text[i] == '\n';
     unsigned long long offset = c->offset + fault;
     if (text[fault] == 0)
-        return error_set(e, ERR_FORMAT, "%s: a NUL byte at offset %llu (line %zu): this is not a text file",
+        return error_set(e, ERR_FORMAT,
+                         "%s: a NUL byte at offset %llu (line %zu): this is not a text file",
                          current(c)->path, offset, line);
-    return error_set(e, ERR_FORMAT,
-                     "%s: invalid UTF-8 at offset %llu (line %zu): byte 0x%02X; convert the file to UTF-8",
-                     current(c)->path, offset, line, (unsigned char)text[fault]);
+    return error_set(
+        e, ERR_FORMAT,
+        "%s: invalid UTF-8 at offset %llu (line %zu): byte 0x%02X; convert the file to UTF-8",
+        current(c)->path, offset, line, (unsigned char)text[fault]);
 }
 
 /* ---- documents ---- */
@@ -326,10 +330,11 @@ static int next_piece(struct corpus *c, struct corpus_chunk *chunk, struct error
             return OK;
         }
         if (wanted > CORPUS_LIMIT)
-            return error_set(e, ERR_FORMAT,
-                             "%s: %d MB from offset %llu on without a line break or a space between "
-                             "words: is this text?",
-                             current(c)->path, CORPUS_LIMIT >> 20, (unsigned long long)c->offset);
+            return error_set(
+                e, ERR_FORMAT,
+                "%s: %d MB from offset %llu on without a line break or a space between "
+                "words: is this text?",
+                current(c)->path, CORPUS_LIMIT >> 20, (unsigned long long)c->offset);
         wanted *= 2;
     }
     if ((code = check_text(c, cut, e)))
@@ -343,7 +348,8 @@ static void list_members(const json_t *object, struct buffer *out)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)object, key, value) {
+    json_object_foreach((json_t *)object, key, value)
+    {
         if (out->size > 200) {
             buffer_string(out, ", ...");
             return;
@@ -432,8 +438,7 @@ static int next_document(struct corpus *c, struct corpus_chunk *chunk, struct er
     return OK;
 }
 
-int corpus_next(struct corpus *c, size_t target_bytes, struct corpus_chunk *chunk,
-                struct error *e)
+int corpus_next(struct corpus *c, size_t target_bytes, struct corpus_chunk *chunk, struct error *e)
 {
     buffer_clear(&chunk->text);
     chunk->n = 0;

@@ -21,18 +21,20 @@ int loader_init(struct loader *l, const struct shard *s, enum loader_split split
     size_t n = l->end - l->begin;
     const char *name = split == LOADER_TRAIN ? "training" : "validation";
     if (n < 2)
-        return error_set(e, ERR_FORMAT, "the shard holds %zu %s tokens; at least 2 are needed%s", n, name,
+        return error_set(e, ERR_FORMAT, "the shard holds %zu %s tokens; at least 2 are needed%s", n,
+                         name,
                          split == LOADER_TRAIN ? "" : ": prepare it with a validation fraction");
     if (shuffle && n - 1 < seq_len)
-        return error_set(e, ERR_FORMAT,
-                         "the shard holds %zu %s tokens, too few for one row of %zu and its last target; "
-                         "choose a shorter sequence or give it more text",
-                         n, name, seq_len);
+        return error_set(
+            e, ERR_FORMAT,
+            "the shard holds %zu %s tokens, too few for one row of %zu and its last target; "
+            "choose a shorter sequence or give it more text",
+            n, name, seq_len);
     return OK;
 }
 
-/* With (n - seq_len) / seq_len rows, a phase of up to seq_len - 1 always leaves room for the last row's
- * last target. A split that short that this is 0 gets its one row. */
+/* With (n - seq_len) / seq_len rows, a phase of up to seq_len - 1 always leaves room for the last
+ * row's last target. A split that short that this is 0 gets its one row. */
 size_t loader_rows_per_epoch(const struct loader *l)
 {
     size_t n = l->end - l->begin, T = l->seq_len;
@@ -78,7 +80,8 @@ static size_t shuffled_start(const struct loader *l, uint64_t row)
     size_t room = n - rows * l->seq_len; /* phases that leave room for the last target */
     size_t phases = room < l->seq_len ? room : l->seq_len;
     size_t phase = epoch_key(l, epoch, STREAM_PHASE) % phases;
-    return l->begin + phase + permute(row % rows, rows, epoch_key(l, epoch, STREAM_ORDER)) * l->seq_len;
+    return l->begin + phase +
+           permute(row % rows, rows, epoch_key(l, epoch, STREAM_ORDER)) * l->seq_len;
 }
 
 /* The first document boundary after `token`; the total when there is none. */
@@ -95,7 +98,8 @@ static size_t boundary_after(const struct shard *s, size_t token)
     return high;
 }
 
-static void mark_documents(const struct loader *l, size_t start, size_t n, struct batch *b, size_t at)
+static void mark_documents(const struct loader *l, size_t start, size_t n, struct batch *b,
+                           size_t at)
 {
     const struct shard *s = l->shard;
     size_t next = boundary_after(s, start), document = 0;

@@ -3,9 +3,9 @@
  * Datasets: "tokens" (u16 when the vocabulary fits, else u32; one-dimensional, contiguous) and
  * "documents" (u64, the offset at which each document begins, then the total). The first
  * `n_train_tokens` tokens are for training, the rest for validation. Attributes: format
- * ("linnet-shard-1"), tokenizer_hash, vocab_size, corpus_fingerprint, settings_hash, n_train_tokens,
- * n_train_bytes and n_validation_bytes (of text, for bits per byte). A tokenizer with an EOS has it
- * appended to every document; it counts as a token and as no byte. */
+ * ("linnet-shard-1"), tokenizer_hash, vocab_size, corpus_fingerprint, settings_hash,
+ * n_train_tokens, n_train_bytes and n_validation_bytes (of text, for bits per byte). A tokenizer
+ * with an EOS has it appended to every document; it counts as a token and as no byte. */
 #ifndef LINNET_DATA_SHARD_H
 #define LINNET_DATA_SHARD_H
 
@@ -29,22 +29,23 @@ struct shard_settings {
     size_t n_validation_paths;
     const char *text_field;
     enum split_kind split;      /* this and the next two do not matter with validation_paths */
-    double validation_fraction; /* [0, 0.5]; SPLIT_TAIL trains on the first (1 - fraction) * n tokens,
-                                   rounded down */
+    double validation_fraction; /* [0, 0.5]; SPLIT_TAIL trains on the first (1 - fraction) * n
+                                   tokens, rounded down */
     uint64_t seed;
     int threads; /* at least 1; the result does not depend on it */
     bool progress;
 };
 
-/* Tokenizes the corpus into `path`, unless a shard is there that was made from the same files (paths,
- * sizes, modification times) with the same tokenizer and settings: then *reused (may be NULL) is true.
- * Any other file there is replaced, once the new one is complete. Says on stderr which of the two
- * it did, and why.
+/* Tokenizes the corpus into `path`, unless a shard is there that was made from the same files
+ * (paths, sizes, modification times) with the same tokenizer and settings: then *reused (may be
+ * NULL) is true. Any other file there is replaced, once the new one is complete. Says on stderr
+ * which of the two it did, and why.
  *
- * Memory is bounded by some tens of bytes per document and a few megabytes of text; the tokens are spooled
- * into an unnamed file beside `path`, so the disk needs twice the room for a while. Errors: everything
- * corpus.h reports; a fraction out of range; a result with fewer than two tokens to train on, or with
- * fewer than two to validate on where a fraction or a corpus was given; a full disk. */
+ * Memory is bounded by some tens of bytes per document and a few megabytes of text; the tokens are
+ * spooled into an unnamed file beside `path`, so the disk needs twice the room for a while. Errors:
+ * everything corpus.h reports; a fraction out of range; a result with fewer than two tokens to
+ * train on, or with fewer than two to validate on where a fraction or a corpus was given; a full
+ * disk. */
 int shard_prepare(const struct shard_settings *s, const struct tokenizer *t, const char *path,
                   bool *reused, struct error *e);
 
@@ -60,9 +61,9 @@ struct shard {
     size_t token_bytes;
     uint64_t *owned_documents;
 };
-/* Opens for reading through a mapping, and reads all tokens once to see that they are in the vocabulary.
- * With a tokenizer, one of another hash is an error that says so and how to prepare anew; NULL skips
- * that check. ERR_FORMAT for what is no shard or contradicts itself. */
+/* Opens for reading through a mapping, and reads all tokens once to see that they are in the
+ * vocabulary. With a tokenizer, one of another hash is an error that says so and how to prepare
+ * anew; NULL skips that check. ERR_FORMAT for what is no shard or contradicts itself. */
 int shard_open(const char *path, const struct tokenizer *t, struct shard *s, struct error *e);
 void shard_close(struct shard *s);
 /* Copies n tokens from `offset`; the range must lie inside (CHECK). */

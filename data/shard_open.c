@@ -55,8 +55,8 @@ static int read_documents(struct hdf5_file *f, const char *path, struct shard *s
     for (size_t i = 0; good && i < s->n_documents; i++)
         good = s->documents[i] < s->documents[i + 1];
     if (!good)
-        return error_set(e, ERR_FORMAT, "%s: \"documents\" does not rise from 0 to the %zu tokens", path,
-                         s->n_tokens);
+        return error_set(e, ERR_FORMAT, "%s: \"documents\" does not rise from 0 to the %zu tokens",
+                         path, s->n_tokens);
     return OK;
 }
 
@@ -80,8 +80,8 @@ static int map_tokens(struct hdf5_file *f, const char *path, struct shard *s, st
     if (code)
         return code;
     if (s->n_tokens == 0 || s->n_train_tokens > s->n_tokens)
-        return error_set(e, ERR_FORMAT, "%s: %zu tokens, of which %zu to train on", path, s->n_tokens,
-                         s->n_train_tokens);
+        return error_set(e, ERR_FORMAT, "%s: %zu tokens, of which %zu to train on", path,
+                         s->n_tokens, s->n_train_tokens);
     code = file_map(path, &s->map, e);
     if (code)
         return code;
@@ -90,8 +90,9 @@ static int map_tokens(struct hdf5_file *f, const char *path, struct shard *s, st
     s->tokens = s->map.data + offset;
     uint32_t largest = largest_token(s);
     if (largest >= s->vocab_size)
-        return error_set(e, ERR_FORMAT, "%s: holds token %u, but its vocabulary has %zu; prepare it anew",
-                         path, largest, s->vocab_size);
+        return error_set(e, ERR_FORMAT,
+                         "%s: holds token %u, but its vocabulary has %zu; prepare it anew", path,
+                         largest, s->vocab_size);
     return OK;
 }
 
@@ -105,9 +106,9 @@ int shard_open(const char *path, const struct tokenizer *t, struct shard *s, str
     code = shard_check_format(f, path, e);
     code = code ? code : read_attributes(f, s, e);
     if (!code && t && s->tokenizer_hash != tokenizer_hash(t))
-        code = error_set(e, ERR_FORMAT,
-                         "%s: was made with another tokenizer; prepare the corpus again with this one",
-                         path);
+        code = error_set(
+            e, ERR_FORMAT,
+            "%s: was made with another tokenizer; prepare the corpus again with this one", path);
     if (!code && (s->vocab_size == 0 || s->vocab_size > INT32_MAX))
         code = error_set(e, ERR_FORMAT, "%s: a vocabulary of %zu tokens", path, s->vocab_size);
     code = code ? code : map_tokens(f, path, s, e);

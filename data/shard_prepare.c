@@ -6,106 +6,16 @@
 #include "data/corpus.h"
 #include "data/shard.h"
 #include "data/shard_private.h"
+#include "data/shard_spool.h"
 #include "formats/hdf5_file.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     CHUNK_BYTES = 8 << 20, /* of text, per round of the threads */
     GROUP_BYTES = 1 << 16, /* of text that one thread takes at a time */
     BLOCK_TOKENS = 1 << 20,
 };
-
-/* ---- spools: the tokens of one split on their way to the shard ---- */
-
-struct spool {
-    FILE *file; /* no longer has a name */
-    size_t token_bytes;
-    size_t n_tokens;
-    uint64_t *ends;  /* of each document, in tokens */
-    uint64_t *bytes; /* of text, of each document */
-    size_t n_documents, capacity;
-    uint64_t open_bytes; /* of the document whose end has not come yet */
-};
-
-static int spool_open(struct spool *s, const char *path, size_t token_bytes, struct error *e)
-{
-    *s = (struct spool){.token_bytes = token_bytes};
-    char *name = mem_printf("%s.spoolXXXXXX", path);
-    int fd = mkstemp(name);
-    int code = OK;
-    if (fd < 0) {
-        code = error_set_errno(e, "%s: cannot create a temporary file beside it", path);
-    } else {
-        unlink(name);
-        s->file = fdopen(fd, "w+b");
-        CHECK(s->file);
-    }
-    mem_free(name);
-    return code;
-}
-
-static void spool_close(struct spool *s)
-{
-    if (s->file)
-        fclose(s->file);
-    mem_free(s->ends);
-    mem_free(s->bytes);
-    *s = (struct spool){0};
-}
-
-static int spool_append(struct spool *s, const int32_t *ids, size_t n, const char *path,
-                        struct error *e)
-{
-    unsigned char block[4096 * 4];
-    for (size_t done = 0; done < n;) {
-        size_t m = n - done < 4096 ? n - done : 4096;
-        for (size_t i = 0; i < m; i++)
-            memcpy(block + i * s->token_bytes, &ids[done + i], s->token_bytes);
-        errno = 0;
-        if (fwrite(block, s->token_bytes, m, s->file) != m)
-            return error_set_errno(e, "%s: cannot write the tokens to a temporary file beside it", path);
-        done += m;
-    }
-    s->n_tokens += n;
-    return OK;
-}
-
-static void spool_end_document(struct spool *s)
-{
-    if (s->n_documents == s->capacity) {
-        s->capacity = s->capacity ? 2 * s->capacity : 1024;
-        s->ends = mem_resize(s->ends, s->capacity, sizeof *s->ends);
-        s->bytes = mem_resize(s->bytes, s->capacity, sizeof *s->bytes);
-    }
-    s->ends[s->n_documents] = s->n_tokens;
-    s->bytes[s->n_documents++] = s->open_bytes;
-    s->open_bytes = 0;
-}
-
-static uint64_t spool_bytes(const struct spool *s)
-{
-    uint64_t total = 0;
-    for (size_t i = 0; i < s->n_documents; i++)
-        total += s->bytes[i];
-    return total;
-}
-
-/* Reads n tokens, as they are stored, from `offset`. */
-static int spool_read(struct spool *s, size_t offset, size_t n, void *out, const char *path,
-                      struct error *e)
-{
-    errno = 0;
-    if (fflush(s->file) != 0)
-        return error_set_errno(e, "%s: cannot write the tokens to a temporary file beside it", path);
-    if (fseeko(s->file, (off_t)(offset * s->token_bytes), SEEK_SET) != 0 ||
-        fread(out, s->token_bytes, n, s->file) != n)
-        return error_set_errno(e, "%s: cannot read back the temporary file beside it", path);
-    return OK;
-}
 
 /* ---- tokenizing in parallel ---- */
 
@@ -115,7 +25,7 @@ struct encoder {
     struct tokens *groups; /* one list of ids for each group of items; kept from chunk to chunk */
     size_t *first_items;   /* of each group; n_groups + 1 */
     size_t n_groups, capacity;
-    size_t *ends;          /* of each item within its group's ids */
+    size_t *ends; /* of each item within its group's ids */
     size_t ends_capacity;
 };
 
@@ -179,9 +89,9 @@ struct job {
     const char *path;
     struct encoder encoder;
     struct progress progress;
-    uint64_t bytes_before;        /* read from the corpus before this one */
-    struct spool train, validation;
-    size_t document;              /* its number, for picking */
+    uint64_t bytes_before; /* read from the corpus before this one */
+    struct shard_spool train, validation;
+    size_t document; /* its number, for picking */
 };
 
 static bool picked_for_validation(const struct shard_settings *s, size_t document)
@@ -200,14 +110,15 @@ static int store_chunk(struct job *j, const struct corpus_chunk *chunk, bool all
         size_t begin = 0;
         for (size_t i = c->first_items[g]; i < c->first_items[g + 1]; i++) {
             bool validation = all_validation || picked_for_validation(j->settings, j->document);
-            struct spool *s = validation ? &j->validation : &j->train;
-            int code = spool_append(s, c->groups[g].ids + begin, c->ends[i] - begin, j->path, e);
+            struct shard_spool *s = validation ? &j->validation : &j->train;
+            int code =
+                shard_spool_append(s, c->groups[g].ids + begin, c->ends[i] - begin, j->path, e);
             if (code)
                 return code;
             begin = c->ends[i];
             s->open_bytes += chunk->offsets[i + 1] - chunk->offsets[i];
             if (!chunk->continues[i]) {
-                spool_end_document(s);
+                shard_spool_end_document(s);
                 j->document++;
             }
         }
@@ -230,16 +141,19 @@ static int tokenize_corpus(struct job *j, struct corpus *corpus, bool all_valida
             char n[32], detail[64];
             snprintf(detail, sizeof detail, "%s tokens",
                      format_count((double)(j->train.n_tokens + j->validation.n_tokens), n));
-            progress_update(&j->progress, (double)(j->bytes_before + corpus_bytes_read(corpus)), detail);
+            progress_update(&j->progress, (double)(j->bytes_before + corpus_bytes_read(corpus)),
+                            detail);
         }
     }
     corpus_chunk_free(&chunk);
     j->bytes_before += corpus_bytes_total(corpus);
     struct corpus_counts counts = corpus_counts(corpus);
     if (!code && counts.empty_documents)
-        log_warn("%zu empty documents were left out", counts.empty_documents);
+        log_warn("%zu empty document%s left out", counts.empty_documents,
+                 counts.empty_documents == 1 ? " was" : "s were");
     if (!code && counts.files_skipped)
-        log_info("%zu files with other endings were left out", counts.files_skipped);
+        log_info("%zu file%s neither .txt nor .jsonl and left out", counts.files_skipped,
+                 counts.files_skipped == 1 ? " was" : "s were");
     return code;
 }
 
@@ -263,7 +177,7 @@ static int decoded_bytes(struct job *j, size_t begin, size_t end, uint64_t *byte
     *bytes = 0;
     for (size_t i = begin; i < end && !code; i += block) {
         size_t n = end - i < block ? end - i : block;
-        code = spool_read(&j->train, i, n, stored, j->path, e);
+        code = shard_spool_read(&j->train, i, n, stored, j->path, e);
         if (code)
             break;
         for (size_t k = 0; k < n; k++)
@@ -281,7 +195,7 @@ static int decoded_bytes(struct job *j, size_t begin, size_t end, uint64_t *byte
 /* SPLIT_TAIL: nanoGPT's int((1 - fraction) * n). */
 static int cut_tail(struct job *j, struct split *split, struct error *e)
 {
-    const struct spool *s = &j->train;
+    const struct shard_spool *s = &j->train;
     size_t n = s->n_tokens, document = 0;
     split->n_train = (size_t)((1.0 - j->settings->validation_fraction) * (double)n);
     uint64_t bytes = 0;
@@ -291,7 +205,7 @@ static int cut_tail(struct job *j, struct split *split, struct error *e)
     size_t begin = document ? s->ends[document - 1] : 0;
     int code = begin < split->n_train ? decoded_bytes(j, begin, split->n_train, &part, e) : OK;
     split->train_bytes = bytes + part;
-    split->validation_bytes = spool_bytes(s) - split->train_bytes;
+    split->validation_bytes = shard_spool_bytes(s) - split->train_bytes;
     return code;
 }
 
@@ -305,20 +219,22 @@ static int decide_split(struct job *j, struct split *split, struct error *e)
             return code;
     } else {
         split->n_train = j->train.n_tokens;
-        split->train_bytes = spool_bytes(&j->train);
-        split->validation_bytes = spool_bytes(&j->validation);
+        split->train_bytes = shard_spool_bytes(&j->train);
+        split->validation_bytes = shard_spool_bytes(&j->validation);
     }
     size_t total = j->train.n_tokens + j->validation.n_tokens;
     if (split->n_train < 2)
-        return error_set(e, ERR_FORMAT,
-                         "%s: only %zu of the corpus's %zu tokens (%zu documents) would be for training; "
-                         "give it more text",
-                         j->path, split->n_train, total, j->document);
+        return error_set(
+            e, ERR_FORMAT,
+            "%s: only %zu of the corpus's %zu tokens (%zu documents) would be for training; "
+            "give it more text",
+            j->path, split->n_train, total, j->document);
     if (wanted && total - split->n_train < 2)
-        return error_set(e, ERR_FORMAT,
-                         "%s: only %zu of the corpus's %zu tokens (%zu documents) would be for validation; "
-                         "give it more text, or choose a larger fraction, the tail split, or none (0)",
-                         j->path, total - split->n_train, total, j->document);
+        return error_set(
+            e, ERR_FORMAT,
+            "%s: only %zu of the corpus's %zu tokens (%zu documents) would be for validation; "
+            "give it more text, or choose a larger fraction, the tail split, or none (0)",
+            j->path, total - split->n_train, total, j->document);
     return OK;
 }
 
@@ -333,11 +249,11 @@ static int write_tokens(struct job *j, struct hdf5_file *f, struct error *e)
     if (code)
         return code;
     void *block = mem_alloc(BLOCK_TOKENS, token_bytes);
-    struct spool *spools[] = {&j->train, &j->validation};
+    struct shard_spool *spools[] = {&j->train, &j->validation};
     for (size_t k = 0; k < 2 && !code; k++)
         for (size_t i = 0; i < spools[k]->n_tokens && !code; i += BLOCK_TOKENS) {
             size_t left = spools[k]->n_tokens - i, n = left < BLOCK_TOKENS ? left : BLOCK_TOKENS;
-            code = spool_read(spools[k], i, n, block, j->path, e);
+            code = shard_spool_read(spools[k], i, n, block, j->path, e);
             code = code ? code : hdf5_stream_append(stream, block, n, e);
         }
     mem_free(block);
@@ -464,11 +380,12 @@ static int build(struct job *j, struct corpus *corpus, struct corpus *validation
 {
     const struct tokenizer *t = j->encoder.tokenizer;
     size_t token_bytes = SHARD_TOKEN_BYTES(tokenizer_vocab_size(t));
-    int code = spool_open(&j->train, j->path, token_bytes, e);
-    code = code ? code : spool_open(&j->validation, j->path, token_bytes, e);
+    int code = shard_spool_open(&j->train, j->path, token_bytes, e);
+    code = code ? code : shard_spool_open(&j->validation, j->path, token_bytes, e);
     if (code)
         return code;
-    double total = (double)(corpus_bytes_total(corpus) + (validation ? corpus_bytes_total(validation) : 0));
+    double total =
+        (double)(corpus_bytes_total(corpus) + (validation ? corpus_bytes_total(validation) : 0));
     if (j->settings->progress)
         progress_start(&j->progress, "tokenize", total);
     code = tokenize_corpus(j, corpus, false, e);
@@ -488,13 +405,15 @@ int shard_prepare(const struct shard_settings *s, const struct tokenizer *t, con
                   bool *reused, struct error *e)
 {
     struct corpus *corpus = NULL, *validation = NULL;
-    struct job job = {.settings = s, .path = path, .encoder = {.tokenizer = t, .threads = s->threads}};
+    struct job job = {
+        .settings = s, .path = path, .encoder = {.tokenizer = t, .threads = s->threads}};
     if (reused)
         *reused = false;
     int code = check_settings(s, e);
     code = code ? code : corpus_open(s->paths, s->n_paths, s->text_field, &corpus, e);
     if (!code && s->n_validation_paths)
-        code = corpus_open(s->validation_paths, s->n_validation_paths, s->text_field, &validation, e);
+        code =
+            corpus_open(s->validation_paths, s->n_validation_paths, s->text_field, &validation, e);
     if (code)
         goto done;
     uint64_t fingerprint = corpus_fingerprint(corpus);
@@ -513,8 +432,8 @@ int shard_prepare(const struct shard_settings *s, const struct tokenizer *t, con
     }
     code = build(&job, corpus, validation, fingerprint, settings, e);
 done:
-    spool_close(&job.train);
-    spool_close(&job.validation);
+    shard_spool_close(&job.train);
+    shard_spool_close(&job.validation);
     encoder_free(&job.encoder);
     corpus_close(corpus);
     corpus_close(validation);
