@@ -1,4 +1,4 @@
-/* formats/hdf5_file: round trips, every class of refusal, damage, full disks, and h5py as witness. */
+/* formats/hdf5_file: round trips, every class of refusal, damage, full disks, h5py as witness. */
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -111,8 +111,7 @@ static void what_was_written_is_read(void **state)
     assert_memory_equal(range, tokens + 3, sizeof range);
     assert_ok(hdf5_read_range(f, "tokens", HDF5_U16, 5, 0, range, &e), e);
     assert_true(hdf5_has(f, "tokens") && !hdf5_has(f, "model") && !hdf5_has(f, "model/x/y"));
-    const char *all[] = {"model/layer/w", "model/one", "model/none", "wide", "tokens",
-                         "half"};
+    const char *all[] = {"model/layer/w", "model/one", "model/none", "wide", "tokens", "half"};
     for (size_t i = 0; i < 6; i++) {
         assert_true(hdf5_has_checksum(f, all[i]));
         assert_ok(hdf5_verify(f, all[i], &e), e);
@@ -135,8 +134,9 @@ static void datasets_are_listed_in_order(void **state)
     assert_ok(hdf5_open(path, &f, &e), e);
     struct buffer list = {0};
     assert_ok(hdf5_each(f, collect, &list, &e), e);
-    assert_string_equal(list.data, "half:f16:1:3 model/layer/w:f32:2:2 model/none:i32:1:0 model/one:f64:0:1 "
-                                   "tokens:u16:1:5 wide:i64:1:2 ");
+    assert_string_equal(list.data,
+                        "half:f16:1:3 model/layer/w:f32:2:2 model/none:i32:1:0 model/one:f64:0:1 "
+                        "tokens:u16:1:5 wide:i64:1:2 ");
     buffer_free(&list);
     hdf5_close(f);
 }
@@ -478,19 +478,19 @@ static void we_read_h5py_files(void **state)
         printf("skipped: we read h5py's files (no h5py)\n");
         skip();
     }
-    char *command = mem_printf(
-        "/usr/bin/python3 -c \"import h5py, numpy as np; f = h5py.File('%s', 'w')\n"
-        "f['ids'] = [1, 2, 300]\n" /* int64 */
-        "f['half'] = np.array([1, -np.inf, np.nan, 0.5], np.float16)\n"
-        "f['big'] = np.array([1, 2], '>f4')\n"
-        "f.create_dataset('zip', data=np.zeros((64, 1000), 'f4'), compression='gzip')\n"
-        "f.create_dataset('sparse', shape=(1 << 50,), chunks=(1024,), dtype='f4')\n"
-        "f.create_dataset('empty', shape=(1 << 40,), dtype='f4')\n"
-        "f['text'] = 'hello'; f['flag'] = np.array([True, False])\n"
-        "f['elsewhere'] = h5py.ExternalLink('other.h5', 'x'); f['ring'] = f\n"
-        "f.attrs['fixed'] = np.bytes_(b'abc'); f.attrs['vlen'] = 'xyz'\n"
-        "f.attrs['n'] = 5; f.attrs['minus'] = -5; f.attrs['many'] = [1, 2]\n\"",
-        path);
+    char *command =
+        mem_printf("/usr/bin/python3 -c \"import h5py, numpy as np; f = h5py.File('%s', 'w')\n"
+                   "f['ids'] = [1, 2, 300]\n" /* int64 */
+                   "f['half'] = np.array([1, -np.inf, np.nan, 0.5], np.float16)\n"
+                   "f['big'] = np.array([1, 2], '>f4')\n"
+                   "f.create_dataset('zip', data=np.zeros((64, 1000), 'f4'), compression='gzip')\n"
+                   "f.create_dataset('sparse', shape=(1 << 50,), chunks=(1024,), dtype='f4')\n"
+                   "f.create_dataset('empty', shape=(1 << 40,), dtype='f4')\n"
+                   "f['text'] = 'hello'; f['flag'] = np.array([True, False])\n"
+                   "f['elsewhere'] = h5py.ExternalLink('other.h5', 'x'); f['ring'] = f\n"
+                   "f.attrs['fixed'] = np.bytes_(b'abc'); f.attrs['vlen'] = 'xyz'\n"
+                   "f.attrs['n'] = 5; f.attrs['minus'] = -5; f.attrs['many'] = [1, 2]\n\"",
+                   path);
     assert_int_equal(system(command), 0);
     mem_free(command);
     struct error e;

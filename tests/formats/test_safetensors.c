@@ -1,4 +1,5 @@
-/* formats/safetensors: round trips in the reference writer's layout, every refusal with its message. */
+/* formats/safetensors: round trips in the reference writer's layout, every refusal with its
+ * message. */
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -183,7 +184,7 @@ static void expect(int code, const struct error *e, const char *part)
         fail_msg("\"%s\" should say \"%s\" in one line", e->message, part);
 }
 
-#define ONE(dtype, shape, offsets) \
+#define ONE(dtype, shape, offsets)                                                                 \
     "{\"t\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
 
 static void bad_headers_are_refused(void **state)
@@ -223,13 +224,14 @@ static void bad_headers_are_refused(void **state)
         {ONE("\"F32\"", "[1]", "\"04\""), 4, "\"data_offsets\" must be"},
         {ONE("\"F32\"", "[2]", "[0,4]"), 4, "2 elements of F32 do not take the 4 bytes"},
         {ONE("\"F4\"", "[3]", "[0,1]"), 1, "do not take"},
-        {ONE("\"F32\"", "[1]", "[0,4]"), 3, "ends at byte 4 of the data, but the file holds only 3"},
+        {ONE("\"F32\"", "[1]", "[0,4]"), 3,
+         "ends at byte 4 of the data, but the file holds only 3"},
         {ONE("\"F32\"", "[1]", "[0,4]"), 5, "1 bytes follow the last tensor"},
         {ONE("\"F32\"", "[1]", "[4,8]"), 8, "starts at byte 4 of the data, after a gap"},
         {"{}", 3, "3 bytes follow"},
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
-         "\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}", 6,
-         "inside another tensor"},
+         "\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}",
+         6, "inside another tensor"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct safetensors s;
@@ -303,7 +305,8 @@ static void odd_but_valid_files_are_read(void **state)
     safetensors_close(&s);
     /* Entries in any order, unknown members, half-byte elements. */
     assert_ok(parse("{\"b\":{\"dtype\":\"BOOL\",\"shape\":[2],\"data_offsets\":[2,4],\"x\":null},"
-                    "\"a\":{\"data_offsets\":[0,2],\"shape\":[2,2],\"dtype\":\"F4\"}}   ", 4, &s, &e),
+                    "\"a\":{\"data_offsets\":[0,2],\"shape\":[2,2],\"dtype\":\"F4\"}}   ",
+                    4, &s, &e),
               e);
     assert_int_equal(safetensors_find(&s, "b")->data - safetensors_find(&s, "a")->data, 2);
     safetensors_close(&s);

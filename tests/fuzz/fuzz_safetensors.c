@@ -33,8 +33,8 @@ static void parse(const uint8_t *bytes, size_t n)
     safetensors_close(&s);
 }
 
-/* Once as it is, and once with the length in front set to where the last brace is: a mutation of the
- * header rarely keeps the two in step. */
+/* Once as it is, and once with the length in front set to where the last brace is: a mutation of
+ * the header rarely keeps the two in step. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     parse(bytes, n);
