@@ -65,8 +65,8 @@ static void install_signals(void)
             signal(fatal[i], SIG_IGN); /* nohup */
     /* A reader that has seen enough (head) ends us quietly, even where a parent ignored it. */
     signal(SIGPIPE, SIG_DFL);
-    signal(SIGXFSZ,
-           SIG_IGN); /* a file over the user's limit is a write that fails, like any other */
+    /* A file over the user's limit is a write that fails, like any other. */
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 int main(int argc, char **argv)
