@@ -234,7 +234,7 @@ int tokenizer_trainer_finish(struct tokenizer_trainer *t, struct tokenizer **out
     if (s->splitter != SPLITTER_BYTES) {
         if (all->n_words == 0)
             return error_set(e, ERR_FORMAT, "there is no text to train a tokenizer on");
-        train_merges(t->vocabulary, all, s->vocab_size, s->min_frequency, s->threads, s->progress);
+        train_merges(t->vocabulary, all, s->vocab_size, s->min_frequency, s->progress);
         if (t->vocabulary->n_tokens < s->vocab_size)
             log_warn("the text yields only %zu of the %zu tokens asked for: no pair is left that is "
                      "seen often enough (min_frequency %zu)",
