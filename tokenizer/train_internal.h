@@ -7,7 +7,7 @@
 struct counted_word {
     size_t offset; /* into the table's bytes */
     uint32_t size;
-    uint32_t tag;  /* the upper half of its hash */
+    uint32_t tag; /* the upper half of its hash */
     uint64_t count;
 };
 

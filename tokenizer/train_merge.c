@@ -2,8 +2,8 @@
  *
  * A pair's count and the words that hold it change only where a merge touched them, so each merge
  * costs as much as the words it changes. The order of merges is Hugging Face's, including two
- * habits that decide ranks when different merges spell the same token: a pair keeps the count of its
- * merged occurrences, and occurrences found at different steps wait in the queue as entries of
+ * habits that decide ranks when different merges spell the same token: a pair keeps the count of
+ * its merged occurrences, and occurrences found at different steps wait in the queue as entries of
  * their own. A pair that is merged twice keeps its last rank. */
 #include "base/check.h"
 #include "base/log.h"
@@ -37,14 +37,14 @@ struct neighbour { /* what one merge did beside one symbol */
     size_t offset; /* where its words go in `sorted` */
 };
 
-struct side { /* left or right of the merged pair */
+struct side {             /* left or right of the merged pair */
     struct neighbour *of; /* by symbol */
     int32_t *touched;
     size_t n_touched;
     struct note {
         int32_t symbol;
         uint32_t word;
-    } *notes;
+    } * notes;
     size_t n_notes, notes_capacity;
     uint32_t *sorted; /* the notes' words, by symbol */
     size_t sorted_capacity;
@@ -223,8 +223,8 @@ static void first_entries(struct merger *m)
         struct first_pair *p = &table[k];
         if (!p->n)
             continue;
-        struct entry x = {.pair = pair_key(base + k / 256, base + k % 256), .count = p->count,
-                          .n = p->n};
+        struct entry x = {
+            .pair = pair_key(base + k / 256, base + k % 256), .count = p->count, .n = p->n};
         pair_add(m, x.pair, p->count);
         if (p->n == 1) {
             x.words.one = p->words[0];
@@ -408,8 +408,8 @@ static void merge_loop(struct merger *m, size_t vocab_size, size_t min_frequency
 static void keep_merges(struct merger *m)
 {
     for (size_t i = m->n_merges; i-- > 0;) {
-        struct pair_count *p = &m->pairs[pair_slot(m, pair_key(m->merges[i].left,
-                                                               m->merges[i].right))];
+        struct pair_count *p =
+            &m->pairs[pair_slot(m, pair_key(m->merges[i].left, m->merges[i].right))];
         m->merges[i].rank = p->count != INT64_MIN;
         p->count = INT64_MIN;
     }
