@@ -1,4 +1,5 @@
 /* Splitters, the byte alphabet, encoding and decoding, streams. */
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "tests/test.h"
@@ -200,6 +201,52 @@ static void any_bytes_round_trip(void **state)
     mem_free(text);
 }
 
+/* A digest of all merges, "left right" a line. */
+static uint64_t merges_digest(const struct tokenizer *t)
+{
+    struct buffer b = {0};
+    for (size_t i = 0; i < t->n_merges; i++) {
+        size_t n;
+        buffer_string(&b, tokenizer_token(t, t->merges[i].left, &n));
+        buffer_byte(&b, ' ');
+        buffer_string(&b, tokenizer_token(t, t->merges[i].right, &n));
+        buffer_byte(&b, '\n');
+    }
+    uint64_t digest = hash64(b.data, b.size, 0);
+    buffer_free(&b);
+    return digest;
+}
+
+/* Digests of the merges that Hugging Face's trainer (tokenizers 0.23.2) makes of the same lines
+ * until no pair is left, compared once with tests/interop/tokenizer.mjs. */
+static void merges_are_those_of_hugging_face(void **state)
+{
+    (void)state;
+    static const uint64_t digests[] = {0x3870f005bd7509ad, 0xd0e4d91e3782b24b, 0xd4af79a7bde2f609,
+                                       0xda8352ac1bc2ea72};
+    size_t n = 60000, n_lines = 0;
+    char *text = make_text(n);
+    size_t *offsets = mem_zero(n + 2, sizeof *offsets);
+    for (size_t i = 1; i <= n; i++)
+        if (text[i - 1] == '\n' || i == n)
+            offsets[++n_lines] = i;
+    for (size_t k = 0; k < 4; k++) {
+        struct tokenizer_settings s = {
+            .splitter = byte_level[k], .vocab_size = 30256, .threads = 2};
+        struct tokenizer_trainer *trainer;
+        struct tokenizer *t;
+        struct error e;
+        assert_ok(tokenizer_trainer_new(&s, &trainer, &e), e);
+        tokenizer_trainer_feed(trainer, text, offsets, n_lines);
+        assert_ok(tokenizer_trainer_finish(trainer, &t, &e), e);
+        tokenizer_trainer_free(trainer);
+        assert_int_equal(merges_digest(t), digests[k]);
+        tokenizer_free(t);
+    }
+    mem_free(offsets);
+    mem_free(text);
+}
+
 static void threads_do_not_change_the_vocabulary(void **state)
 {
     (void)state;
@@ -371,6 +418,7 @@ int main(void)
         cmocka_unit_test(a_safe_cut_never_changes_the_words),
         cmocka_unit_test(byte_alphabet_is_a_bijection),
         cmocka_unit_test(any_bytes_round_trip),
+        cmocka_unit_test(merges_are_those_of_hugging_face),
         cmocka_unit_test(threads_do_not_change_the_vocabulary),
         cmocka_unit_test(words_of_any_length_merge_by_the_definition),
         cmocka_unit_test(special_tokens_are_text_unless_asked_for),
