@@ -1,0 +1,434 @@
+/* Attention by tiles of queries and keys. Included by the variant files after SIMD_WIDTH is
+ * defined and after tile_body.h.
+ *
+ * Scores are kept in base 2: queries are packed times scale * log2(e), so that p = 2^(s - max). A
+ * row of a tile sees the keys [lo, hi) of it; a strip of rows computes the whole vectors around the
+ * union of those, and masks only where the two differ. */
+
+enum {
+    TILE_KEYS = 64,
+    TILE_QUERIES = 96, /* of one head */
+    STRIP = 24,        /* rows at once: whole blocks of 6 and of 8 */
+    FEW_QUERIES = 8,   /* at most STRIP */
+};
+static const float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
+
+struct span {
+    size_t lo, hi;
+};
+
+/* The keys of the tile [key, key + n_keys) that query i of batch row b sees, counted from `key`. */
+INLINE struct span visible(const struct attention_shape *s, const int32_t *first_key, size_t b,
+                           size_t i, size_t key, size_t n_keys)
+{
+    size_t first = first_key ? (size_t)first_key[b * s->n_queries + i] : 0;
+    size_t end = i + s->n_past + 1;
+    struct span r = {first > key ? first - key : 0, end > key ? end - key : 0};
+    r.hi = r.hi < n_keys ? r.hi : n_keys;
+    return r.lo < r.hi ? r : (struct span){0, 0};
+}
+
+/* The spans of n queries from i on, and the union of them; {0, 0} if nothing is seen. */
+static struct span visible_rows(struct span *rows, const struct attention_shape *s,
+                                const int32_t *first_key, size_t b, size_t i, size_t n, size_t key,
+                                size_t n_keys)
+{
+    struct span all = {n_keys, 0};
+    for (size_t r = 0; r < n; r++) {
+        rows[r] = visible(s, first_key, b, i + r, key, n_keys);
+        if (rows[r].hi > all.hi)
+            all.hi = rows[r].hi;
+        if (rows[r].hi > 0 && rows[r].lo < all.lo)
+            all.lo = rows[r].lo;
+    }
+    return all.hi > 0 ? all : (struct span){0, 0};
+}
+
+INLINE struct span join(struct span a, struct span b)
+{
+    if (a.hi == 0 || b.hi == 0)
+        return a.hi == 0 ? b : a;
+    return (struct span){a.lo < b.lo ? a.lo : b.lo, a.hi > b.hi ? a.hi : b.hi};
+}
+
+/* Whole vectors around a span: the first column, and how many. */
+INLINE size_t span_start(struct span s)
+{
+    return s.lo / W * W;
+}
+
+INLINE size_t span_vectors(struct span s)
+{
+    return (s.hi - span_start(s) + W - 1) / W;
+}
+
+INLINE size_t whole_vectors(size_t n)
+{
+    return (n + W - 1) / W * W;
+}
+
+/* Forward -------------------------------------------------------------------------------------*/
+
+struct forward_scratch {
+    float *keys;   /* (head_dim, TILE_KEYS) */
+    float *values; /* (TILE_KEYS, padded head_dim) */
+    float *scores; /* (STRIP, TILE_KEYS) */
+    /* of every head of the group: */
+    float *queries, *sums; /* (n, padded head_dim) */
+    float *max;            /* (n), running maximum of the scores */
+    float *total;          /* (n, W), running sums of p, by lane */
+};
+
+static size_t lay_out_forward(struct forward_scratch *f, const struct attention_shape *s, size_t n,
+                              float *base)
+{
+    size_t padded = whole_vectors(s->head_dim), rows = n * (s->n_heads / s->n_kv_heads), used = 0;
+    float **parts[] = {&f->keys, &f->values, &f->scores, &f->queries, &f->sums, &f->total, &f->max};
+    size_t sizes[] = {s->head_dim * TILE_KEYS,
+                      padded * TILE_KEYS,
+                      STRIP * TILE_KEYS,
+                      rows * padded,
+                      rows * padded,
+                      rows * W,
+                      rows};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        *parts[i] = base ? base + used : NULL;
+        used += (sizes[i] + 15) / 16 * 16;
+    }
+    return used;
+}
+
+static size_t attention_forward_scratch(const struct attention_shape *s, size_t n_queries)
+{
+    struct forward_scratch f;
+    return lay_out_forward(&f, s, n_queries, NULL);
+}
+
+/* Softmax so far of one row: raises the running maximum, shrinks the sums made under the old one,
+ * and turns scores into p. */
+INLINE void forward_row(float *scores, struct span row, struct span all, float *max, float *total,
+                        float *sums, size_t padded)
+{
+    size_t from = span_start(all), n = span_vectors(all);
+    if (row.lo > from || row.hi < from + n * W) {
+        for (size_t v = 0; v < n; v++) {
+            float at = (float)(from + v * W);
+            vf_store(scores + v * W, vf_keep(vf_load(scores + v * W), vf_set(-INFINITY),
+                                             (float)row.lo - at, (float)row.hi - at));
+        }
+    }
+    vf most = vf_load(scores);
+    for (size_t v = 1; v < n; v++)
+        most = vf_max(most, vf_load(scores + v * W));
+    float largest = vf_largest(most);
+    vf sum = vf_load(total);
+    if (largest > *max) {
+        vf shrink = vf_exp2(vf_set(*max - largest));
+        *max = largest;
+        sum *= shrink;
+        for (size_t i = 0; i < padded; i += W)
+            vf_store(sums + i, vf_load(sums + i) * shrink);
+    }
+    for (size_t v = 0; v < n; v++) {
+        vf p = vf_exp2(vf_load(scores + v * W) - *max);
+        sum += p;
+        vf_store(scores + v * W, p);
+    }
+    vf_store(total, sum);
+}
+
+/* One head's n queries from i on against the packed tile of keys. `row` is the first one's place in
+ * the scratch. */
+static void forward_tile(const struct attention_forward_job *job, struct forward_scratch *f,
+                         size_t b, size_t i, size_t n, size_t row, size_t key, size_t n_keys)
+{
+    size_t d = job->shape->head_dim, padded = whole_vectors(d);
+    struct span rows[STRIP];
+    for (size_t at = 0; at < n; at += STRIP) {
+        size_t m = n - at < STRIP ? n - at : STRIP;
+        struct span all = visible_rows(rows, job->shape, job->first_key, b, i + at, m, key, n_keys);
+        if (all.hi == 0)
+            continue;
+        size_t from = span_start(all);
+        float *queries = f->queries + (row + at) * padded, *sums = f->sums + (row + at) * padded;
+        tile_product(m, span_vectors(all), d, (struct strided){queries, padded, 1}, f->keys + from,
+                     TILE_KEYS, false, f->scores + from, TILE_KEYS);
+        for (size_t r = 0; r < m; r++)
+            forward_row(f->scores + r * TILE_KEYS + from, rows[r], all, f->max + row + at + r,
+                        f->total + (row + at + r) * W, sums + r * padded, padded);
+        tile_product(m, padded / W, all.hi - from, (struct strided){f->scores + from, TILE_KEYS, 1},
+                     f->values + from * padded, padded, true, sums, padded);
+    }
+}
+
+INLINE void prefetch_row(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16)
+        __builtin_prefetch(x + i);
+}
+
+/* The few queries of decoding, of all heads of the group at once, read keys where they lie: packing
+ * would take longer than the products. Rows are all_rows = group * n. */
+static void forward_few(const struct attention_forward_job *job, struct forward_scratch *f,
+                        size_t b, size_t i, size_t n, size_t all_rows, const float *k,
+                        const float *v, size_t key, size_t n_keys)
+{
+    size_t d = job->shape->head_dim, padded = whole_vectors(d), stride = job->shape->kv_stride;
+    struct span rows[STRIP],
+        all = visible_rows(rows, job->shape, job->first_key, b, i, n, key, n_keys);
+    if (all.hi == 0)
+        return;
+    size_t from = span_start(all);
+    bool next = key + 2 * TILE_KEYS <= i + n + job->shape->n_past;
+    for (size_t r = 0; next && r < TILE_KEYS; r++) {
+        prefetch_row(k + (TILE_KEYS + r) * stride, d);
+        prefetch_row(v + (TILE_KEYS + r) * stride, d);
+    }
+    product_few_rows(all_rows, from, all.hi, d, f->queries, padded, k, stride, 0, f->scores,
+                     TILE_KEYS);
+    for (size_t r = 0; r < all_rows; r++)
+        forward_row(f->scores + r * TILE_KEYS + from, rows[r % n], all, f->max + r,
+                    f->total + r * W, f->sums + r * padded, padded);
+    if (padded != d) {
+        pack_rows(f->values, v, stride, n_keys, d, 1);
+        v = f->values;
+        stride = padded;
+    }
+    tile_product(all_rows, padded / W, all.hi - from,
+                 (struct strided){f->scores + from, TILE_KEYS, 1}, v + from * stride, stride, true,
+                 f->sums, padded);
+}
+
+static void forward_finish(const struct attention_forward_job *job, struct forward_scratch *f,
+                           size_t b, size_t h, size_t i, size_t n, size_t row)
+{
+    const struct attention_shape *s = job->shape;
+    size_t padded = whole_vectors(s->head_dim);
+    for (size_t r = 0; r < n; r++) {
+        float total = vf_sum(vf_load(f->total + (row + r) * W));
+        float *out = job->out + (b * s->n_queries + i + r) * s->q_stride + h * s->head_dim;
+        unpack_rows(out, 0, f->sums + (row + r) * padded, 1, s->head_dim, 1 / total, false);
+        if (job->lse)
+            job->lse[(b * s->n_heads + h) * s->n_queries + i + r] =
+                f->max[row + r] * LN_2 + logf(total);
+    }
+}
+
+static void attention_forward_task(const struct attention_forward_job *job, size_t b, size_t g,
+                                   size_t from, size_t to, float *scratch)
+{
+    const struct attention_shape *s = job->shape;
+    size_t group = s->n_heads / s->n_kv_heads, n = to - from, padded = whole_vectors(s->head_dim);
+    struct forward_scratch f;
+    lay_out_forward(&f, s, n, scratch);
+    for (size_t h = 0; h < group; h++)
+        pack_rows(f.queries + h * n * padded,
+                  job->q + (b * s->n_queries + from) * s->q_stride + (g * group + h) * s->head_dim,
+                  s->q_stride, n, s->head_dim, s->scale * LOG2_E);
+    memset(f.sums, 0, group * n * padded * sizeof *f.sums);
+    memset(f.total, 0, group * n * W * sizeof *f.total);
+    for (size_t r = 0; r < group * n; r++)
+        f.max[r] = -3e38f; /* finite: infinity minus itself is no number */
+
+    size_t first = to + s->n_past;
+    for (size_t i = from; i < to; i++) {
+        size_t own = job->first_key ? (size_t)job->first_key[b * s->n_queries + i] : 0;
+        first = own < first ? own : first;
+    }
+    const float *k = job->k + b * s->kv_batch_stride + g * s->head_dim;
+    const float *v = job->v + b * s->kv_batch_stride + g * s->head_dim;
+    for (size_t key = first; key < to + s->n_past; key += TILE_KEYS) {
+        size_t n_keys = to + s->n_past - key;
+        n_keys = n_keys < TILE_KEYS ? n_keys : TILE_KEYS;
+        if (group * n <= FEW_QUERIES) {
+            forward_few(job, &f, b, from, n, group * n, k + key * s->kv_stride,
+                        v + key * s->kv_stride, key, n_keys);
+            continue;
+        }
+        pack_transposed(f.keys, TILE_KEYS, k + key * s->kv_stride, s->kv_stride, n_keys,
+                        s->head_dim);
+        pack_rows(f.values, v + key * s->kv_stride, s->kv_stride, n_keys, s->head_dim, 1);
+        for (size_t h = 0; h < group; h++)
+            forward_tile(job, &f, b, from, n, h * n, key, n_keys);
+    }
+    for (size_t h = 0; h < group; h++)
+        forward_finish(job, &f, b, g * group + h, from, n, h * n);
+}
+
+/* Backward ------------------------------------------------------------------------------------
+ *
+ * p_ij = 2^(s_ij - lse_i), dv_j += p_ij dout_i, ds_ij = p_ij (dout_i . v_j - dout_i . out_i),
+ * dq_i += scale ds_ij k_j, dk_j += scale ds_ij q_i. */
+
+struct backward_scratch {
+    float *keys_t, *values_t; /* (head_dim, TILE_KEYS) */
+    float *keys;              /* (TILE_KEYS, padded), times scale */
+    float *dkeys, *dvalues;   /* (TILE_KEYS, padded) */
+    float *queries;           /* (TILE_QUERIES, padded), times scale log2 e */
+    float *douts;             /* (TILE_QUERIES, padded) */
+    float *dqueries;          /* (STRIP, padded) */
+    float *p, *ds;            /* (TILE_QUERIES, TILE_KEYS) */
+};
+
+static size_t lay_out_backward(struct backward_scratch *f, const struct attention_shape *s,
+                               float *base)
+{
+    size_t padded = whole_vectors(s->head_dim), used = 0;
+    struct {
+        float **part;
+        size_t size;
+    } parts[] = {
+        {&f->keys_t, s->head_dim * TILE_KEYS}, {&f->values_t, s->head_dim * TILE_KEYS},
+        {&f->keys, TILE_KEYS * padded},        {&f->dkeys, TILE_KEYS * padded},
+        {&f->dvalues, TILE_KEYS * padded},     {&f->queries, TILE_QUERIES * padded},
+        {&f->douts, TILE_QUERIES * padded},    {&f->dqueries, STRIP * padded},
+        {&f->p, TILE_QUERIES * TILE_KEYS},     {&f->ds, TILE_QUERIES * TILE_KEYS},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        *parts[i].part = base ? base + used : NULL;
+        used += (parts[i].size + 15) / 16 * 16;
+    }
+    return used;
+}
+
+static size_t attention_backward_scratch(const struct attention_shape *s)
+{
+    struct backward_scratch f;
+    return lay_out_backward(&f, s, NULL);
+}
+
+/* p and ds of one row from its scores (in p) and dout . v (in ds); 0 where nothing is seen. */
+INLINE void backward_row(float *p, float *ds, struct span row, struct span all, float lse,
+                         float delta)
+{
+    size_t from = span_start(all), end = from + span_vectors(all) * W;
+    if (row.lo == from && row.hi == end && from == 0 && end == TILE_KEYS) {
+        for (size_t c = 0; c < TILE_KEYS; c += W) {
+            vf x = vf_exp2(vf_load(p + c) - lse);
+            vf_store(p + c, x);
+            vf_store(ds + c, x * (vf_load(ds + c) - delta));
+        }
+        return;
+    }
+    for (size_t c = 0; c < TILE_KEYS; c += W) {
+        vf x = {0}, y = {0};
+        if (c >= from && c < end) {
+            float lo = (float)row.lo - (float)c, hi = (float)row.hi - (float)c;
+            x = vf_keep(vf_exp2(vf_load(p + c) - lse), x, lo, hi);
+            y = vf_keep(x * (vf_load(ds + c) - delta), y, lo, hi);
+        }
+        vf_store(p + c, x);
+        vf_store(ds + c, y);
+    }
+}
+
+/* p, ds and dq of n queries of a head from i on; returns the union of what they see. */
+static struct span backward_queries(const struct attention_backward_job *job,
+                                    struct backward_scratch *f, size_t b, size_t h, size_t i,
+                                    size_t n, size_t key, size_t n_keys)
+{
+    const struct attention_shape *s = job->shape;
+    size_t d = s->head_dim, padded = whole_vectors(d), at_row = (b * s->n_heads + h) * s->n_queries;
+    struct span rows[STRIP], tile = {0, 0};
+    for (size_t at = 0; at < n; at += STRIP) {
+        size_t m = n - at < STRIP ? n - at : STRIP;
+        struct span all = visible_rows(rows, s, job->first_key, b, i + at, m, key, n_keys);
+        float *p = f->p + at * TILE_KEYS, *ds = f->ds + at * TILE_KEYS;
+        if (all.hi > 0) {
+            size_t from = span_start(all), vectors = span_vectors(all);
+            tile_product(m, vectors, d, (struct strided){f->queries + at * padded, padded, 1},
+                         f->keys_t + from, TILE_KEYS, false, p + from, TILE_KEYS);
+            tile_product(m, vectors, d, (struct strided){f->douts + at * padded, padded, 1},
+                         f->values_t + from, TILE_KEYS, false, ds + from, TILE_KEYS);
+        }
+        for (size_t r = 0; r < m; r++)
+            backward_row(p + r * TILE_KEYS, ds + r * TILE_KEYS, rows[r], all,
+                         job->lse[at_row + i + at + r] * LOG2_E, job->delta[at_row + i + at + r]);
+        tile = join(tile, all);
+        if (all.hi == 0)
+            continue;
+        tile_product(m, padded / W, all.hi - all.lo, (struct strided){ds + all.lo, TILE_KEYS, 1},
+                     f->keys + all.lo * padded, padded, false, f->dqueries, padded);
+        unpack_rows(job->dq + (b * s->n_queries + i + at) * s->q_stride + h * d, s->q_stride,
+                    f->dqueries, m, d, 1, true);
+    }
+    return tile;
+}
+
+/* dv += p^T dout and dk += ds^T q for the keys of `tile`; a key after a query's own has p = 0, so
+ * strips of keys begin at the first query that can see them. */
+static void backward_keys(struct backward_scratch *f, struct span tile, size_t i, size_t n,
+                          size_t key, size_t padded)
+{
+    for (size_t c = tile.lo; c < tile.hi; c += STRIP) {
+        size_t m = tile.hi - c < STRIP ? tile.hi - c : STRIP;
+        size_t skip = key + c > i ? key + c - i : 0;
+        if (skip >= n)
+            break;
+        struct strided p = {f->p + skip * TILE_KEYS + c, 1, TILE_KEYS};
+        struct strided ds = {f->ds + skip * TILE_KEYS + c, 1, TILE_KEYS};
+        tile_product(m, padded / W, n - skip, p, f->douts + skip * padded, padded, true,
+                     f->dvalues + c * padded, padded);
+        tile_product(m, padded / W, n - skip, ds, f->queries + skip * padded, padded, true,
+                     f->dkeys + c * padded, padded);
+    }
+}
+
+/* Whether any of n queries from i on sees a key of the tile. */
+static bool any_visible(const struct attention_backward_job *job, size_t b, size_t i, size_t n,
+                        size_t key, size_t n_keys)
+{
+    for (size_t r = 0; r < n; r++)
+        if (visible(job->shape, job->first_key, b, i + r, key, n_keys).hi > 0)
+            return true;
+    return false;
+}
+
+static void backward_key_tile(const struct attention_backward_job *job, struct backward_scratch *f,
+                              size_t b, size_t g, size_t key, size_t n_keys)
+{
+    const struct attention_shape *s = job->shape;
+    size_t d = s->head_dim, padded = whole_vectors(d), group = s->n_heads / s->n_kv_heads;
+    size_t kv = b * s->kv_batch_stride + key * s->kv_stride + g * d;
+    pack_transposed(f->keys_t, TILE_KEYS, job->k + kv, s->kv_stride, n_keys, d);
+    pack_transposed(f->values_t, TILE_KEYS, job->v + kv, s->kv_stride, n_keys, d);
+    pack_rows(f->keys, job->k + kv, s->kv_stride, n_keys, d, s->scale);
+    memset(f->dkeys, 0, n_keys * padded * sizeof *f->dkeys);
+    memset(f->dvalues, 0, n_keys * padded * sizeof *f->dvalues);
+    for (size_t i = key / TILE_QUERIES * TILE_QUERIES; i < s->n_queries; i += TILE_QUERIES) {
+        size_t n = s->n_queries - i < TILE_QUERIES ? s->n_queries - i : TILE_QUERIES;
+        if (!any_visible(job, b, i, n, key, n_keys))
+            continue;
+        for (size_t h = g * group; h < (g + 1) * group; h++) {
+            size_t q = (b * s->n_queries + i) * s->q_stride + h * d;
+            pack_rows(f->queries, job->q + q, s->q_stride, n, d, s->scale * LOG2_E);
+            pack_rows(f->douts, job->dout + q, s->q_stride, n, d, 1);
+            struct span tile = backward_queries(job, f, b, h, i, n, key, n_keys);
+            backward_keys(f, tile, i, n, key, padded);
+        }
+    }
+    /* the packed queries carry scale log2 e, of which dk wants scale */
+    unpack_rows(job->dk + kv, s->kv_stride, f->dkeys, n_keys, d, LN_2, false);
+    unpack_rows(job->dv + kv, s->kv_stride, f->dvalues, n_keys, d, 1, false);
+}
+
+static void attention_backward_task(const struct attention_backward_job *job, size_t b, size_t g,
+                                    float *scratch)
+{
+    const struct attention_shape *s = job->shape;
+    size_t group = s->n_heads / s->n_kv_heads;
+    struct backward_scratch f;
+    lay_out_backward(&f, s, scratch);
+    for (size_t h = g * group; h < (g + 1) * group; h++) {
+        for (size_t i = 0; i < s->n_queries; i++) {
+            size_t at = (b * s->n_queries + i) * s->q_stride + h * s->head_dim;
+            job->delta[(b * s->n_heads + h) * s->n_queries + i] =
+                row_dot(job->dout + at, job->out + at, s->head_dim);
+            memset(job->dq + at, 0, s->head_dim * sizeof *job->dq);
+        }
+    }
+    for (size_t key = 0; key < s->n_queries; key += TILE_KEYS) {
+        size_t n_keys = s->n_queries - key < TILE_KEYS ? s->n_queries - key : TILE_KEYS;
+        backward_key_tile(job, &f, b, g, key, n_keys);
+    }
+}

@@ -1,0 +1,261 @@
+/* Vectors of SIMD_WIDTH floats (4, 8 or 16), for the body files that are compiled once per kernel
+ * level: SIMD_WIDTH 16 needs AVX-512, 8 AVX2 and FMA, 4 nothing but a C compiler with GCC's vector
+ * extensions. Everything that differs between the three is in this file. */
+#ifndef LINNET_KERNELS_SIMD_H
+#define LINNET_KERNELS_SIMD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef SIMD_WIDTH
+#error "define SIMD_WIDTH before including kernels/simd.h"
+#endif
+#if SIMD_WIDTH > 4
+#include <immintrin.h>
+#endif
+
+enum { W = SIMD_WIDTH };
+/* Vector types have no spelling but a typedef. */
+typedef float vf __attribute__((vector_size(4 * SIMD_WIDTH), may_alias));
+typedef float vf_unaligned __attribute__((vector_size(4 * SIMD_WIDTH), may_alias, aligned(4)));
+typedef int32_t vi __attribute__((vector_size(4 * SIMD_WIDTH), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vf vf_load(const float *p)
+{
+    return *(const vf_unaligned *)p;
+}
+
+INLINE void vf_store(float *p, vf x)
+{
+    *(vf_unaligned *)p = x;
+}
+
+INLINE vf vf_set(float x)
+{
+    return x - (vf){0};
+}
+
+/* vf_load_n: the first n < W floats, zeros behind. vf_fma: a * b + c, rounded once where the
+ * hardware can. vf_max and vf_min: the second operand where either is NaN. vf_scale: x * 2^n for
+ * whole -300 < n < 300. */
+#if SIMD_WIDTH == 16
+
+INLINE vf vf_load_n(const float *p, size_t n)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+
+INLINE void vf_store_n(float *p, vf x, size_t n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
+}
+
+INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+INLINE vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+INLINE vf vf_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+
+INLINE vf vf_round(vf x)
+{
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+INLINE vf vf_scale(vf x, vf n)
+{
+    return _mm512_scalef_ps(x, n);
+}
+
+INLINE float vf_sum(vf x)
+{
+    return _mm512_reduce_add_ps(x);
+}
+
+INLINE float vf_largest(vf x)
+{
+    return _mm512_reduce_max_ps(x);
+}
+
+#elif SIMD_WIDTH == 8
+
+INLINE __m256i vf_first(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+INLINE vf vf_load_n(const float *p, size_t n)
+{
+    return _mm256_maskload_ps(p, vf_first(n));
+}
+
+INLINE void vf_store_n(float *p, vf x, size_t n)
+{
+    _mm256_maskstore_ps(p, vf_first(n), x);
+}
+
+INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+INLINE vf vf_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+
+INLINE vf vf_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+
+INLINE vf vf_round(vf x)
+{
+    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+#else
+
+INLINE vf vf_load_n(const float *p, size_t n)
+{
+    vf x = {0};
+    memcpy(&x, p, n * sizeof *p);
+    return x;
+}
+
+INLINE void vf_store_n(float *p, vf x, size_t n)
+{
+    memcpy(p, &x, n * sizeof *p);
+}
+
+INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return a * b + c;
+}
+
+INLINE vf vf_where(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+INLINE vf vf_max(vf a, vf b)
+{
+    return vf_where(a > b, a, b);
+}
+
+INLINE vf vf_min(vf a, vf b)
+{
+    return vf_where(a < b, a, b);
+}
+
+/* Adding 1.5 * 2^23 leaves no bits behind the point; for |x| < 2^22. */
+INLINE vf vf_round(vf x)
+{
+    vf magic = vf_set(12582912.0f);
+    return (x + magic) - magic;
+}
+
+#endif
+#if SIMD_WIDTH < 16
+
+/* In two factors, since 2^n itself may be out of range. */
+INLINE vf vf_scale(vf x, vf n)
+{
+    vi whole = __builtin_convertvector(n, vi), half = whole >> 1;
+    return x * (vf)((half + 127) << 23) * (vf)((whole - half + 127) << 23);
+}
+
+INLINE float vf_sum(vf x)
+{
+    float lanes[W];
+    vf_store(lanes, x);
+    for (int n = W / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++)
+            lanes[i] += lanes[i + n];
+    return lanes[0];
+}
+
+INLINE float vf_largest(vf x)
+{
+    float lanes[W];
+    vf_store(lanes, x);
+    for (int n = W / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++)
+            lanes[i] = lanes[i] > lanes[i + n] ? lanes[i] : lanes[i + n];
+    return lanes[0];
+}
+
+#endif
+
+/* Lane numbers 0, 1, ... */
+INLINE vf vf_lanes(void)
+{
+    static const float numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return vf_load(numbers);
+}
+
+/* x in lanes from <= i < to, `other` elsewhere. */
+INLINE vf vf_keep(vf x, vf other, float from, float to)
+{
+    vf lanes = vf_lanes();
+    vi inside = (vi)(lanes >= from) & (vi)(lanes < to);
+    return (vf)((inside & (vi)x) | (~inside & (vi)other));
+}
+
+/* |x|, and the lanes of a where x < 0, of b elsewhere (b for NaN). */
+INLINE vf vf_abs(vf x)
+{
+    return (vf)((vi)x & 0x7fffffff);
+}
+
+INLINE vf vf_where_negative(vf x, vf a, vf b)
+{
+    vi negative = (vi)(x < 0);
+    return (vf)((negative & (vi)a) | (~negative & (vi)b));
+}
+
+/* e^x within 2 ulp of normal results; 0 below -104, infinity above 88.73; NaN stays.
+ * x = n ln 2 + r with |r| <= ln 2 / 2; e^r = 1 + r + r^2 p(r), p the minimax polynomial (relative
+ * error 3.1e-9, Remez' algorithm). ln 2 is taken in two parts, the first of 9 bits, so that n times
+ * it is exact (Cody and Waite, 1980). */
+INLINE vf vf_exp(vf x)
+{
+    x = vf_min(vf_set(90), vf_max(vf_set(-105), x));
+    vf n = vf_round(x * 1.44269504f);
+    vf r = vf_fma(n, vf_set(-0.693359375f), x);
+    r = vf_fma(n, vf_set(2.12194440e-4f), r);
+    vf p = vf_fma(vf_set(1.38145988e-3f), r, vf_set(8.36871658e-3f));
+    p = vf_fma(p, r, vf_set(4.16683890e-2f));
+    p = vf_fma(p, r, vf_set(0.166665211f));
+    p = vf_fma(p, r, vf_set(0.49999994f));
+    p = vf_fma(p, r * r, r) + 1;
+    return vf_scale(p, n);
+}
+
+/* 2^x likewise; 0 below -151, infinity above 128. */
+INLINE vf vf_exp2(vf x)
+{
+    x = vf_min(vf_set(130), vf_max(vf_set(-152), x));
+    vf n = vf_round(x), r = x - n;
+    vf p = vf_fma(vf_set(1.55947579e-4f), r, vf_set(1.34066748e-3f));
+    p = vf_fma(p, r, vf_set(9.61769279e-3f));
+    p = vf_fma(p, r, vf_set(5.55031039e-2f));
+    p = vf_fma(p, r, vf_set(0.240226522f));
+    p = vf_fma(p, r, vf_set(0.693147242f));
+    p = vf_fma(p, r, vf_set(1));
+    return vf_scale(p, n);
+}
+
+#endif

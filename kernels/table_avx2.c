@@ -1,0 +1,13 @@
+/* The kernel table for AVX2 with FMA. */
+#if defined(__x86_64__)
+#define SIMD_WIDTH 8
+#include "kernels/table.h"
+
+#include "kernels/rows_body.h"
+#include "kernels/tile_body.h"
+
+#include "kernels/attention_body.h"
+
+#define TABLE kernel_table_avx2
+#include "kernels/table_body.h"
+#endif

@@ -1,0 +1,25 @@
+/* The one list of what a kernel level provides. Included last by the variant files. */
+const struct kernel_table TABLE = {
+    .dot = row_dot,
+    .axpy = row_axpy,
+    .scale = row_scale,
+    .max = row_max,
+    .exp = row_exp,
+    .exp_sum = row_exp_sum,
+    .swiglu_forward = row_swiglu_forward,
+    .swiglu_backward = row_swiglu_backward,
+    .dropout_add = row_dropout_add,
+    .dropout_backward = row_dropout_backward,
+    .rmsnorm_forward = row_rmsnorm_forward,
+    .rmsnorm_backward = row_rmsnorm_backward,
+    .rotate_half = row_rotate_half,
+    .rotate_interleaved = row_rotate_interleaved,
+    .few_rows = SIMD_WIDTH == 16  ? 48
+                : SIMD_WIDTH == 8 ? 24
+                                  : 4,
+    .product_few_rows = product_few_rows,
+    .attention_forward = attention_forward_task,
+    .attention_forward_scratch = attention_forward_scratch,
+    .attention_backward = attention_backward_task,
+    .attention_backward_scratch = attention_backward_scratch,
+};

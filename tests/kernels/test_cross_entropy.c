@@ -1,0 +1,167 @@
+/* The fused output layer and loss against an f64 reference and its finite differences. */
+#include "kernels/cross_entropy.h"
+
+#include "tests/kernels/util.h"
+
+struct problem {
+    size_t n, c, v;
+    float *hidden, *w;
+    int32_t *targets;
+};
+
+struct reference {
+    double *hidden, *w, *logits;
+    const struct problem *p;
+    double scale;
+};
+
+static struct problem make_problem(size_t n, size_t c, size_t v)
+{
+    struct problem p = {n,
+                        c,
+                        v,
+                        normals(n * c, 1, 1),
+                        normals(v * c, 2 / sqrtf((float)c), 2),
+                        mem_alloc(n, sizeof(int32_t))};
+    for (size_t i = 0; i < n; i++)
+        p.targets[i] = i % 5 == 3 ? -1 - (int32_t)(i % 2) * 99 : (int32_t)(i * i % v);
+    return p;
+}
+
+static void free_problem(struct problem *p)
+{
+    done_with(p->hidden, p->n * p->c), done_with(p->w, p->v * p->c);
+    mem_free(p->targets);
+}
+
+static double reference_row(struct reference *r, size_t i)
+{
+    const struct problem *p = r->p;
+    double max = -INFINITY, sum = 0;
+    if (p->targets[i] < 0)
+        return 0;
+    for (size_t j = 0; j < p->v; j++) {
+        r->logits[j] = 0;
+        for (size_t l = 0; l < p->c; l++)
+            r->logits[j] += r->hidden[i * p->c + l] * r->w[j * p->c + l];
+        max = fmax(max, r->logits[j]);
+    }
+    for (size_t j = 0; j < p->v; j++)
+        sum += exp(r->logits[j] - max);
+    return max + log(sum) - r->logits[p->targets[i]];
+}
+
+static double reference_loss(void *context)
+{
+    struct reference *r = context;
+    double loss = 0;
+    for (size_t i = 0; i < r->p->n; i++)
+        loss += reference_row(r, i);
+    return loss * r->scale;
+}
+
+static void matches_reference(size_t n, size_t c, size_t v)
+{
+    struct problem p = make_problem(n, c, v);
+    float scale = 0.37f;
+    struct reference r = {as_f64(p.hidden, n * c), as_f64(p.w, v * c), mem_alloc(v, sizeof(double)),
+                          &p, (double)scale};
+    double want = reference_loss(&r) / r.scale;
+    size_t n_scratch = linear_cross_entropy_scratch(n, v);
+    for_each_level(level)
+    {
+        float *scratch = floats(n_scratch), *row_loss = floats(n);
+        float *dhidden = floats(n * c), *dw = zeros(v * c);
+        double loss = linear_cross_entropy(p.hidden, p.w, p.targets, scale, row_loss, dhidden, dw,
+                                           n, c, v, scratch);
+        assert_within(fabs(loss - want) / fmax(fabs(want), 1), 5e-7, "loss, %zu x %zu x %zu", n, c,
+                      v);
+        for (size_t i = 0; i < n; i++) {
+            assert_within(fabs(row_loss[i] - reference_row(&r, i)), 5e-6, "loss of row %zu", i);
+            for (size_t j = 0; j < c; j++)
+                assert_true(p.targets[i] >= 0 || dhidden[i * c + j] == 0);
+        }
+        assert_within(gradcheck_f64(reference_loss, &r, r.hidden, dhidden, n * c, 40, 1e-4), 1e-5,
+                      "dhidden, %zu x %zu x %zu", n, c, v);
+        assert_within(gradcheck_f64(reference_loss, &r, r.w, dw, v * c, 40, 1e-4), 1e-5,
+                      "dw, %zu x %zu x %zu", n, c, v);
+        /* the loss alone, and the gradient of hidden alone */
+        double again = linear_cross_entropy(p.hidden, p.w, p.targets, scale, NULL, NULL, NULL, n, c,
+                                            v, scratch);
+        assert_true(again == loss);
+        float *dhidden2 = floats(n * c);
+        again = linear_cross_entropy(p.hidden, p.w, p.targets, scale, NULL, dhidden2, NULL, n, c, v,
+                                     scratch);
+        assert_true(again == loss);
+        assert_memory_equal(dhidden2, dhidden, n * c * sizeof *dhidden);
+        done_with(scratch, n_scratch), done_with(row_loss, n), done_with(dhidden, n * c);
+        done_with(dhidden2, n * c), done_with(dw, v * c);
+    }
+    mem_free(r.hidden), mem_free(r.w), mem_free(r.logits);
+    free_problem(&p);
+}
+
+static void matches_finite_differences(void **state)
+{
+    (void)state;
+    static const size_t sizes[][3] = {{1, 1, 1},   {1, 3, 2},    {5, 17, 127},
+                                      {64, 8, 33}, {40, 32, 64}, {23, 64, 300}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        matches_reference(sizes[i][0], sizes[i][1], sizes[i][2]);
+}
+
+/* More rows than one block holds: every row is checked through row_loss, and the gradients against
+ * those of the same rows passed one by one. */
+static void blocks_join_without_a_seam(void **state)
+{
+    (void)state;
+    size_t v = 50021, c = 5, n = 300;
+    assert_true(linear_cross_entropy_scratch(n, v) < n * v);
+    struct problem p = make_problem(n, c, v);
+    for (size_t i = 0; i < 170; i++)
+        p.targets[i] = -1; /* the first block has nothing to learn */
+    float *scratch = floats(linear_cross_entropy_scratch(n, v)), *row_loss = floats(n);
+    float *dhidden = floats(n * c), *dw = zeros(v * c), *dw2 = zeros(v * c);
+    double loss =
+        linear_cross_entropy(p.hidden, p.w, p.targets, 1, row_loss, dhidden, dw, n, c, v, scratch);
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        float one_loss, one_dhidden[5];
+        sum += linear_cross_entropy(p.hidden + i * c, p.w, p.targets + i, 1, &one_loss, one_dhidden,
+                                    dw2, 1, c, v, scratch);
+        assert_within(fabsf(one_loss - row_loss[i]), 5e-6, "loss of row %zu", i);
+        assert_within(distance(one_dhidden, dhidden + i * c, c), 1e-5, "dhidden of row %zu", i);
+    }
+    assert_within(fabs(sum - loss) / sum, 1e-6, "loss");
+    assert_within(distance(dw2, dw, v * c), 1e-5, "dw");
+    done_with(scratch, linear_cross_entropy_scratch(n, v)), done_with(row_loss, n);
+    done_with(dhidden, n * c), done_with(dw, v * c), done_with(dw2, v * c);
+    free_problem(&p);
+}
+
+/* Logits of thousands: the loss is their difference, not infinity. */
+static void large_logits_stay_finite(void **state)
+{
+    (void)state;
+    for_each_level(level)
+    {
+        assert_int_equal(linear_cross_entropy_scratch(1, 5), 6);
+        float hidden = 1000, w[5] = {5, -5, 4.999f, 0, 1}, row[6], dhidden, dw[5] = {0};
+        int32_t target = 1;
+        double loss =
+            linear_cross_entropy(&hidden, w, &target, 1, NULL, &dhidden, dw, 1, 1, 5, row);
+        assert_within(fabs(loss - 10000.313), 0.01, "loss");
+        assert_within(fabs(dw[1] + 1000), 1e-3, "dw of the target");
+        assert_true(dw[3] == 0 && isfinite(dhidden));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(matches_finite_differences),
+        cmocka_unit_test(blocks_join_without_a_seam),
+        cmocka_unit_test(large_logits_stay_finite),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
