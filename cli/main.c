@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/cpu.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/shared.h"
 
@@ -199,12 +200,29 @@ static int dispatch(int argc, char *const *argv, const struct command **c, struc
     return code ? code : run_command(*c, argc - used, argv + used, e);
 }
 
-int main(int argc, char **argv)
+/* Ctrl-C in the middle of writing a file leaves no half of it behind. */
+static void on_fatal_signal(int number)
 {
+    file_remove_temporaries();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void install_signals(void)
+{
+    static const int fatal[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < COUNT(fatal); i++)
+        if (signal(fatal[i], on_fatal_signal) == SIG_IGN)
+            signal(fatal[i], SIG_IGN); /* nohup */
     /* A reader that has seen enough (head) ends us quietly, even where a parent ignored it. */
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ,
            SIG_IGN); /* a file over the user's limit is a write that fails, like any other */
+}
+
+int main(int argc, char **argv)
+{
+    install_signals();
     const struct command *c = NULL;
     struct error e = {0};
     int code = dispatch(argc - 1, argv + 1, &c, &e);

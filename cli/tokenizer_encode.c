@@ -211,7 +211,8 @@ static void print_decoded(const struct tokenizer *t, const struct tokens *ids)
         print_json_line(
             json_pack("{s:o}", "text", json_text(text.data ? text.data : "", text.size)));
     } else {
-        fwrite(text.data, 1, text.size, stdout);
+        if (text.size)
+            fwrite(text.data, 1, text.size, stdout);
         putchar('\n');
     }
     buffer_free(&text);

@@ -66,6 +66,8 @@ struct shard {
  * anew; NULL skips that check. ERR_FORMAT for what is no shard or contradicts itself. */
 int shard_open(const char *path, const struct tokenizer *t, struct shard *s, struct error *e);
 void shard_close(struct shard *s);
+/* A hash of the tokens and of where held-out ones begin: what a run was trained on. Reads them all. */
+uint64_t shard_hash(const struct shard *s);
 /* Copies n tokens from `offset`; the range must lie inside (CHECK). */
 void shard_read(const struct shard *s, size_t offset, size_t n, int32_t *out);
 

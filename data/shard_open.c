@@ -1,6 +1,7 @@
 #include "data/shard.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "data/shard_private.h"
 #include "formats/hdf5_file.h"
@@ -124,6 +125,11 @@ void shard_close(struct shard *s)
     file_unmap(&s->map);
     mem_free(s->owned_documents);
     *s = (struct shard){0};
+}
+
+uint64_t shard_hash(const struct shard *s)
+{
+    return hash64(s->tokens, s->n_tokens * s->token_bytes, s->n_train_tokens);
 }
 
 void shard_read(const struct shard *s, size_t offset, size_t n, int32_t *out)

@@ -7,6 +7,8 @@ set -u
 shared=${LINNET_SHARED:-../shared}
 out=build/interop
 mkdir -p "$out"
+# Many short runs of tiny models: threads that wait by spinning would only be in each other's way.
+export OMP_WAIT_POLICY=passive
 
 node_version=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)
 if [ "$node_version" -lt 20 ] || ! command -v npm >/dev/null 2>&1; then

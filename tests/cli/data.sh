@@ -18,6 +18,20 @@ run "$LINNET" data synth --out "$tmp/x.doc"
 status 2
 [ ! -e "$tmp/x.doc" ] || fail "the file was made"
 
+# Interrupted: no half of a file is left.
+"$LINNET" data synth --out "$tmp/huge.txt" --size 100G 2>"$tmp/stderr" &
+child=$!
+tries=0
+until ls "$tmp"/huge.txt* >/dev/null 2>&1 || [ $tries = 100 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -TERM $child
+wait $child
+got=$? shown='data synth, interrupted'
+status 143
+ls "$tmp"/huge.txt* 2>/dev/null && fail "a temporary file was left"
+
 # tokenizer train
 run "$LINNET" tokenizer train --data "$tmp/a.jsonl" --vocab-size 600 --out "$tmp/tokenizer.json"
 status 0
