@@ -156,12 +156,39 @@ static void large_logits_stay_finite(void **state)
     }
 }
 
+static void same_bits_every_time(void **state)
+{
+    (void)state;
+    size_t n = 150, c = 64, v = 3001;
+    struct problem p = make_problem(n, c, v);
+    float *scratch = floats(linear_cross_entropy_scratch(n, v));
+    float *first_dhidden = NULL, *first_dw = NULL;
+    double first = 0;
+    for (int run = 0; run < 6; run++) {
+        float *dhidden = floats(n * c), *dw = zeros(v * c);
+        double loss = linear_cross_entropy(p.hidden, p.w, p.targets, 0.1f, NULL, dhidden, dw, n, c,
+                                           v, scratch);
+        if (run == 0) {
+            first = loss, first_dhidden = dhidden, first_dw = dw;
+            continue;
+        }
+        assert_true(loss == first);
+        assert_memory_equal(dhidden, first_dhidden, n * c * sizeof *dhidden);
+        assert_memory_equal(dw, first_dw, v * c * sizeof *dw);
+        done_with(dhidden, n * c), done_with(dw, v * c);
+    }
+    done_with(first_dhidden, n * c), done_with(first_dw, v * c);
+    done_with(scratch, linear_cross_entropy_scratch(n, v));
+    free_problem(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_finite_differences),
         cmocka_unit_test(blocks_join_without_a_seam),
         cmocka_unit_test(large_logits_stay_finite),
+        cmocka_unit_test(same_bits_every_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
