@@ -125,8 +125,9 @@ static size_t initial_symbols(const struct tokenizer *t, struct encoder *c, cons
     return count;
 }
 
-/* An id, or the bytes of a piece that has none; where even those are missing, one unknown. */
-static void emit(const struct tokenizer *t, int32_t symbol, const char *p, size_t n,
+/* An id, or the bytes of a piece that has none; where even those are missing, one unknown for it or
+ * for all such pieces in a row. `from` is where the word's ids begin. */
+static void emit(const struct tokenizer *t, int32_t symbol, const char *p, size_t n, size_t from,
                  struct tokens *out)
 {
     if (symbol >= 0 && (size_t)symbol < t->n_tokens) {
@@ -139,7 +140,8 @@ static void emit(const struct tokenizer *t, int32_t symbol, const char *p, size_
     if (known)
         for (size_t i = 0; i < n; i++)
             tokens_push(out, t->byte_id[(unsigned char)p[i]]);
-    else if (t->unknown != TOKEN_NONE)
+    else if (t->unknown != TOKEN_NONE &&
+             !(t->fuse_unknown && out->count > from && out->ids[out->count - 1] == t->unknown))
         tokens_push(out, t->unknown);
 }
 
@@ -273,12 +275,13 @@ static void encode_word(const struct tokenizer *t, struct encoder *c, const char
             return;
         }
     }
+    size_t from = out->count;
     for (size_t rest = n, size; rest > 0; rest -= size, p += size) {
         size = rest < WORD_MAX ? rest : WORD_MAX;
         size_t count = initial_symbols(t, c, p, size);
         count = count <= SHORT_WORD ? merge_short(t, c, count) : merge_long(t, c, count);
         for (size_t i = 0; i < count; i++)
-            emit(t, c->symbols[i], p + c->start[i], c->start[i + 1] - c->start[i], out);
+            emit(t, c->symbols[i], p + c->start[i], c->start[i + 1] - c->start[i], from, out);
     }
 }
 

@@ -202,6 +202,8 @@ static int read_model(const json_t *root, struct components *c, const struct pip
     code = code ? code : empty_string(model, "continuing_subword_prefix", e);
     code = code ? code : empty_string(model, "end_of_word_suffix", e);
     code = code ? code : json_get_bool(model, "ignore_merges", &c->ignore_merges, e);
+    if (!p->byte_level)
+        c->fuse_unknown = flag(model, "fuse_unk", false);
     if (!code && !p->byte_level && !flag(model, "byte_fallback", false))
         code = error_set(e, ERR_FORMAT, "model.byte_fallback: must be true without ByteLevel");
     return code;

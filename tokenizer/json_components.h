@@ -8,7 +8,7 @@
 
 struct components {
     enum splitter splitter;
-    bool nfc, space_prefix, ignore_merges;
+    bool nfc, space_prefix, fuse_unknown, ignore_merges;
     const char *bos; /* put before each text; NULL for none. Owned by the JSON */
 };
 

@@ -247,6 +247,7 @@ static int parse_root(const json_t *root, struct tokenizer **out, struct error *
     struct tokenizer *t = tokenizer_new(c.splitter);
     t->nfc = c.nfc;
     t->space_prefix = c.space_prefix;
+    t->fuse_unknown = c.fuse_unknown;
     t->ignore_merges = c.ignore_merges;
     code = read_tokens(root, model, t, e);
     code = code ? code : read_merges(model, t, e);
@@ -273,10 +274,10 @@ int tokenizer_parse_json(const char *text, size_t n, struct tokenizer **t, struc
     json_t *root;
     int code = json_parse(text, n, &root, e);
     if (code)
-        return code;
+        return tokenizer_error_line(e, code);
     code = parse_root(root, t, e);
     json_decref(root);
-    return code;
+    return tokenizer_error_line(e, code);
 }
 
 /* A special token of tokenizer_config.json: a string, or an object with its content. */
@@ -313,7 +314,7 @@ static int read_config(struct tokenizer *t, const char *path, struct error *e)
     if (code)
         error_prefix(e, "%s", path);
     json_decref(config);
-    return code;
+    return tokenizer_error_line(e, code);
 }
 
 int tokenizer_read_json(const char *path, struct tokenizer **out, struct error *e)

@@ -189,7 +189,7 @@ static void write_model(struct buffer *b, const struct tokenizer *t)
                   ",\n    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n"
                   "    \"fuse_unk\": %s,\n    \"byte_fallback\": %s,\n    \"ignore_merges\": %s,\n"
                   "    \"vocab\": {",
-                  truth(sp), truth(sp), truth(t->ignore_merges));
+                  truth(t->fuse_unknown), truth(sp), truth(t->ignore_merges));
     const char *separator = "\n";
     for (size_t id = 0; id < t->n_tokens; id++) {
         if (is_gap(t, id)) /* reading makes it again */

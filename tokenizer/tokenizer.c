@@ -11,6 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+int tokenizer_error_line(struct error *e, int code)
+{
+    if (e && code)
+        for (char *c = e->message; *c; c++)
+            if ((unsigned char)*c < 0x20 || *c == 0x7F)
+                *c = '?';
+    return code;
+}
+
 void tokens_push(struct tokens *t, int32_t id)
 {
     void *ids = t->ids;
@@ -94,7 +103,8 @@ static bool is_id(const struct tokenizer *t, int32_t id)
 
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
 {
-    return is_id(t, id) && (t->tokens[id].kind == TOKEN_CONTROL || id == t->bos || id == t->eos);
+    return is_id(t, id) && (t->tokens[id].kind == TOKEN_CONTROL ||
+                            t->tokens[id].kind == TOKEN_UNKNOWN || id == t->bos || id == t->eos);
 }
 
 /* The names by which models end a turn or a text when their own EOS is another. */
@@ -297,7 +307,7 @@ static uint64_t make_hash(const struct tokenizer *t)
     /* without merges every splitter gives the same ids */
     uint64_t h = hash64_combine(0, (uint64_t)(plain ? SPLITTER_BYTES : t->splitter));
     h = hash64_combine(h, (uint64_t)t->nfc | (uint64_t)t->ignore_merges << 1 |
-                              (uint64_t)t->space_prefix << 2);
+                              (uint64_t)t->space_prefix << 2 | (uint64_t)t->fuse_unknown << 3);
     h = hash64(t->text.data, t->text.size, h); 
     for (size_t i = 0; i < t->n_tokens; i++)
         h = hash64_combine(h, (uint64_t)t->tokens[i].n_text << 16 |

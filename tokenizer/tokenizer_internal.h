@@ -49,6 +49,7 @@ struct tokenizer {
     bool nfc;              /* text is composed first (Qwen) */
     bool ignore_merges;    /* a word that is a token is that token, whatever the merges (Llama 3) */
     bool space_prefix;     /* SentencePiece: a text starts with a space of its own */
+    bool fuse_unknown;     /* SentencePiece: unknown characters in a row are one token */
     bool adds_bos;
     int32_t bos, eos, pad, unknown;
 
@@ -91,6 +92,10 @@ int tokenizer_ready(struct tokenizer *t, struct error *e);
 
 /* The merge of two tokens, or NULL. */
 const struct pair_slot *tokenizer_pair(const struct tokenizer *t, int32_t left, int32_t right);
+
+/* Messages quote what a file holds, which may be line ends: makes the message one line again.
+ * Returns code. */
+int tokenizer_error_line(struct error *e, int code);
 
 static inline uint64_t pair_key(int32_t left, int32_t right)
 {

@@ -214,8 +214,7 @@ void tokenizer_trainer_feed(struct tokenizer_trainer *t, const char *bytes, cons
             pieces[n++] = (struct piece){offsets[i] + start, offsets[i] + stop, offsets[i + 1]};
         }
     }
-    size_t chunk = n < 4096 ? 1 : 64; /* many small texts: fewer visits to the scheduler */
-#pragma omp parallel for schedule(dynamic, chunk) num_threads(t->settings.threads)
+#pragma omp parallel for schedule(dynamic, 4) num_threads(t->settings.threads)
     for (size_t i = 0; i < n; i++)
         count_piece(t->settings.splitter, &t->tables[omp_get_thread_num()], bytes, &pieces[i]);
     mem_free(pieces);
@@ -235,11 +234,11 @@ int tokenizer_trainer_finish(struct tokenizer_trainer *t, struct tokenizer **out
     if (s->splitter != SPLITTER_BYTES) {
         if (all->n_words == 0)
             return error_set(e, ERR_FORMAT, "there is no text to train a tokenizer on");
-        train_merges(t->vocabulary, all, s->vocab_size, s->min_frequency, s->threads, s->progress);
+        train_merges(t->vocabulary, all, s->vocab_size, s->min_frequency, s->progress);
         if (t->vocabulary->n_tokens < s->vocab_size)
-            log_warn("the text yields only %zu of the %zu tokens asked for: no further pair occurs "
-                     "%zu times", t->vocabulary->n_tokens, s->vocab_size,
-                     s->min_frequency ? s->min_frequency : (size_t)1);
+            log_warn("the text yields only %zu of the %zu tokens asked for: no pair is left that is "
+                     "seen often enough (min_frequency %zu)",
+                     t->vocabulary->n_tokens, s->vocab_size, s->min_frequency);
     }
     /* llama.cpp takes whole words first wherever it meets this splitter; say so, for the rare word
      * where it makes a difference, so that every client encodes alike. */
