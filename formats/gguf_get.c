@@ -10,11 +10,11 @@ static bool is_integer(enum gguf_type type)
     return type <= GGUF_I32 || type == GGUF_U64 || type == GGUF_I64;
 }
 
-#define READ(type, at)             \
-    do {                           \
-        type v;                    \
-        memcpy(&v, (at), sizeof v); \
-        return (int64_t)v;         \
+#define READ(type, at)                                                                             \
+    do {                                                                                           \
+        type v;                                                                                    \
+        memcpy(&v, (at), sizeof v);                                                                \
+        return (int64_t)v;                                                                         \
     } while (0)
 
 static int64_t integer_at(enum gguf_type type, const unsigned char *data, size_t i)

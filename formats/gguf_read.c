@@ -19,13 +19,13 @@ enum {
     MAX_NAME = 63, /* ggml's GGML_MAX_NAME without the NUL */
     MIN_ALIGNMENT = 8,
     MAX_ALIGNMENT = 1 << 20,
-    MIN_KV_BYTES = 8 + 1 + 4 + 1,                   /* key length, key, type, value */
-    MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8,       /* name length, name, n_dims, dim, type, offset */
+    MIN_KV_BYTES = 8 + 1 + 4 + 1,             /* key length, key, type, value */
+    MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8, /* name length, name, n_dims, dim, type, offset */
 };
 
 static const size_t type_size[] = {
-    [GGUF_U8] = 1,  [GGUF_I8] = 1,  [GGUF_U16] = 2,    [GGUF_I16] = 2,   [GGUF_U32] = 4,
-    [GGUF_I32] = 4, [GGUF_F32] = 4, [GGUF_BOOL] = 1,   [GGUF_STRING] = 0, [GGUF_ARRAY] = 0,
+    [GGUF_U8] = 1,  [GGUF_I8] = 1,  [GGUF_U16] = 2,  [GGUF_I16] = 2,    [GGUF_U32] = 4,
+    [GGUF_I32] = 4, [GGUF_F32] = 4, [GGUF_BOOL] = 1, [GGUF_STRING] = 0, [GGUF_ARRAY] = 0,
     [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8,
 };
 
@@ -93,7 +93,8 @@ static const unsigned char *take(struct reader *r, size_t n, const char *what)
     if (n > r->size - r->pos) {
         error_set(r->e, ERR_FORMAT,
                   "offset %zu: %s needs %zu bytes but the file ends after %zu: it is cut short or "
-                  "damaged", r->pos, what, n, r->size - r->pos);
+                  "damaged",
+                  r->pos, what, n, r->size - r->pos);
         return NULL;
     }
     const unsigned char *p = r->bytes + r->pos;
@@ -125,8 +126,9 @@ static int take_string(struct reader *r, const char *what, size_t limit, struct 
     if (code)
         return code;
     if (n > limit)
-        return error_set(r->e, ERR_FORMAT, "offset %zu: %s is %llu bytes long, at most %zu are "
-                                           "allowed", at, what, (unsigned long long)n, limit);
+        return error_set(r->e, ERR_FORMAT,
+                         "offset %zu: %s is %llu bytes long, at most %zu are allowed", at, what,
+                         (unsigned long long)n, limit);
     const unsigned char *p = take(r, (size_t)n, what);
     *s = (struct gguf_string){(const char *)p, (size_t)n};
     return p ? OK : ERR_FORMAT;
@@ -143,9 +145,10 @@ static int take_items(struct reader *r, enum gguf_type type, const char *what, s
         return kv->data ? OK : ERR_FORMAT;
     }
     if (kv->count > (r->size - r->pos) / 8)
-        return error_set(r->e, ERR_FORMAT, "offset %zu: %s: %zu strings do not fit the rest of the "
-                                           "file, it is cut short or damaged", r->pos, what,
-                         kv->count);
+        return error_set(r->e, ERR_FORMAT,
+                         "offset %zu: %s: %zu strings do not fit the rest of the file, it is cut "
+                         "short or damaged",
+                         r->pos, what, kv->count);
     struct gguf_string *strings = mem_alloc(kv->count, sizeof *strings);
     kv->strings = strings;
     kv->data = r->bytes + r->pos;
@@ -180,9 +183,9 @@ static int take_value(struct reader *r, const char *what, struct gguf_kv *kv)
                          type == GGUF_ARRAY ? "arrays of arrays are not supported"
                                             : "unknown type of array items");
     if (count > MAX_ITEMS)
-        return error_set(r->e, ERR_FORMAT, "offset %zu: %s: an array of %llu items, at most %d are "
-                                           "allowed", at, what, (unsigned long long)count,
-                         MAX_ITEMS);
+        return error_set(r->e, ERR_FORMAT,
+                         "offset %zu: %s: an array of %llu items, at most %d are allowed", at, what,
+                         (unsigned long long)count, MAX_ITEMS);
     kv->item_type = (enum gguf_type)type;
     kv->count = (size_t)count;
     return take_items(r, kv->item_type, what, kv);
@@ -196,10 +199,11 @@ static int take_magic(struct reader *r, struct gguf *g)
         static const char *const old[] = {"lmgg", "fmgg", "tjgg", "algg"};
         for (size_t i = 0; i < 4; i++)
             if (r->size >= 4 && memcmp(r->bytes, old[i], 4) == 0)
-                return error_set(r->e, ERR_FORMAT, "a GGML file from before GGUF; convert the "
-                                                   "original model anew");
-        return error_set(r->e, ERR_FORMAT, r->size ? "not a GGUF file (it does not start with "
-                                                     "\"GGUF\")" : "not a GGUF file, it is empty");
+                return error_set(r->e, ERR_FORMAT,
+                                 "a GGML file from before GGUF; convert the original model anew");
+        return error_set(r->e, ERR_FORMAT,
+                         r->size ? "not a GGUF file (it does not start with \"GGUF\")"
+                                 : "not a GGUF file, it is empty");
     }
     r->pos = 4;
     uint32_t version = 0;
@@ -207,11 +211,12 @@ static int take_magic(struct reader *r, struct gguf *g)
     if (code)
         return code;
     if (version == 1)
-        return error_set(r->e, ERR_FORMAT, "GGUF version 1 is not supported; convert the original "
-                                           "model anew (versions 2 and 3 are read)");
+        return error_set(r->e, ERR_FORMAT,
+                         "GGUF version 1 is not supported; convert the original model anew "
+                         "(versions 2 and 3 are read)");
     if (version != 0 && (version & 0xffff) == 0)
-        return error_set(r->e, ERR_FORMAT, "a big-endian GGUF file; only little-endian ones are "
-                                           "supported");
+        return error_set(r->e, ERR_FORMAT,
+                         "a big-endian GGUF file; only little-endian ones are supported");
     if (version != 2 && version != 3)
         return error_set(r->e, ERR_FORMAT, "GGUF version %u is not supported (2 and 3 are)",
                          version);
@@ -231,9 +236,10 @@ static int take_count(struct reader *r, const char *what, size_t limit, size_t m
         return error_set(r->e, ERR_FORMAT, "offset %zu: %s is %llu, at most %zu is allowed",
                          r->pos - 8, what, (unsigned long long)n, limit);
     if (n > (r->size - r->pos) / min_bytes)
-        return error_set(r->e, ERR_FORMAT, "offset %zu: %s is %llu, but only %zu bytes follow: the "
-                                           "file is cut short or damaged", r->pos - 8, what,
-                         (unsigned long long)n, r->size - r->pos);
+        return error_set(
+            r->e, ERR_FORMAT,
+            "offset %zu: %s is %llu, but only %zu bytes follow: the file is cut short or damaged",
+            r->pos - 8, what, (unsigned long long)n, r->size - r->pos);
     *count = (size_t)n;
     return OK;
 }
@@ -331,11 +337,13 @@ static int parse_tensor(struct reader *r, struct gguf *g, struct gguf_index *ind
                          at, what, type);
     t->type = info->type;
     if (t->dims[0] % info->block != 0)
-        return error_set(r->e, ERR_FORMAT,
-                         "offset %zu: %s: its rows of %zu are no multiple of the %zu elements in a "
-                         "block of %s", at, what, t->dims[0], info->block, info->name);
+        return error_set(
+            r->e, ERR_FORMAT,
+            "offset %zu: %s: its rows of %zu are no multiple of the %zu elements in a block of %s",
+            at, what, t->dims[0], info->block, info->name);
     if (!dtype_bytes(info->type, t->n_elements, &t->n_bytes))
-        return error_set(r->e, ERR_FORMAT, "offset %zu: %s: its size does not fit memory", at, what);
+        return error_set(r->e, ERR_FORMAT, "offset %zu: %s: its size does not fit memory", at,
+                         what);
     return OK;
 }
 
@@ -382,10 +390,10 @@ static int place_tensors(struct reader *r, struct gguf *g, const uint64_t *offse
         struct gguf_tensor *t = &g->tensors[i];
         char text[80];
         if (offsets[i] % g->alignment != 0)
-            return error_set(r->e, ERR_FORMAT,
-                             "tensor \"%s\": its data offset %llu is no multiple of the alignment "
-                             "%zu", printable(t->name, text), (unsigned long long)offsets[i],
-                             g->alignment);
+            return error_set(
+                r->e, ERR_FORMAT,
+                "tensor \"%s\": its data offset %llu is no multiple of the alignment %zu",
+                printable(t->name, text), (unsigned long long)offsets[i], g->alignment);
         if (offsets[i] > available || t->n_bytes > available - offsets[i])
             return error_set(r->e, ERR_FORMAT,
                              "tensor \"%s\": its %zu bytes at data offset %llu reach past the end "

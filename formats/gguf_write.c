@@ -149,8 +149,11 @@ void gguf_put_tensor(struct gguf_writer *w, const char *name, enum dtype type, i
     CHECK(name[0] && strlen(name) <= MAX_NAME && n_dims >= 1 && n_dims <= 4);
     for (size_t i = 0; i < w->n_tensors; i++)
         CHECK(strcmp(w->tensors[i].name, name) != 0);
-    struct declared t = {.name = mem_string(name), .type = type, .n_dims = n_dims,
-                         .source = source, .context = context};
+    struct declared t = {.name = mem_string(name),
+                         .type = type,
+                         .n_dims = n_dims,
+                         .source = source,
+                         .context = context};
     size_t elements = 1;
     for (int i = 0; i < n_dims; i++) {
         t.dims[i] = dims[i];

@@ -87,7 +87,8 @@ static void free_file(struct hdf5_file *f)
 static hid_t access_properties(void)
 {
     hid_t p = H5Pcreate(H5P_FILE_ACCESS);
-    CHECK(p >= 0 && H5Pset_alignment(p, 1, 64) >= 0 && H5Pset_fclose_degree(p, H5F_CLOSE_STRONG) >= 0);
+    CHECK(p >= 0 && H5Pset_alignment(p, 1, 64) >= 0 &&
+          H5Pset_fclose_degree(p, H5F_CLOSE_STRONG) >= 0);
     return p;
 }
 
@@ -117,7 +118,8 @@ int hdf5_open(const char *path, struct hdf5_file **file, struct error *e)
 {
     *file = NULL;
     struct file_map map;
-    int code = file_map(path, &map, e); /* a clear word about directories, permissions and the like */
+    /* Directories, missing permissions and the like get a clear word from file_map. */
+    int code = file_map(path, &map, e);
     if (code)
         return code;
     size_t size = map.size;
@@ -303,7 +305,8 @@ int hdf5_get_u64(struct hdf5_file *f, const char *name, uint64_t *value, struct 
         return code;
     uint64_t v = 0;
     if (H5Tget_class(type) != H5T_INTEGER) {
-        code = error_set(e, ERR_FORMAT, "%s: attribute \"%s\" must be a whole number", f->path, name);
+        code =
+            error_set(e, ERR_FORMAT, "%s: attribute \"%s\" must be a whole number", f->path, name);
     } else if (H5Tget_sign(type) != H5T_SGN_NONE) {
         int64_t s = 0;
         if (H5Aread(attribute, H5T_NATIVE_INT64, &s) < 0)

@@ -13,7 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum hdf5_type { HDF5_F32, HDF5_F64, HDF5_U8, HDF5_U16, HDF5_U32, HDF5_I32, HDF5_I64, HDF5_U64 };
+/* HDF5_F16 is IEEE binary16 (numpy's float16), in memory the uint16_t of its bits. */
+enum hdf5_type {
+    HDF5_F32, HDF5_F64, HDF5_U8, HDF5_U16, HDF5_U32, HDF5_I32, HDF5_I64, HDF5_U64, HDF5_F16,
+};
 
 struct hdf5_file;
 
@@ -60,9 +63,9 @@ int hdf5_stream_append(struct hdf5_stream *s, const void *data, size_t n, struct
 /* All `total` elements must have been appended, else ERR_FORMAT and the file cannot be committed.
  * Frees the stream, also on failure; call it before hdf5_commit or hdf5_close. */
 int hdf5_stream_finish(struct hdf5_stream *s, struct error *e);
-/* Where a contiguous little-endian dataset's bytes lie in the file, for file_map; ERR_FORMAT when it
- * is chunked, of another type, or reaches past the end of the file. In files linnet wrote the offset
- * is a multiple of 64; in others it may have any alignment. */
+/* Where a contiguous little-endian dataset's bytes lie in the file, for file_map; ERR_FORMAT when
+ * it is chunked, of another type, or reaches past the end of the file. In files linnet wrote the
+ * offset is a multiple of 64; in others it may have any alignment. */
 int hdf5_locate(struct hdf5_file *f, const char *name, enum hdf5_type type, uint64_t *offset,
                 size_t *n, struct error *e);
 bool hdf5_has_checksum(struct hdf5_file *f, const char *name); /* false also without the dataset */

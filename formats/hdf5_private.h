@@ -15,8 +15,8 @@ struct hdf5_file {
 };
 
 /* Makes `access` (a file access property list) use the driver for files being created. The errno of
- * the first failed write, which the driver hides from HDF5, goes to *failure; while that is not zero
- * all writes are dropped. */
+ * the first failed write, which the driver hides from HDF5, goes to *failure; while that is not
+ * zero all writes are dropped. */
 void hdf5_use_driver(hid_t access, int *failure);
 
 /* "PATH: WHAT: why HDF5 says it failed". Must be called before any other HDF5 call, which would

@@ -29,8 +29,8 @@ struct safetensors {
     struct file_map map;
 };
 
-/* Parses an image in memory, which must outlive *s. Refuses with ERR_FORMAT what the format forbids,
- * and names other kinds of files (pickle, GGUF, Git LFS pointers) for what they are. */
+/* Parses an image in memory, which must outlive *s. Refuses with ERR_FORMAT what the format
+ * forbids, and names other kinds of files (pickle, GGUF, Git LFS pointers) for what they are. */
 int safetensors_parse(const unsigned char *bytes, size_t n, struct safetensors *s, struct error *e);
 int safetensors_open(const char *path, struct safetensors *s, struct error *e); /* errors name it */
 void safetensors_close(struct safetensors *s);

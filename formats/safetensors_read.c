@@ -8,10 +8,10 @@
 enum { MAX_HEADER = 100000000 }; /* the reference implementation's limit */
 
 const struct safetensors_type safetensors_types[SAFETENSORS_TYPES] = {
-    {"BOOL", 8, false, 0},     {"F4", 4, false, 0},       {"F6_E2M3", 6, false, 0},
-    {"F6_E3M2", 6, false, 0},  {"U8", 8, false, 0},       {"I8", 8, false, 0},
-    {"F8_E5M2", 8, false, 0},  {"F8_E4M3", 8, false, 0},  {"F8_E8M0", 8, false, 0},
-    {"I16", 16, false, 0},     {"U16", 16, false, 0},     {"F16", 16, true, DTYPE_F16},
+    {"BOOL", 8, false, 0},          {"F4", 4, false, 0},          {"F6_E2M3", 6, false, 0},
+    {"F6_E3M2", 6, false, 0},       {"U8", 8, false, 0},          {"I8", 8, false, 0},
+    {"F8_E5M2", 8, false, 0},       {"F8_E4M3", 8, false, 0},     {"F8_E8M0", 8, false, 0},
+    {"I16", 16, false, 0},          {"U16", 16, false, 0},        {"F16", 16, true, DTYPE_F16},
     {"BF16", 16, true, DTYPE_BF16}, {"I32", 32, true, DTYPE_I32}, {"U32", 32, false, 0},
     {"F32", 32, true, DTYPE_F32},   {"C64", 64, false, 0},        {"F64", 64, false, 0},
     {"I64", 64, true, DTYPE_I64},   {"U64", 64, false, 0},
@@ -25,13 +25,14 @@ static int wrong_file(const unsigned char *bytes, size_t n, struct error *e)
         return error_set(e, ERR_FORMAT, "not a safetensors file, it is empty");
     if ((n >= 4 && memcmp(bytes, "PK\3\4", 4) == 0) ||
         (n >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5))
-        return error_set(e, ERR_FORMAT, "a PyTorch checkpoint (pickle), which can run code when it "
-                                        "is loaded; only safetensors are read, convert it first");
+        return error_set(e, ERR_FORMAT,
+                         "a PyTorch checkpoint (pickle), which can run code when it is loaded; "
+                         "only safetensors are read, convert it first");
     if (n >= 4 && memcmp(bytes, "GGUF", 4) == 0)
         return error_set(e, ERR_FORMAT, "a GGUF file, not a safetensors file");
     if (n >= sizeof lfs - 1 && memcmp(bytes, lfs, sizeof lfs - 1) == 0)
-        return error_set(e, ERR_FORMAT, "a Git LFS pointer, not the file itself; fetch it with "
-                                        "`git lfs pull`");
+        return error_set(e, ERR_FORMAT,
+                         "a Git LFS pointer, not the file itself; fetch it with `git lfs pull`");
     return OK;
 }
 
@@ -50,8 +51,9 @@ static int header_size(const unsigned char *bytes, size_t n, size_t *size, struc
     if (code)
         return code;
     if (n >= 9 && bytes[8] == '{')
-        return error_set(e, ERR_FORMAT, "the header should be %llu bytes long but the file has only "
-                                        "%zu (at most %d are allowed): it is cut short or damaged",
+        return error_set(e, ERR_FORMAT,
+                         "the header should be %llu bytes long but the file has only %zu (at most "
+                         "%d are allowed): it is cut short or damaged",
                          (unsigned long long)length, n - 8, MAX_HEADER);
     return error_set(e, ERR_FORMAT, "not a safetensors file (no JSON header)");
 }
@@ -89,14 +91,16 @@ static int read_shape(const json_t *info, struct safetensors_tensor *t, struct e
 {
     const json_t *shape = json_object_get(info, "shape");
     if (!json_is_array(shape) || json_array_size(shape) > SAFETENSORS_MAX_DIMS)
-        return error_set(e, ERR_FORMAT, "tensor \"%.80s\": \"shape\" must be an array of at most %d "
-                                        "sizes", t->name, SAFETENSORS_MAX_DIMS);
+        return error_set(e, ERR_FORMAT,
+                         "tensor \"%.80s\": \"shape\" must be an array of at most %d sizes",
+                         t->name, SAFETENSORS_MAX_DIMS);
     t->n_dims = (int)json_array_size(shape);
     t->n_elements = 1;
     for (int i = 0; i < t->n_dims; i++) {
         if (!exact_size(json_array_get(shape, (size_t)i), &t->shape[i]))
-            return error_set(e, ERR_FORMAT, "tensor \"%.80s\": dimension %d must be a whole number "
-                                            "from 0 to 2^53", t->name, i);
+            return error_set(e, ERR_FORMAT,
+                             "tensor \"%.80s\": dimension %d must be a whole number from 0 to 2^53",
+                             t->name, i);
         if (!size_mul(t->n_elements, t->shape[i], &t->n_elements))
             return error_set(e, ERR_FORMAT, "tensor \"%.80s\": its shape is too large", t->name);
     }
@@ -119,17 +123,21 @@ static int read_tensor(const json_t *info, const unsigned char *data, size_t ava
     if (!json_is_array(offsets) || json_array_size(offsets) != 2 ||
         !exact_size(json_array_get(offsets, 0), &begin) ||
         !exact_size(json_array_get(offsets, 1), &end) || begin > end)
-        return error_set(e, ERR_FORMAT, "tensor \"%.80s\": \"data_offsets\" must be two whole "
-                                        "numbers, the smaller one first", t->name);
+        return error_set(
+            e, ERR_FORMAT,
+            "tensor \"%.80s\": \"data_offsets\" must be two whole numbers, the smaller one first",
+            t->name);
     if (!size_mul(t->n_elements, bits, &total_bits) || total_bits % 8 != 0 ||
         end - begin != total_bits / 8)
-        return error_set(e, ERR_FORMAT, "tensor \"%.80s\": %zu elements of %s do not take the %zu "
-                                        "bytes its offsets span", t->name, t->n_elements,
-                         t->type_name, end - begin);
+        return error_set(
+            e, ERR_FORMAT,
+            "tensor \"%.80s\": %zu elements of %s do not take the %zu bytes its offsets span",
+            t->name, t->n_elements, t->type_name, end - begin);
     if (end > available)
-        return error_set(e, ERR_FORMAT, "tensor \"%.80s\" ends at byte %zu of the data, but the file "
-                                        "holds only %zu: it is cut short or damaged", t->name, end,
-                         available);
+        return error_set(e, ERR_FORMAT,
+                         "tensor \"%.80s\" ends at byte %zu of the data, but the file holds only "
+                         "%zu: it is cut short or damaged",
+                         t->name, end, available);
     t->n_bytes = end - begin;
     t->data = data + begin;
     return OK;
@@ -137,13 +145,12 @@ static int read_tensor(const json_t *info, const unsigned char *data, size_t ava
 
 static int check_metadata(json_t *metadata, struct error *e)
 {
-    const char *key;
-    json_t *value;
     if (!json_is_object(metadata))
         return error_set(e, ERR_FORMAT, "\"__metadata__\" must be an object");
-    json_object_foreach (metadata, key, value)
-        if (!json_is_string(value))
-            return error_set(e, ERR_FORMAT, "\"__metadata__\": \"%.80s\" must be a string", key);
+    for (void *i = json_object_iter(metadata); i; i = json_object_iter_next(metadata, i))
+        if (!json_is_string(json_object_iter_value(i)))
+            return error_set(e, ERR_FORMAT, "\"__metadata__\": \"%.80s\" must be a string",
+                             json_object_iter_key(i));
     return OK;
 }
 
@@ -173,8 +180,7 @@ static int check_coverage(struct safetensors *s, const unsigned char *data, size
         size_t begin = (size_t)(t->data - data);
         if (begin != at)
             return error_set(e, ERR_FORMAT, "tensor \"%.80s\" starts at byte %zu of the data, %s",
-                             t->name, begin,
-                             begin < at ? "inside another tensor" : "after a gap");
+                             t->name, begin, begin < at ? "inside another tensor" : "after a gap");
         at = begin + t->n_bytes;
     }
     if (at != available)
@@ -190,10 +196,10 @@ static int read_header(json_t *root, const unsigned char *data, size_t available
     if (!json_is_object(root))
         return error_set(e, ERR_FORMAT, "the header must be a JSON object");
     s->tensors = mem_zero(json_object_size(root), sizeof *s->tensors);
-    const char *name;
-    json_t *value;
     int code = OK;
-    json_object_foreach (root, name, value) {
+    for (void *i = json_object_iter(root); i; i = json_object_iter_next(root, i)) {
+        const char *name = json_object_iter_key(i);
+        json_t *value = json_object_iter_value(i);
         if (strcmp(name, "__metadata__") == 0) {
             code = check_metadata(value, e);
         } else {

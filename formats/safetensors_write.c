@@ -44,8 +44,8 @@ void safetensors_put(struct safetensors_writer *w, const char *name, enum dtype 
     for (size_t i = 0; i < w->n_tensors; i++)
         CHECK(strcmp(w->tensors[i].name, name) != 0);
     struct declared t = {.n_dims = n_dims, .source = source, .context = context};
-    while (t.type < SAFETENSORS_TYPES && !(safetensors_types[t.type].supported &&
-                                           safetensors_types[t.type].type == type))
+    while (t.type < SAFETENSORS_TYPES &&
+           !(safetensors_types[t.type].supported && safetensors_types[t.type].type == type))
         t.type++;
     CHECK(t.type < SAFETENSORS_TYPES);
     t.n_bytes = safetensors_types[t.type].bits / 8;

@@ -43,15 +43,15 @@ struct block_mxfp4 { /* 2^(e - 128) * mxfp4_values[q] */
 };
 
 /* 256 elements in sub-blocks with scales (and minima) of few bits. */
-struct block_q2_k { /* d * scale * q - dmin * min; 16 sub-blocks of 16 */
+struct block_q2_k {     /* d * scale * q - dmin * min; 16 sub-blocks of 16 */
     uint8_t scales[16]; /* low nibble the scale, high nibble the minimum */
     uint8_t qs[64];     /* 2 bits: per 128 elements 32 bytes, the lowest bits being the first 32 */
     uint16_t d, dmin;
 };
 
-struct block_q3_k { /* d * (scale - 32) * (q - 4); 16 sub-blocks of 16 */
-    uint8_t hmask[32]; /* bit j of byte i: third bit of element 32 j + i */
-    uint8_t qs[64];    /* the lower two bits, as in q2_k */
+struct block_q3_k {     /* d * (scale - 32) * (q - 4); 16 sub-blocks of 16 */
+    uint8_t hmask[32];  /* bit j of byte i: third bit of element 32 j + i */
+    uint8_t qs[64];     /* the lower two bits, as in q2_k */
     uint8_t scales[12]; /* 16 x 6 bits: low nibbles in bytes 0-7, upper bits in bytes 8-11 */
     uint16_t d;
 };
@@ -72,14 +72,14 @@ struct block_q5_k {
     uint8_t qs[128];
 };
 
-struct block_q6_k { /* d * scale * (q - 32); 16 sub-blocks of 16 */
+struct block_q6_k {  /* d * scale * (q - 32); 16 sub-blocks of 16 */
     uint8_t ql[128]; /* low nibbles: per 128 elements 64 bytes, low then high halves */
     uint8_t qh[64];  /* upper two bits: per 128 elements 32 bytes, as in q2_k */
     int8_t scales[16];
     uint16_t d;
 };
 
-struct block_iq4_xs { /* d * (scale - 32) * iq4_values[q]; 8 sub-blocks of 32 */
+struct block_iq4_xs {     /* d * (scale - 32) * iq4_values[q]; 8 sub-blocks of 32 */
     uint16_t d, scales_h; /* 2 upper bits of each scale */
     uint8_t scales_l[4];  /* 4 lower bits of each */
     uint8_t qs[128];      /* per 32 elements 16 bytes, as in q4_0 */

@@ -194,8 +194,8 @@ static void from_iq4_xs(const void *from, float *y, size_t n_blocks)
     for (size_t i = 0; i < n_blocks; i++, b++) {
         const float d = half_to_f32(b->d);
         for (int s = 0; s < 8; s++, y += 32) {
-            const int scale = (b->scales_l[s / 2] >> s % 2 * 4 & 15) | (b->scales_h >> 2 * s & 3) << 4;
-            from_levels(iq4_values, b->qs + s * 16, d * (float)(scale - 32), y);
+            const int low = b->scales_l[s / 2] >> s % 2 * 4 & 15, high = b->scales_h >> 2 * s & 3;
+            from_levels(iq4_values, b->qs + s * 16, d * (float)((low | high << 4) - 32), y);
         }
     }
 }
@@ -203,10 +203,10 @@ static void from_iq4_xs(const void *from, float *y, size_t n_blocks)
 dequantizer *DEQUANTIZE(enum dtype type)
 {
     static dequantizer *const table[] = {
-        [DTYPE_Q4_0] = from_q4_0,     [DTYPE_Q4_1] = from_q4_1,     [DTYPE_Q5_0] = from_q5_0,
-        [DTYPE_Q5_1] = from_q5_1,     [DTYPE_Q8_0] = from_q8_0,     [DTYPE_Q2_K] = from_q2_k,
-        [DTYPE_Q3_K] = from_q3_k,     [DTYPE_Q4_K] = from_q4_k,     [DTYPE_Q5_K] = from_q5_k,
-        [DTYPE_Q6_K] = from_q6_k,     [DTYPE_IQ4_NL] = from_iq4_nl, [DTYPE_IQ4_XS] = from_iq4_xs,
+        [DTYPE_Q4_0] = from_q4_0,   [DTYPE_Q4_1] = from_q4_1,     [DTYPE_Q5_0] = from_q5_0,
+        [DTYPE_Q5_1] = from_q5_1,   [DTYPE_Q8_0] = from_q8_0,     [DTYPE_Q2_K] = from_q2_k,
+        [DTYPE_Q3_K] = from_q3_k,   [DTYPE_Q4_K] = from_q4_k,     [DTYPE_Q5_K] = from_q5_k,
+        [DTYPE_Q6_K] = from_q6_k,   [DTYPE_IQ4_NL] = from_iq4_nl, [DTYPE_IQ4_XS] = from_iq4_xs,
         [DTYPE_MXFP4] = from_mxfp4,
     };
     return (size_t)type < sizeof table / sizeof table[0] ? table[type] : NULL;

@@ -1,13 +1,16 @@
 #!/bin/sh
 # Fuzzes parsers with libFuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
 # usage: fuzz.sh SECONDS tests/fuzz/fuzz_NAME.c...
-# Starts from the seeds in tests/fuzz/corpus/NAME; what it finds goes to build/fuzz/corpus/NAME and a
-# crash to build/fuzz/crashes/NAME-*, to be copied into the seeds once mended (tests replay those).
+# Starts from the seeds in tests/fuzz/corpus/NAME; what it finds goes to build/fuzz/corpus/NAME and
+# a crash to build/fuzz/crashes/NAME-*, to be copied into the seeds once mended (tests replay those).
 set -eu
 seconds=$1
 shift
 [ $# -gt 0 ] || { echo "fuzz.sh: no fuzzers given" >&2; exit 2; }
-command -v clang >/dev/null 2>&1 || { echo "fuzz.sh: clang is needed (apt-get install clang)" >&2; exit 1; }
+if ! command -v clang >/dev/null 2>&1; then
+    echo "fuzz.sh: clang is needed (apt-get install clang)" >&2
+    exit 1
+fi
 
 # One thread, and no OpenMP run-time to look for: calls to it get these answers.
 mkdir -p build/fuzz/include build/fuzz/crashes
@@ -42,7 +45,8 @@ for binary in $binaries; do
         -artifact_prefix="build/fuzz/crashes/$name-" "$found" "$seeds" >"$log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
         cover=$(sed -n 's/.*cov: \([0-9]*\).*/\1/p' "$log" | tail -1)
-        printf '  ok    %-20s %s inputs in %s seconds, %s edges covered\n' "$name" "$runs" "$seconds" "$cover"
+        printf '  ok    %-20s %s inputs in %s seconds, %s edges covered\n' "$name" "$runs" \
+            "$seconds" "$cover"
     else
         status=1
         printf '  FAIL  %s\n' "$name"

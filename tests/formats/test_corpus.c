@@ -26,8 +26,8 @@ static int parse_safetensors(const unsigned char *bytes, size_t n, struct error 
     return code;
 }
 
-static void replay(const char *directory, int (*parse)(const unsigned char *, size_t, struct error *),
-                   size_t at_least)
+static void replay(const char *directory,
+                   int (*parse)(const unsigned char *, size_t, struct error *), size_t at_least)
 {
     struct path_list list;
     struct error e = {0};

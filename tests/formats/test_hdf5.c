@@ -1,4 +1,4 @@
-/* formats/hdf5_file: round trips, every class of refusal, damage, full disks, and h5py as witness. */
+/* formats/hdf5_file: round trips, every class of refusal, damage, full disks, h5py as witness. */
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -41,6 +41,8 @@ static int remove_directory(void **state)
 static const float weights[6] = {1.5f, -2, 0, 3.25f, 1e-30f, 7};
 static const uint16_t tokens[5] = {1, 65535, 3, 4, 5};
 
+static const uint16_t halves[3] = {0x3c00, 0xc100, 0x7bff}; /* 1, -2.5, 65504 */
+
 static void write_sample(const char *where)
 {
     struct error e;
@@ -55,6 +57,7 @@ static void write_sample(const char *where)
     assert_ok(hdf5_write(f, "model/one", HDF5_F64, 0, NULL, &(double){2.5}, &e), e);
     assert_ok(hdf5_write(f, "model/none", HDF5_I32, 1, (size_t[]){0}, NULL, &e), e);
     assert_ok(hdf5_write(f, "wide", HDF5_I64, 1, (size_t[]){2}, (int64_t[]){-1, 1ll << 40}, &e), e);
+    assert_ok(hdf5_write(f, "half", HDF5_F16, 1, (size_t[]){3}, halves, &e), e);
     assert_ok(hdf5_stream_open(f, "tokens", HDF5_U16, 5, &s, &e), e);
     assert_ok(hdf5_stream_append(s, tokens, 2, &e), e);
     assert_ok(hdf5_stream_append(s, tokens + 2, 0, &e), e);
@@ -95,13 +98,21 @@ static void what_was_written_is_read(void **state)
     uint32_t t[5];
     assert_ok(hdf5_read(f, "tokens", HDF5_U32, 5, t, &e), e); /* widened */
     assert_int_equal(t[1], 65535);
+    float h[3];
+    assert_ok(hdf5_read(f, "half", HDF5_F32, 3, h, &e), e);
+    assert_true(h[0] == 1 && h[1] == -2.5f && h[2] == 65504);
+    assert_ok(hdf5_read_range(f, "half", HDF5_F32, 1, 2, h, &e), e);
+    assert_true(h[0] == -2.5f && h[1] == 65504);
+    uint16_t stored[3];
+    assert_ok(hdf5_read(f, "half", HDF5_F16, 3, stored, &e), e);
+    assert_memory_equal(stored, halves, sizeof stored);
     uint16_t range[2];
     assert_ok(hdf5_read_range(f, "tokens", HDF5_U16, 3, 2, range, &e), e);
     assert_memory_equal(range, tokens + 3, sizeof range);
     assert_ok(hdf5_read_range(f, "tokens", HDF5_U16, 5, 0, range, &e), e);
     assert_true(hdf5_has(f, "tokens") && !hdf5_has(f, "model") && !hdf5_has(f, "model/x/y"));
-    const char *all[] = {"model/layer/w", "model/one", "model/none", "wide", "tokens"};
-    for (size_t i = 0; i < 5; i++) {
+    const char *all[] = {"model/layer/w", "model/one", "model/none", "wide", "tokens", "half"};
+    for (size_t i = 0; i < 6; i++) {
         assert_true(hdf5_has_checksum(f, all[i]));
         assert_ok(hdf5_verify(f, all[i], &e), e);
     }
@@ -123,8 +134,9 @@ static void datasets_are_listed_in_order(void **state)
     assert_ok(hdf5_open(path, &f, &e), e);
     struct buffer list = {0};
     assert_ok(hdf5_each(f, collect, &list, &e), e);
-    assert_string_equal(list.data, "model/layer/w:f32:2:2 model/none:i32:1:0 model/one:f64:0:1 "
-                                   "tokens:u16:1:5 wide:i64:1:2 ");
+    assert_string_equal(list.data,
+                        "half:f16:1:3 model/layer/w:f32:2:2 model/none:i32:1:0 model/one:f64:0:1 "
+                        "tokens:u16:1:5 wide:i64:1:2 ");
     buffer_free(&list);
     hdf5_close(f);
 }
@@ -264,6 +276,31 @@ static void damage_is_detected(void **state)
     assert_ok(hdf5_read(f, "tokens", HDF5_U16, 5, t, &e), e);
     assert_ok(hdf5_verify(f, "tokens", &e), e);
     hdf5_close(f);
+}
+
+static void files_do_not_disturb_each_other(void **state)
+{
+    (void)state;
+    write_sample(path);
+    unlink(other);
+    struct error e;
+    struct hdf5_file *a, *b, *c;
+    float w[6];
+    assert_ok(hdf5_open(path, &a, &e), e);
+    assert_ok(hdf5_create(path, &b, &e), e); /* replaces what is being read */
+    assert_ok(hdf5_create(other, &c, &e), e);
+    assert_ok(hdf5_write(b, "x", HDF5_F32, 1, (size_t[]){6}, weights, &e), e);
+    assert_ok(hdf5_write(c, "y", HDF5_F32, 1, (size_t[]){6}, weights, &e), e);
+    assert_ok(hdf5_read(b, "x", HDF5_F32, 6, w, &e), e); /* a file being created can be read */
+    assert_memory_equal(w, weights, sizeof w);
+    assert_ok(hdf5_commit(b, &e), e);
+    assert_ok(hdf5_verify(a, "model/layer/w", &e), e);
+    hdf5_close(c);
+    assert_false(file_exists(other));
+    assert_ok(hdf5_open(path, &b, &e), e);
+    assert_true(hdf5_has(b, "x") && !hdf5_has(b, "tokens") && hdf5_has(a, "tokens"));
+    hdf5_close(b);
+    hdf5_close(a);
 }
 
 static void unfinished_files_leave_no_trace(void **state)
@@ -425,6 +462,7 @@ static void h5py_reads_our_files(void **state)
         "w = f['model/layer/w'][...]\n"
         "assert w.dtype == np.float32 and w.shape == (2, 3) and w[1, 0] == 3.25\n"
         "assert f['model/one'][()] == 2.5 and f['model/none'].shape == (0,)\n"
+        "assert f['half'].dtype == np.float16 and list(f['half']) == [1, -2.5, 65504]\n"
         "assert list(f['tokens']) == [1, 65535, 3, 4, 5] and f['tokens'].dtype == np.uint16\n"
         "assert f['tokens'].attrs['xxh64'] == 0x%016llx\n\"",
         path, (unsigned long long)hash64(tokens, sizeof tokens, 0));
@@ -440,19 +478,19 @@ static void we_read_h5py_files(void **state)
         printf("skipped: we read h5py's files (no h5py)\n");
         skip();
     }
-    char *command = mem_printf(
-        "/usr/bin/python3 -c \"import h5py, numpy as np; f = h5py.File('%s', 'w')\n"
-        "f['ids'] = [1, 2, 300]\n" /* int64 */
-        "f['half'] = np.array([1, -np.inf, np.nan, 0.5], np.float16)\n"
-        "f['big'] = np.array([1, 2], '>f4')\n"
-        "f.create_dataset('zip', data=np.zeros((64, 1000), 'f4'), compression='gzip')\n"
-        "f.create_dataset('sparse', shape=(1 << 50,), chunks=(1024,), dtype='f4')\n"
-        "f.create_dataset('empty', shape=(1 << 40,), dtype='f4')\n"
-        "f['text'] = 'hello'; f['flag'] = np.array([True, False])\n"
-        "f['elsewhere'] = h5py.ExternalLink('other.h5', 'x'); f['ring'] = f\n"
-        "f.attrs['fixed'] = np.bytes_(b'abc'); f.attrs['vlen'] = 'xyz'\n"
-        "f.attrs['n'] = 5; f.attrs['minus'] = -5; f.attrs['many'] = [1, 2]\n\"",
-        path);
+    char *command =
+        mem_printf("/usr/bin/python3 -c \"import h5py, numpy as np; f = h5py.File('%s', 'w')\n"
+                   "f['ids'] = [1, 2, 300]\n" /* int64 */
+                   "f['half'] = np.array([1, -np.inf, np.nan, 0.5], np.float16)\n"
+                   "f['big'] = np.array([1, 2], '>f4')\n"
+                   "f.create_dataset('zip', data=np.zeros((64, 1000), 'f4'), compression='gzip')\n"
+                   "f.create_dataset('sparse', shape=(1 << 50,), chunks=(1024,), dtype='f4')\n"
+                   "f.create_dataset('empty', shape=(1 << 40,), dtype='f4')\n"
+                   "f['text'] = 'hello'; f['flag'] = np.array([True, False])\n"
+                   "f['elsewhere'] = h5py.ExternalLink('other.h5', 'x'); f['ring'] = f\n"
+                   "f.attrs['fixed'] = np.bytes_(b'abc'); f.attrs['vlen'] = 'xyz'\n"
+                   "f.attrs['n'] = 5; f.attrs['minus'] = -5; f.attrs['many'] = [1, 2]\n\"",
+                   path);
     assert_int_equal(system(command), 0);
     mem_free(command);
     struct error e;
@@ -506,6 +544,7 @@ int main(void)
         cmocka_unit_test(wrong_requests_are_named),
         cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(damage_is_detected),
+        cmocka_unit_test(files_do_not_disturb_each_other),
         cmocka_unit_test(unfinished_files_leave_no_trace),
         cmocka_unit_test(large_contents_survive),
         cmocka_unit_test(a_full_disk_is_one_clear_error),

@@ -1,13 +1,17 @@
-/* formats/safetensors: round trips in the reference writer's layout, every refusal with its message. */
+/* formats/safetensors: round trips in the reference writer's layout, every refusal with its
+ * message. */
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/safetensors.h"
 #include "tests/test.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char path[] = "/tmp/linnet-safetensors-XXXXXX";
@@ -135,6 +139,30 @@ static void a_failed_write_leaves_the_old_file(void **state)
     safetensors_close(&s);
 }
 
+/* In a process of its own, whose files may not grow beyond 100 bytes. */
+static void a_full_disk_is_an_error(void **state)
+{
+    (void)state;
+    struct error e;
+    struct safetensors_writer *w = sample_writer();
+    assert_ok(safetensors_writer_finish(w, path, &e), e);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){100, 100});
+        int code = safetensors_writer_finish(w, path, &e);
+        _exit(code == ERR_IO && strstr(e.message, path) && strstr(e.message, "too large") ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    safetensors_writer_free(w);
+    struct safetensors s;
+    assert_ok(safetensors_open(path, &s, &e), e);
+    safetensors_close(&s);
+}
+
 /* An image with this header and n bytes of data, in an allocation of just its size. */
 static int parse(const char *header, size_t n, struct safetensors *s, struct error *e)
 {
@@ -156,7 +184,7 @@ static void expect(int code, const struct error *e, const char *part)
         fail_msg("\"%s\" should say \"%s\" in one line", e->message, part);
 }
 
-#define ONE(dtype, shape, offsets) \
+#define ONE(dtype, shape, offsets)                                                                 \
     "{\"t\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
 
 static void bad_headers_are_refused(void **state)
@@ -196,13 +224,14 @@ static void bad_headers_are_refused(void **state)
         {ONE("\"F32\"", "[1]", "\"04\""), 4, "\"data_offsets\" must be"},
         {ONE("\"F32\"", "[2]", "[0,4]"), 4, "2 elements of F32 do not take the 4 bytes"},
         {ONE("\"F4\"", "[3]", "[0,1]"), 1, "do not take"},
-        {ONE("\"F32\"", "[1]", "[0,4]"), 3, "ends at byte 4 of the data, but the file holds only 3"},
+        {ONE("\"F32\"", "[1]", "[0,4]"), 3,
+         "ends at byte 4 of the data, but the file holds only 3"},
         {ONE("\"F32\"", "[1]", "[0,4]"), 5, "1 bytes follow the last tensor"},
         {ONE("\"F32\"", "[1]", "[4,8]"), 8, "starts at byte 4 of the data, after a gap"},
         {"{}", 3, "3 bytes follow"},
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
-         "\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}", 6,
-         "inside another tensor"},
+         "\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}",
+         6, "inside another tensor"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct safetensors s;
@@ -276,7 +305,8 @@ static void odd_but_valid_files_are_read(void **state)
     safetensors_close(&s);
     /* Entries in any order, unknown members, half-byte elements. */
     assert_ok(parse("{\"b\":{\"dtype\":\"BOOL\",\"shape\":[2],\"data_offsets\":[2,4],\"x\":null},"
-                    "\"a\":{\"data_offsets\":[0,2],\"shape\":[2,2],\"dtype\":\"F4\"}}   ", 4, &s, &e),
+                    "\"a\":{\"data_offsets\":[0,2],\"shape\":[2,2],\"dtype\":\"F4\"}}   ",
+                    4, &s, &e),
               e);
     assert_int_equal(safetensors_find(&s, "b")->data - safetensors_find(&s, "a")->data, 2);
     safetensors_close(&s);
@@ -288,6 +318,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_read),
         cmocka_unit_test(the_layout_is_the_reference_writers),
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
+        cmocka_unit_test(a_full_disk_is_an_error),
         cmocka_unit_test(bad_headers_are_refused),
         cmocka_unit_test(deep_json_is_refused),
         cmocka_unit_test(other_files_are_named),

@@ -52,10 +52,10 @@ static void the_table_agrees_with_the_structs(void **state)
 {
     (void)state;
     const size_t sizes[TYPES] = {
-        sizeof(struct block_q4_0), sizeof(struct block_q4_1),   sizeof(struct block_q5_0),
-        sizeof(struct block_q5_1), sizeof(struct block_q8_0),   sizeof(struct block_q2_k),
-        sizeof(struct block_q3_k), sizeof(struct block_q4_k),   sizeof(struct block_q5_k),
-        sizeof(struct block_q6_k), sizeof(struct block_iq4_nl), sizeof(struct block_iq4_xs),
+        sizeof(struct block_q4_0),  sizeof(struct block_q4_1),   sizeof(struct block_q5_0),
+        sizeof(struct block_q5_1),  sizeof(struct block_q8_0),   sizeof(struct block_q2_k),
+        sizeof(struct block_q3_k),  sizeof(struct block_q4_k),   sizeof(struct block_q5_k),
+        sizeof(struct block_q6_k),  sizeof(struct block_iq4_nl), sizeof(struct block_iq4_xs),
         sizeof(struct block_mxfp4),
     };
     for (size_t i = 0; i < TYPES; i++) {
@@ -118,28 +118,25 @@ static void compare(const struct gguf_tensor *q, const struct gguf_tensor *refer
     mem_free(y);
 }
 
-/* Limits follow from the formats: a step of Q4_0 is an eighth of the largest value, of Q8_0 a 127th,
- * and rounding errs by half a step (Q4_0 by a whole one where it clips); K-quants also round their
- * scales; BF16 rounds to 8 bits. A misread layout errs by the size of the values themselves. */
+/* Limits follow from the formats: a step of Q4_0 is an eighth of the largest value, of Q8_0 a
+ * 127th, and rounding errs by half a step (Q4_0 by a whole one where it clips); K-quants also round
+ * their scales; BF16 rounds to 8 bits. A misread layout errs by as much as the values are. */
 static void golden_models_are_near_their_originals(void **state)
 {
     (void)state;
     static const struct {
         const char *quantised, *original;
     } pairs[] = {
-        {"babyllama-Q4_0", "babyllama-f32"},
-        {"babyllama-Q8_0", "babyllama-f32"},
-        {"random256-BF16", "random256-f32"},
-        {"random256-Q4_K_M", "random256-f32"},
+        {"babyllama-Q4_0", "babyllama-f32"}, {"babyllama-Q8_0", "babyllama-f32"},
+        {"random256-BF16", "random256-f32"}, {"random256-Q4_K_M", "random256-f32"},
         {"random256-Q6_K", "random256-f32"},
     };
     static const struct {
         enum dtype type;
         double worst, rms;
     } limits[] = {
-        {DTYPE_F32, 0, 0},           {DTYPE_BF16, 0.003907, 0.002},
-        {DTYPE_Q4_0, 0.126, 0.10},    {DTYPE_Q8_0, 0.0045, 0.006},
-        {DTYPE_Q4_K, 0.12, 0.08},    {DTYPE_Q6_K, 0.02, 0.02},
+        {DTYPE_F32, 0, 0},           {DTYPE_BF16, 0.003907, 0.002}, {DTYPE_Q4_0, 0.126, 0.10},
+        {DTYPE_Q8_0, 0.0045, 0.006}, {DTYPE_Q4_K, 0.12, 0.08},      {DTYPE_Q6_K, 0.02, 0.02},
     };
     const char *shared = getenv("LINNET_SHARED");
     if (!shared || !*shared)
