@@ -94,17 +94,11 @@ static void set_default(struct place p)
         }
         return;
     }
-    static const char *const zero[] = {
-        [OPTION_BOOL] = "false", [OPTION_SIZE] = "0",    [OPTION_INT] = "0",
-        [OPTION_FLOAT] = "0",    [OPTION_STRING] = NULL, [OPTION_STRINGS] = NULL,
-    };
-    bool is_null = !text && row->type == OPTION_STRING;
-    struct option unlimited = *row; /* 0 stands for "not given" even where it is out of range */
-    if (!text) {
-        unlimited.minimum = unlimited.maximum = 0;
-        text = row->type == OPTION_ENUM ? row->choices[0] : zero[row->type];
-    }
-    CHECK(!option_parse_value(&unlimited, text, is_null, false, p.section->object, &e));
+    if (!text && row->type == OPTION_BOOL)
+        text = "false";
+    if (!text && row->type == OPTION_ENUM)
+        text = row->choices[0];
+    CHECK(!option_parse_value(row, text ? text : "", !text, false, p.section->object, &e));
 }
 
 void options_init(struct options *o)
@@ -119,8 +113,9 @@ void options_init(struct options *o)
         CHECK(!option_has_flag(p.section, p.row) ||
               (find_flag(o, p.row->flag, strlen(p.row->flag), &q) && q.row == p.row &&
                q.section == p.section));
-        CHECK(!p.row->letter || (p.row->flag && find_letter(o, p.row->letter, &q) &&
-                                 q.row == p.row && q.section == p.section));
+        CHECK(!p.row->letter || p.row->flag);
+        CHECK(!p.row->letter || !option_has_flag(p.section, p.row) ||
+              (find_letter(o, p.row->letter, &q) && q.row == p.row && q.section == p.section));
         CHECK(p.row->type != OPTION_ENUM || (p.row->choices && p.row->choices[0]));
         void *field = (char *)p.section->object + p.row->offset;
         if (p.row->type == OPTION_STRING)

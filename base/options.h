@@ -51,8 +51,9 @@ struct option {
     const char *flag; /* "--hidden-size", or NULL: configuration only */
     enum option_type type;
     size_t offset;              /* of the field in the section's object */
-    const char *default_value;  /* as it would be written; NULL: false, 0, the first choice,
-                                   no string, no strings. Several strings: separated by commas */
+    const char *default_value;  /* as it would be written; NULL: false, the first choice, no string,
+                                   no strings, and for a number 0, which then means "not given" even
+                                   outside the limits (YAML null). Several strings: by commas */
     double minimum, maximum;    /* inclusive; equal: no limits; maximum < minimum: no upper
                                    one. An upper limit of 1e12 or more is not shown */
     const char *const *choices; /* OPTION_ENUM: names, NULL-terminated */
@@ -132,10 +133,11 @@ void options_print_help(const struct options *o, size_t width, struct buffer *ou
 void options_print_markdown(const struct options *o, struct buffer *out);
 /* One value, without a section around it (options_value.c). Parsing stores into the row's field,
  * with `append` at the end of a list; on failure, "expected a number from 0 to 1, found "x"", the
- * field is unchanged. With a NULL object it only checks. `is_null`: YAML's null. */
+ * field is unchanged. With a NULL object it only checks. `is_null`: YAML's null, which strings and
+ * numbers without a default accept. */
 int option_parse_value(const struct option *row, const char *text, bool is_null, bool append,
                        void *object, struct error *e);
-/* As it would be written in a file; "null" for no string. */
+/* As it would be written in a file; "null" for no string and for a number not given. */
 void option_print_value(const struct option *row, const void *object, struct buffer *out);
 /* "N", "FILE": what stands for the value in help and errors. */
 const char *option_placeholder(const struct option *row);

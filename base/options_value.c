@@ -212,6 +212,22 @@ static int parse_text(const struct option *row, const char *text, bool is_null, 
     return OK;
 }
 
+/* A number without a default is 0 until it is given, even where 0 is out of its range. */
+static bool may_be_unset(const struct option *row)
+{
+    return !row->default_value &&
+           (row->type == OPTION_SIZE || row->type == OPTION_INT || row->type == OPTION_FLOAT);
+}
+
+static bool is_unset(const struct option *row, const void *field)
+{
+    if (!may_be_unset(row) || within_limits(row, 0))
+        return false;
+    return row->type == OPTION_SIZE  ? *(const size_t *)field == 0
+           : row->type == OPTION_INT ? *(const int *)field == 0
+                                     : *(const double *)field == 0;
+}
+
 int option_parse_value(const struct option *row, const char *text, bool is_null, bool append,
                        void *object, struct error *e)
 {
@@ -221,9 +237,9 @@ int option_parse_value(const struct option *row, const char *text, bool is_null,
         size_t z;
         int i;
         double f;
-    } v;
+    } v = {0};
     size_t size = 0;
-    bool good = false;
+    bool good = false, unset = is_null && may_be_unset(row);
     switch (row->type) {
     case OPTION_STRING:
     case OPTION_STRINGS:
@@ -233,15 +249,15 @@ int option_parse_value(const struct option *row, const char *text, bool is_null,
         size = sizeof v.b;
         break;
     case OPTION_SIZE:
-        good = parse_size(row, text, &v.z);
+        good = unset || parse_size(row, text, &v.z);
         size = sizeof v.z;
         break;
     case OPTION_INT:
-        good = parse_int(row, text, &v.i);
+        good = unset || parse_int(row, text, &v.i);
         size = sizeof v.i;
         break;
     case OPTION_FLOAT:
-        good = parse_float(row, text, &v.f);
+        good = unset || parse_float(row, text, &v.f);
         size = sizeof v.f;
         break;
     case OPTION_ENUM:
@@ -303,6 +319,10 @@ static void print_string(const char *s, struct buffer *out)
 void option_print_value(const struct option *row, const void *object, struct buffer *out)
 {
     const void *field = (const char *)object + row->offset;
+    if (is_unset(row, field)) {
+        buffer_string(out, "null");
+        return;
+    }
     switch (row->type) {
     case OPTION_BOOL:
         buffer_string(out, *(const bool *)field ? "true" : "false");

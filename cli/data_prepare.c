@@ -1,5 +1,4 @@
 /* linnet data prepare */
-#include "base/log.h"
 #include "cli/command.h"
 #include "cli/shared.h"
 #include "data/options.h"
@@ -59,24 +58,16 @@ static struct option_section sections[] = {
      .flags_of = train_flags},
 };
 
-static void report(const struct shard *s, bool reused)
+/* shard_prepare has told a person already. */
+static void print_shard(const struct shard *s, bool reused)
 {
-    char train[32], validation[32], documents[32], bytes[32];
-    size_t held_out = s->n_tokens - s->n_train_tokens;
-    uint64_t text_bytes = s->n_train_bytes + s->n_validation_bytes;
-    log_info(
-        "%s: %s tokens to train on, %s held out, %s documents, %s of text%s", flags.out,
-        format_count((double)s->n_train_tokens, train), format_count((double)held_out, validation),
-        format_count((double)s->n_documents, documents), format_bytes((double)text_bytes, bytes),
-        reused ? "; nothing has changed since it was made" : "");
-    if (flags.json)
-        print_json(
-            json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "shard", flags.out, "reused",
-                      reused, "train_tokens", (json_int_t)s->n_train_tokens, "validation_tokens",
-                      (json_int_t)held_out, "documents", (json_int_t)s->n_documents, "train_bytes",
-                      (json_int_t)s->n_train_bytes, "validation_bytes",
-                      (json_int_t)s->n_validation_bytes, "vocab_size", (json_int_t)s->vocab_size,
-                      "tokenizer_hash", json_sprintf("%016" PRIx64, s->tokenizer_hash)));
+    print_json(json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "shard", flags.out,
+                         "reused", reused, "train_tokens", (json_int_t)s->n_train_tokens,
+                         "validation_tokens", (json_int_t)(s->n_tokens - s->n_train_tokens),
+                         "documents", (json_int_t)s->n_documents, "train_bytes",
+                         (json_int_t)s->n_train_bytes, "validation_bytes",
+                         (json_int_t)s->n_validation_bytes, "vocab_size", (json_int_t)s->vocab_size,
+                         "tokenizer_hash", json_sprintf("%016" PRIx64, s->tokenizer_hash)));
 }
 
 static int check_flags(const struct options *o, struct error *e)
@@ -106,10 +97,8 @@ static int run(const struct command_input *in, struct error *e)
         code = load_tokenizer(tokenizer_section.path, &t, e);
     if (!code)
         code = shard_prepare(&settings, t, flags.out, &reused, e);
-    if (!code)
-        code = shard_open(flags.out, t, &shard, e);
-    if (!code) {
-        report(&shard, reused);
+    if (!code && flags.json && !(code = shard_open(flags.out, t, &shard, e))) {
+        print_shard(&shard, reused);
         shard_close(&shard);
     }
     tokenizer_free(t);

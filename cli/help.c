@@ -14,9 +14,13 @@ size_t help_width(void)
     return w.ws_col < 60 ? 60 : w.ws_col > 100 ? 100 : w.ws_col;
 }
 
-void help_overview(size_t width, struct buffer *out)
+static void print_row(const struct command *c, struct buffer *out)
 {
-    (void)width; /* summaries are short enough for every width */
+    buffer_printf(out, "  %-20s %s\n", c->name, c->summary);
+}
+
+void help_overview(struct buffer *out)
+{
     buffer_string(out, "linnet " LINNET_VERSION
                        ": train, fine-tune, distil, quantise and run small language models\n\n"
                        "Usage: linnet COMMAND [FLAGS]\n");
@@ -25,9 +29,26 @@ void help_overview(size_t width, struct buffer *out)
         if (strcmp((*c)->group, group) != 0)
             buffer_printf(out, "\n%s:\n", (*c)->group);
         group = (*c)->group;
-        buffer_printf(out, "  %-20s %s\n", (*c)->name, (*c)->summary);
+        print_row(*c, out);
     }
     buffer_string(out, "\nlinnet COMMAND --help explains one command.\n");
+}
+
+bool help_family(const char *word, struct buffer *out)
+{
+    size_t n = strlen(word);
+    bool found = false;
+    for (const struct command *const *c = commands; *c; c++) {
+        if (!n || strncmp((*c)->name, word, n) != 0 || (*c)->name[n] != ' ')
+            continue;
+        if (!found)
+            buffer_printf(out, "Usage: linnet %s COMMAND [FLAGS]\n\n", word);
+        found = true;
+        print_row(*c, out);
+    }
+    if (found)
+        buffer_printf(out, "\nlinnet %s COMMAND --help explains one command.\n", word);
+    return found;
 }
 
 /* Prose is filled to the width, indented lines (examples) stay as they are. */
@@ -116,11 +137,13 @@ static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Flags"},
 };
 
-/* The screen of one command, or of all whose name begins with the word. */
+/* The screen of one command, or the list of those whose name begins with the word. */
 static int print_command(const struct option_strings *words, struct buffer *out, struct error *e)
 {
     const struct command *c;
     int used;
+    if (words->count == 1 && help_family(words->items[0], out))
+        return OK;
     int code = command_find((int)words->count, words->items, &c, &used, e);
     if (code)
         return code;
@@ -128,7 +151,7 @@ static int print_command(const struct option_strings *words, struct buffer *out,
         return error_set(e, ERR_USAGE, "unexpected argument \"%.200s\"", words->items[used]);
     struct command_options o;
     if (c == &command_help) { /* its options are in use at this moment */
-        help_overview(help_width(), out);
+        help_overview(out);
         return OK;
     }
     command_options_init(c, &o);
@@ -146,7 +169,7 @@ static int run(const struct command_input *in, struct error *e)
     else if (in->positionals.count)
         code = print_command(&in->positionals, &out, e);
     else
-        help_overview(help_width(), &out);
+        help_overview(&out);
     if (!code)
         fputs(out.data, stdout);
     buffer_free(&out);

@@ -64,6 +64,9 @@ static void append_value(struct buffer *out, const json_t *value)
         append_text(out, value, LIMIT);
     } else if (json_is_object(value) && json_object_get(value, "first")) {
         append_array_summary(out, value, LIMIT - 20);
+    } else if (json_is_object(value) && json_object_get(value, "token")) {
+        buffer_printf(out, "%lld ", (long long)json_integer_value(json_object_get(value, "id")));
+        append_text(out, json_object_get(value, "token"), LIMIT);
     } else if (json_is_null(value)) {
         buffer_string(out, "none");
     } else {

@@ -110,7 +110,7 @@ static void describe_dataset(void *context, const char *name, const char *type, 
         const char *name;
         size_t bytes;
     } types[] = {{"f64", 8}, {"i64", 8}, {"u64", 8}, {"f32", 4},
-                 {"u32", 4}, {"i32", 4}, {"u16", 2}, {"u8", 1}};
+                 {"u32", 4}, {"i32", 4}, {"u16", 2}, {"f16", 2}, {"u8", 1}};
     struct hdf5_description *d = context;
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)

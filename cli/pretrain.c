@@ -292,8 +292,8 @@ const struct command command_pretrain = {
         "The run directory holds config.yaml, tokenizer.json, metrics.jsonl and checkpoints; every\n"
         "command's --model takes it. Ctrl-C saves and stops; --resume goes on, to the bit.\n"
         "\n"
-        "  linnet pretrain -c configs/quickstart.yaml --data corpus.jsonl --out runs/first\n"
-        "  linnet pretrain --out runs/first --resume --iters 5000\n",
+        "  linnet pretrain -c configs/quickstart.yaml --data corpus.jsonl --out runs/a\n"
+        "  linnet pretrain --out runs/a --resume --iters 5000\n",
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,

@@ -108,8 +108,10 @@ static int each_text(const struct command_input *in, const char *file, const str
         return error_set_errno(e, "%s", file);
     struct buffer line = {0};
     for (size_t number = 1; !code && read_line(f, &line); number++)
-        if ((code = handle(t, line.data, line.size, e)))
+        if ((code = handle(t, line.data, line.size, e))) {
             error_prefix(e, "%s:%zu", name, number);
+            code = e->code = ERR_FORMAT; /* a file is at fault, not the command line */
+        }
     if (!code && ferror(f))
         code = error_set_errno(e, "%s", name);
     buffer_free(&line);
@@ -209,7 +211,8 @@ static void print_decoded(const struct tokenizer *t, const struct tokens *ids)
         print_json_line(
             json_pack("{s:o}", "text", json_text(text.data ? text.data : "", text.size)));
     } else {
-        fwrite(text.data, 1, text.size, stdout);
+        if (text.size)
+            fwrite(text.data, 1, text.size, stdout);
         putchar('\n');
     }
     buffer_free(&text);

@@ -2,14 +2,14 @@
 #include "data/synth_internal.h"
 
 static const char *const opposites[] = {
-    "hot;cold",     "big;small",     "tall;short",   "old;young",     "fast;slow",
-    "wet;dry",      "full;empty",    "heavy;light",  "hard;soft",     "clean;dirty",
-    "loud;quiet",   "early;late",    "open;closed",  "happy;sad",     "rich;poor",
-    "strong;weak",  "thick;thin",    "wide;narrow",  "high;low",      "near;far",
-    "sweet;sour",   "bright;dark",   "rough;smooth", "sharp;blunt",   "deep;shallow",
-    "right;wrong",  "first;last",    "cheap;expensive", "brave;afraid", "asleep;awake",
-    "tight;loose",  "easy;difficult", "broken;whole",     "straight;crooked", "warm;cool",
-    "healthy;ill",  "friendly;rude", "safe;dangerous", "busy;idle",   "polite;impolite",
+    "hot;cold",    "big;small",      "tall;short",      "old;young",        "fast;slow",
+    "wet;dry",     "full;empty",     "heavy;light",     "hard;soft",        "clean;dirty",
+    "loud;quiet",  "early;late",     "open;closed",     "happy;sad",        "rich;poor",
+    "strong;weak", "thick;thin",     "wide;narrow",     "high;low",         "near;far",
+    "sweet;sour",  "bright;dark",    "rough;smooth",    "sharp;blunt",      "deep;shallow",
+    "right;wrong", "first;last",     "cheap;expensive", "brave;afraid",     "asleep;awake",
+    "tight;loose", "easy;difficult", "broken;whole",    "straight;crooked", "warm;cool",
+    "healthy;ill", "friendly;rude",  "safe;dangerous",  "busy;idle",        "polite;impolite",
 };
 
 /* A cause, what the child A did because of it (past), and the same after "did". */
@@ -54,111 +54,167 @@ static const char *const causes[] = {
 
 /* What happened to A, how it made A feel, and how it did not. */
 static const char *const feelings[] = {
-    "won the first prize;proud;ashamed",         "lost {A.his} favourite toy;sad;happy",
-    "heard a strange noise in the dark;afraid;bored", "got a letter from a good friend;happy;angry",
-    "had to wait for hours with nothing to do;bored;proud", "broke a friend's cup;sorry;proud",
-    "saw a rainbow for the first time;amazed;bored", "was pushed and laughed at;angry;cheerful",
-    "walked all day without a rest;tired;lively", "finished a hard puzzle alone;proud;sad",
-    "could not find the way home;worried;calm",  "had nobody to play with;lonely;merry",
-    "got a surprise on {A.his} birthday;happy;sad", "forgot {A.his} words on the stage;ashamed;proud",
-    "said goodbye to a friend who moved away;sad;glad", "was told a very funny joke;cheerful;sad",
-    "drank warm milk by the fire;calm;afraid",   "got help from a stranger;thankful;angry",
-    "saw {A.his} tower of blocks fall down;upset;glad", "found the key that {A.he} had lost;relieved;upset",
+    "won the first prize;proud;ashamed",
+    "lost {A.his} favourite toy;sad;happy",
+    "heard a strange noise in the dark;afraid;bored",
+    "got a letter from a good friend;happy;angry",
+    "had to wait for hours with nothing to do;bored;proud",
+    "broke a friend's cup;sorry;proud",
+    "saw a rainbow for the first time;amazed;bored",
+    "was pushed and laughed at;angry;cheerful",
+    "walked all day without a rest;tired;lively",
+    "finished a hard puzzle alone;proud;sad",
+    "could not find the way home;worried;calm",
+    "had nobody to play with;lonely;merry",
+    "got a surprise on {A.his} birthday;happy;sad",
+    "forgot {A.his} words on the stage;ashamed;proud",
+    "said goodbye to a friend who moved away;sad;glad",
+    "was told a very funny joke;cheerful;sad",
+    "drank warm milk by the fire;calm;afraid",
+    "got help from a stranger;thankful;angry",
+    "saw {A.his} tower of blocks fall down;upset;glad",
+    "found the key that {A.he} had lost;relieved;upset",
 };
 
 /* Work and its tool: "to cut paper" takes "scissors". */
 static const char *const tools[] = {
-    "cut paper;a pair of scissors", "sweep the floor;a broom",     "hit a nail;a hammer",
-    "dig a hole;a spade",           "cut wood;a saw",              "eat soup;a spoon",
-    "write a letter;a pen",         "unlock the door;a key",       "tell the time;a clock",
-    "sew on a button;a needle",     "comb {A.his} hair;a comb",    "paint the wall;a paint brush",
-    "carry water;a bucket",         "reach the roof;a ladder",     "stay dry in the rain;an umbrella",
-    "catch a fish;a net",           "see in the dark;a lamp",      "cross the lake;a boat",
-    "measure the table;a ruler",    "dry {A.his} hands;a towel",   "find the north;a compass",
-    "see the stars better;a telescope", "weigh the flour;a scale", "bake bread;an oven",
-    "iron a shirt;an iron",         "pump up a tyre;a pump",       "boil water;a kettle",
-    "fly a kite;a long string",     "rake the leaves;a rake",      "slice the bread;a knife",
+    "cut paper;a pair of scissors",
+    "sweep the floor;a broom",
+    "hit a nail;a hammer",
+    "dig a hole;a spade",
+    "cut wood;a saw",
+    "eat soup;a spoon",
+    "write a letter;a pen",
+    "unlock the door;a key",
+    "tell the time;a clock",
+    "sew on a button;a needle",
+    "comb {A.his} hair;a comb",
+    "paint the wall;a paint brush",
+    "carry water;a bucket",
+    "reach the roof;a ladder",
+    "stay dry in the rain;an umbrella",
+    "catch a fish;a net",
+    "see in the dark;a lamp",
+    "cross the lake;a boat",
+    "measure the table;a ruler",
+    "dry {A.his} hands;a towel",
+    "find the north;a compass",
+    "see the stars better;a telescope",
+    "weigh the flour;a scale",
+    "bake bread;an oven",
+    "iron a shirt;an iron",
+    "pump up a tyre;a pump",
+    "boil water;a kettle",
+    "fly a kite;a long string",
+    "rake the leaves;a rake",
+    "slice the bread;a knife",
 };
 
 static const char *const young_animals[] = {
-    "dog;puppy;barks",      "cat;kitten;meows",     "cow;calf;moos",       "sheep;lamb;bleats",
-    "hen;chick;clucks",     "duck;duckling;quacks", "horse;foal;neighs",   "pig;piglet;grunts",
-    "goose;gosling;honks",  "wolf;cub;howls",       "lion;cub;roars",      "deer;fawn;bells",
-    "swan;cygnet;hisses",   "frog;tadpole;croaks",  "owl;owlet;hoots",
+    "dog;puppy;barks",     "cat;kitten;meows",     "cow;calf;moos",     "sheep;lamb;bleats",
+    "hen;chick;clucks",    "duck;duckling;quacks", "horse;foal;neighs", "pig;piglet;grunts",
+    "goose;gosling;honks", "wolf;cub;howls",       "lion;cub;roars",    "deer;fawn;bells",
+    "swan;cygnet;hisses",  "frog;tadpole;croaks",  "owl;owlet;hoots",
 };
 
 static const char *const days[] = {
-    "Monday;Tuesday;Sunday",      "Tuesday;Wednesday;Monday",  "Wednesday;Thursday;Tuesday",
-    "Thursday;Friday;Wednesday",  "Friday;Saturday;Thursday",  "Saturday;Sunday;Friday",
+    "Monday;Tuesday;Sunday",     "Tuesday;Wednesday;Monday", "Wednesday;Thursday;Tuesday",
+    "Thursday;Friday;Wednesday", "Friday;Saturday;Thursday", "Saturday;Sunday;Friday",
     "Sunday;Monday;Saturday",
 };
 
 static const char *const months[] = {
-    "January;February;December", "February;March;January",     "March;April;February",
-    "April;May;March",           "May;June;April",             "June;July;May",
-    "July;August;June",          "August;September;July",      "September;October;August",
-    "October;November;September", "November;December;October", "December;January;November",
+    "January;February;December",
+    "February;March;January",
+    "March;April;February",
+    "April;May;March",
+    "May;June;April",
+    "June;July;May",
+    "July;August;June",
+    "August;September;July",
+    "September;October;August",
+    "October;November;September",
+    "November;December;October",
+    "December;January;November",
 };
 
 /* What a child does: past tense, the form after "did", and the one after "after". */
 static const char *const activities[] = {
-    "washed the cups;wash the cups",           "fed the cat;feed the cat",
-    "swept the floor;sweep the floor",         "wrote a letter;write a letter",
-    "read a book;read a book",                 "watered the flowers;water the flowers",
-    "made the bed;make the bed",               "cleaned the window;clean the window",
-    "went to the market;go to the market",     "baked some bread;bake some bread",
-    "painted a picture;paint a picture",       "picked some apples;pick some apples",
-    "brushed the dog;brush the dog",           "sang a song;sing a song",
-    "played the piano;play the piano",         "mended the fence;mend the fence",
-    "drank some tea;drink some tea",           "carried in the wood;carry in the wood",
-    "built a tower;build a tower",             "called a friend;call a friend",
-    "cut the grass;cut the grass",             "cooked the soup;cook the soup",
-    "folded the clothes;fold the clothes",     "rode the pony;ride the pony",
-    "swam in the lake;swim in the lake",       "took a nap;take a nap",
-    "flew the kite;fly the kite",              "fed the hens;feed the hens",
-    "shelled the peas;shell the peas",         "raked the leaves;rake the leaves",
-    "polished the shoes;polish the shoes",     "planted a tree;plant a tree",
+    "washed the cups;wash the cups",
+    "fed the cat;feed the cat",
+    "swept the floor;sweep the floor",
+    "wrote a letter;write a letter",
+    "read a book;read a book",
+    "watered the flowers;water the flowers",
+    "made the bed;make the bed",
+    "cleaned the window;clean the window",
+    "went to the market;go to the market",
+    "baked some bread;bake some bread",
+    "painted a picture;paint a picture",
+    "picked some apples;pick some apples",
+    "brushed the dog;brush the dog",
+    "sang a song;sing a song",
+    "played the piano;play the piano",
+    "mended the fence;mend the fence",
+    "drank some tea;drink some tea",
+    "carried in the wood;carry in the wood",
+    "built a tower;build a tower",
+    "called a friend;call a friend",
+    "cut the grass;cut the grass",
+    "cooked the soup;cook the soup",
+    "folded the clothes;fold the clothes",
+    "rode the pony;ride the pony",
+    "swam in the lake;swim in the lake",
+    "took a nap;take a nap",
+    "flew the kite;fly the kite",
+    "fed the hens;feed the hens",
+    "shelled the peas;shell the peas",
+    "raked the leaves;rake the leaves",
+    "polished the shoes;polish the shoes",
+    "planted a tree;plant a tree",
 };
 
 /* Comparative, superlative, the superlative of the opposite. */
 static const char *const comparisons[] = {
-    "taller;tallest;shortest",   "older;oldest;youngest",     "faster;fastest;slowest",
+    "taller;tallest;shortest",    "older;oldest;youngest",     "faster;fastest;slowest",
     "stronger;strongest;weakest", "heavier;heaviest;lightest", "younger;youngest;oldest",
-    "shorter;shortest;tallest",  "slower;slowest;fastest",    "lighter;lightest;heaviest",
-    "richer;richest;poorest",    "louder;loudest;quietest",   "quieter;quietest;loudest",
+    "shorter;shortest;tallest",   "slower;slowest;fastest",    "lighter;lightest;heaviest",
+    "richer;richest;poorest",     "louder;loudest;quietest",   "quieter;quietest;loudest",
 };
 
 static const char *const tiny[] = {
-    "ant", "ladybird", "grain of rice", "bee", "button", "pea", "fly", "raindrop", "ring", "snowflake",
-    "seed", "pin", "thimble", "coin", "spider", "pearl",
+    "ant",  "ladybird",  "grain of rice", "bee", "button",  "pea",  "fly",    "raindrop",
+    "ring", "snowflake", "seed",          "pin", "thimble", "coin", "spider", "pearl",
 };
 static const char *const medium[] = {
-    "cat", "dog", "goat", "chair", "bicycle", "sheep", "table", "goose", "bucket", "suitcase",
-    "barrel", "fox", "drum", "pumpkin", "armchair", "wheelbarrow",
+    "cat",    "dog",      "goat",   "chair", "bicycle", "sheep",   "table",    "goose",
+    "bucket", "suitcase", "barrel", "fox",   "drum",    "pumpkin", "armchair", "wheelbarrow",
 };
 static const char *const huge[] = {
-    "elephant", "house", "whale", "ship", "mountain", "church", "castle", "train", "tower", "lighthouse",
-    "bridge", "windmill", "forest", "island", "palace", "volcano",
+    "elephant", "house",      "whale",  "ship",     "mountain", "church", "castle", "train",
+    "tower",    "lighthouse", "bridge", "windmill", "forest",   "island", "palace", "volcano",
 };
 
 /* Things made of a material. */
 static const char *const materials[] = {
-    "window pane;glass",  "wool scarf;wool",     "brick wall;brick",   "wooden spoon;wood",
-    "silver ring;silver", "leather boot;leather", "paper boat;paper",  "iron gate;iron",
-    "clay pot;clay",      "stone bridge;stone",  "straw hat;straw",    "gold coin;gold",
-    "snowman;snow",       "sandcastle;sand",     "candle;wax",         "silk ribbon;silk",
+    "window pane;glass",  "wool scarf;wool",      "brick wall;brick", "wooden spoon;wood",
+    "silver ring;silver", "leather boot;leather", "paper boat;paper", "iron gate;iron",
+    "clay pot;clay",      "stone bridge;stone",   "straw hat;straw",  "gold coin;gold",
+    "snowman;snow",       "sandcastle;sand",      "candle;wax",       "silk ribbon;silk",
     "rubber boot;rubber", "cotton shirt;cotton",
 };
 
 static const char *const fruits[] = {
-    "apple", "pear", "plum", "banana", "cherry", "peach", "orange", "grape", "melon", "fig", "lemon",
-    "strawberry",
+    "apple",  "pear",  "plum",  "banana", "cherry", "peach",
+    "orange", "grape", "melon", "fig",    "lemon",  "strawberry",
 };
 static const char *const vegetables[] = {
-    "carrot", "potato", "onion", "cabbage", "turnip", "cucumber", "leek", "radish", "pea", "spinach leaf",
+    "carrot",   "potato", "onion",  "cabbage", "turnip",
+    "cucumber", "leek",   "radish", "pea",     "spinach leaf",
 };
 static const char *const hand_tools[] = {
-    "hammer", "saw", "spade", "rake", "screwdriver", "axe", "drill", "wrench", "chisel", "pair of pliers",
+    "hammer", "saw",   "spade",  "rake",   "screwdriver",
+    "axe",    "drill", "wrench", "chisel", "pair of pliers",
 };
 static const char *const furniture[] = {
     "chair", "table", "bed", "cupboard", "shelf", "sofa", "desk", "bench", "wardrobe", "stool",
@@ -167,8 +223,8 @@ static const char *const vehicles[] = {
     "car", "bus", "train", "ship", "bicycle", "tram", "plane", "lorry", "tractor", "ferry", "van",
 };
 static const char *const birds[] = {
-    "robin", "owl", "swan", "eagle", "sparrow", "parrot", "stork", "crow", "swallow", "gull", "penguin",
-    "heron",
+    "robin", "owl",  "swan",    "eagle", "sparrow", "parrot",
+    "stork", "crow", "swallow", "gull",  "penguin", "heron",
 };
 static const char *const instruments[] = {
     "violin", "piano", "drum", "flute", "trumpet", "harp", "guitar", "accordion", "cello", "horn",

@@ -31,7 +31,10 @@ struct synth_list {
     size_t count;
 };
 /* One list's row in a table of lists. */
-#define SYNTH_LIST(name, fields, items) {name, fields, items, sizeof(items) / sizeof *(items)}
+#define SYNTH_LIST(name, fields, items)                                                            \
+    {                                                                                              \
+        name, fields, items, sizeof(items) / sizeof *(items)                                       \
+    }
 
 /* Tables of lists, by theme. */
 extern const struct synth_list synth_people_lists[], synth_thing_lists[], synth_fact_lists[];
@@ -50,8 +53,7 @@ struct synth_plot {
 };
 extern const struct synth_plot synth_daily_plots[], synth_outdoor_plots[], synth_kindness_plots[],
     synth_fable_plots[];
-extern const size_t synth_daily_count, synth_outdoor_count, synth_kindness_count,
-    synth_fable_count;
+extern const size_t synth_daily_count, synth_outdoor_count, synth_kindness_count, synth_fable_count;
 
 struct synth_question {
     unsigned weight;      /* how often, relative to the others */
@@ -64,8 +66,8 @@ extern const size_t synth_question_count;
 enum { SYNTH_MAX_VARIABLES = 12 };
 
 struct synth_scene {
-    struct rng rng;  /* free choices */
-    uint64_t seed;   /* linked choices and fields are functions of it */
+    struct rng rng; /* free choices */
+    uint64_t seed;  /* linked choices and fields are functions of it */
     size_t n_variables;
     size_t n_always; /* variables bound before a '|' in the bindings; all of them without one */
     struct {
@@ -80,13 +82,12 @@ struct synth_scene {
  * "she" are never in doubt. */
 void synth_scene_begin(struct synth_scene *s, uint64_t seed, const char *bindings);
 
-/* A hash of `id` and the words bound to the first n variables. For content to be held out, these words
- * must be visible in the text: else another key could tell the same text. */
+/* A hash of `id` and the words bound to the first n variables. For content to be held out, these
+ * words must be visible in the text: else another key could tell the same text. */
 uint64_t synth_scene_key(const struct synth_scene *s, uint64_t id, size_t n);
 
 /* Appends the told template to `out`; `sentences` capitalises the beginnings. */
-void synth_scene_tell(struct synth_scene *s, const char *text, bool sentences,
-                      struct buffer *out);
+void synth_scene_tell(struct synth_scene *s, const char *text, bool sentences, struct buffer *out);
 
 /* True when content with this key belongs to `split`. */
 bool synth_key_in(uint64_t key, enum synth_split split);

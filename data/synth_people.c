@@ -2,29 +2,26 @@
 #include "data/synth_internal.h"
 
 static const char *const children[] = {
-    "Mia;f",    "Lily;f",   "Emma;f",   "Anna;f",   "Sara;f",   "Lucy;f",   "Ella;f",
-    "Nora;f",   "Ruby;f",   "Rosa;f",   "Ivy;f",    "Clara;f",  "Zoe;f",    "Alice;f",
-    "Grace;f",  "Molly;f",  "Sophie;f", "Hanna;f",  "Daisy;f",  "Eva;f",    "Julia;f",
-    "Nina;f",   "Maya;f",   "Amy;f",    "Kate;f",   "Lena;f",   "Tina;f",   "Ida;f",
-    "Olive;f",  "Pia;f",    "Greta;f",  "Marta;f",  "Elsa;f",   "Leah;f",   "Wendy;f",
-    "Polly;f",  "Bella;f",  "Carmen;f", "Aisha;f",  "Mei;f",    "Priya;f",  "Yuki;f",
-    "Tess;f",   "Jane;f",   "Helen;f",  "Flora;f",  "Hazel;f",  "Stella;f", "Meg;f",
-    "Laila;f",  "Tom;m",    "Ben;m",    "Max;m",    "Sam;m",    "Leo;m",    "Jack;m",
-    "Finn;m",   "Oscar;m",  "Noah;m",   "Luke;m",   "Paul;m",   "Peter;m",  "David;m",
-    "Adam;m",   "Henry;m",  "Felix;m",  "Theo;m",   "Oliver;m", "Jacob;m",  "Simon;m",
-    "Daniel;m", "Eric;m",   "Hugo;m",   "Ivan;m",   "Jonas;m",  "Karl;m",   "Liam;m",
-    "Mark;m",   "Nick;m",   "Owen;m",   "Philip;m", "Ravi;m",   "Tim;m",    "Victor;m",
-    "Walter;m", "Yusuf;m",  "Ali;m",    "Carlos;m", "Diego;m",  "Emil;m",   "George;m",
-    "Harry;m",  "Joe;m",    "Kenji;m",  "Martin;m", "Omar;m",   "Ralph;m",  "Toby;m",
-    "Will;m",   "Zack;m",
+    "Mia;f",    "Lily;f",  "Emma;f",   "Anna;f",   "Sara;f",   "Lucy;f",   "Ella;f",   "Nora;f",
+    "Ruby;f",   "Rosa;f",  "Ivy;f",    "Clara;f",  "Zoe;f",    "Alice;f",  "Grace;f",  "Molly;f",
+    "Sophie;f", "Hanna;f", "Daisy;f",  "Eva;f",    "Julia;f",  "Nina;f",   "Maya;f",   "Amy;f",
+    "Kate;f",   "Lena;f",  "Tina;f",   "Ida;f",    "Olive;f",  "Pia;f",    "Greta;f",  "Marta;f",
+    "Elsa;f",   "Leah;f",  "Wendy;f",  "Polly;f",  "Bella;f",  "Carmen;f", "Aisha;f",  "Mei;f",
+    "Priya;f",  "Yuki;f",  "Tess;f",   "Jane;f",   "Helen;f",  "Flora;f",  "Hazel;f",  "Stella;f",
+    "Meg;f",    "Laila;f", "Tom;m",    "Ben;m",    "Max;m",    "Sam;m",    "Leo;m",    "Jack;m",
+    "Finn;m",   "Oscar;m", "Noah;m",   "Luke;m",   "Paul;m",   "Peter;m",  "David;m",  "Adam;m",
+    "Henry;m",  "Felix;m", "Theo;m",   "Oliver;m", "Jacob;m",  "Simon;m",  "Daniel;m", "Eric;m",
+    "Hugo;m",   "Ivan;m",  "Jonas;m",  "Karl;m",   "Liam;m",   "Mark;m",   "Nick;m",   "Owen;m",
+    "Philip;m", "Ravi;m",  "Tim;m",    "Victor;m", "Walter;m", "Yusuf;m",  "Ali;m",    "Carlos;m",
+    "Diego;m",  "Emil;m",  "George;m", "Harry;m",  "Joe;m",    "Kenji;m",  "Martin;m", "Omar;m",
+    "Ralph;m",  "Toby;m",  "Will;m",   "Zack;m",
 };
 
 /* What a grown-up of the family is, and is called. */
 static const char *const elders[] = {
-    "grandmother;f;Grandma",  "grandfather;m;Grandpa", "mother;f;Mother",
-    "father;m;Father",        "aunt;f;Aunt Rose",      "aunt;f;Aunt Martha",
-    "uncle;m;Uncle Fred",     "uncle;m;Uncle Robert",  "grandmother;f;Granny",
-    "grandfather;m;Grandad",
+    "grandmother;f;Grandma", "grandfather;m;Grandpa", "mother;f;Mother",    "father;m;Father",
+    "aunt;f;Aunt Rose",      "aunt;f;Aunt Martha",    "uncle;m;Uncle Fred", "uncle;m;Uncle Robert",
+    "grandmother;f;Granny",  "grandfather;m;Grandad",
 };
 
 static const char *const neighbours[] = {
@@ -155,16 +152,21 @@ static const char *const big_beasts[] = {
 };
 
 static const char *const gatherers[] = {
-    "squirrel;small;in an old oak;nuts",        "mouse;tiny;in a hole under a root;grain",
-    "hedgehog;small;under a heap of leaves;berries", "rabbit;small;in a burrow under the hill;carrots",
-    "badger;strong;in a deep den;roots",        "beaver;busy;in a lodge on the river;bark",
-    "hen;plump;behind a red barn;corn",         "hamster;round;under the wheat field;grain",
-    "jay;blue;at the top of a beech;acorns",    "ant;tiny;in a hill of pine needles;seeds",
+    "squirrel;small;in an old oak;nuts",
+    "mouse;tiny;in a hole under a root;grain",
+    "hedgehog;small;under a heap of leaves;berries",
+    "rabbit;small;in a burrow under the hill;carrots",
+    "badger;strong;in a deep den;roots",
+    "beaver;busy;in a lodge on the river;bark",
+    "hen;plump;behind a red barn;corn",
+    "hamster;round;under the wheat field;grain",
+    "jay;blue;at the top of a beech;acorns",
+    "ant;tiny;in a hill of pine needles;seeds",
 };
 
 static const char *const idlers[] = {
-    "cricket;little",  "frog;little",  "robin;small",  "lizard;quick", "grasshopper;green",
-    "otter;quick",     "duck;little",  "weasel;slim",  "sparrow;small", "mole;little",
+    "cricket;little", "frog;little", "robin;small", "lizard;quick",  "grasshopper;green",
+    "otter;quick",    "duck;little", "weasel;slim", "sparrow;small", "mole;little",
 };
 
 static const char *const slow_beasts[] = {
@@ -180,19 +182,19 @@ static const char *const low_beasts[] = {
 };
 
 static const char *const fierce_beasts[] = {
-    "bear;strong;in a dark cave",  "wolf;grey;in a den on the far side of the forest",
+    "bear;strong;in a dark cave",           "wolf;grey;in a den on the far side of the forest",
     "lion;proud;in a cave on a rocky hill", "tiger;striped;in a den above the river",
     "lynx;wild;in a cave under the cliff",  "wild boar;angry;in a hollow under the oaks",
 };
 
 static const char *const beast_names[] = {
-    "Pip;m",    "Dot;f",    "Hop;m",     "Nibble;m", "Clover;f", "Bramble;m", "Willow;f",
-    "Rusty;m",  "Pepper;f", "Fern;f",    "Acorn;m",  "Bruno;m",  "Snow;f",    "Berry;f",
-    "Thistle;m", "Poppy;f", "Button;m",  "Honey;f",  "Moss;m",   "Dusty;m",   "Pearl;f",
-    "Basil;m",  "Ginger;f", "Barley;m",  "Maple;f",  "Tansy;f",  "Patch;m",   "Whisker;m",
-    "Sky;f",    "Bubble;f", "Pebble;m",  "Violet;f", "Nutmeg;f", "Sunny;f",   "Sandy;f",
-    "Ash;m",    "Rowan;m",  "Cinder;f",  "Jumper;m", "Plum;f",   "Coco;f",    "Oakley;m",
-    "Midge;f",  "Fuzz;m",   "Tully;m",   "Minna;f",  "Otto;m",   "Trudy;f",   "Boris;m",
+    "Pip;m",     "Dot;f",    "Hop;m",    "Nibble;m", "Clover;f", "Bramble;m", "Willow;f",
+    "Rusty;m",   "Pepper;f", "Fern;f",   "Acorn;m",  "Bruno;m",  "Snow;f",    "Berry;f",
+    "Thistle;m", "Poppy;f",  "Button;m", "Honey;f",  "Moss;m",   "Dusty;m",   "Pearl;f",
+    "Basil;m",   "Ginger;f", "Barley;m", "Maple;f",  "Tansy;f",  "Patch;m",   "Whisker;m",
+    "Sky;f",     "Bubble;f", "Pebble;m", "Violet;f", "Nutmeg;f", "Sunny;f",   "Sandy;f",
+    "Ash;m",     "Rowan;m",  "Cinder;f", "Jumper;m", "Plum;f",   "Coco;f",    "Oakley;m",
+    "Midge;f",   "Fuzz;m",   "Tully;m",  "Minna;f",  "Otto;m",   "Trudy;f",   "Boris;m",
     "Wilma;f",
 };
 

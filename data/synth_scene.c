@@ -88,8 +88,8 @@ static bool is_person(char variable)
 static const char *gendered(struct span word, bool female)
 {
     static const char *const forms[][2] = {
-        {"he", "she"},     {"him", "her"},        {"his", "her"},   {"himself", "herself"},
-        {"boy", "girl"},   {"brother", "sister"}, {"son", "daughter"}, {"man", "woman"},
+        {"he", "she"},     {"him", "her"},        {"his", "her"},         {"himself", "herself"},
+        {"boy", "girl"},   {"brother", "sister"}, {"son", "daughter"},    {"man", "woman"},
         {"uncle", "aunt"}, {"king", "queen"},     {"prince", "princess"},
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
@@ -284,9 +284,10 @@ static size_t word_length(const char *p, const char *end)
  * sentence. */
 static bool is_speech_verb(const char *p, const char *end)
 {
-    static const char *const verbs[] = {"said",   "asked",  "cried",    "shouted", "called",
+    static const char *const verbs[] = {"said",      "asked",   "cried",    "shouted", "called",
                                         "whispered", "replied", "answered", "laughed", "thought",
-                                        "begged", "sang",   "warned",   "sighed",  "sobbed", "came"};
+                                        "begged",    "sang",    "warned",   "sighed",  "sobbed",
+                                        "came",      "counted"};
     struct span word = {p, p + word_length(p, end)};
     if ((span_is(word, "he") || span_is(word, "she")) && word.end < end)
         word = (struct span){word.end + 1, word.end + 1 + word_length(word.end + 1, end)};
@@ -312,7 +313,8 @@ static bool begins_with_vowel_sound(const char *p, const char *end)
 
 struct polisher {
     bool sentences, begins, in_speech;
-    bool interrupted; /* the sentence holds a speech that ended with a comma: "No," said Tom, "not now." */
+    bool interrupted; /* the sentence holds a speech that ended with a comma: "No," said Tom, "not
+                         now." */
     size_t start;
     struct buffer *out;
 };
@@ -332,8 +334,8 @@ static void polish_quote(struct polisher *p, const char *next, const char *end)
     else if (before == '.')
         p->begins = true;
     else
-        p->begins = (before == '!' || before == '?') && next + 1 < end &&
-                    !is_speech_verb(next + 1, end);
+        p->begins =
+            (before == '!' || before == '?') && next + 1 < end && !is_speech_verb(next + 1, end);
     if (!p->in_speech)
         p->interrupted = before == ',';
 }
@@ -386,8 +388,7 @@ static void polish(const struct buffer *raw, bool sentences, struct buffer *out)
     }
 }
 
-void synth_scene_tell(struct synth_scene *s, const char *text, bool sentences,
-                      struct buffer *out)
+void synth_scene_tell(struct synth_scene *s, const char *text, bool sentences, struct buffer *out)
 {
     struct buffer raw = {0};
     tell(s, span_of(text), &s->rng, 0, &raw);

@@ -9,6 +9,7 @@ enum {
     TILE_KEYS = 64,
     TILE_QUERIES = 96, /* of one head */
     STRIP = 24,        /* rows at once: whole blocks of 6 and of 8 */
+    FEW_QUERIES = 8,   /* at most STRIP */
 };
 static const float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
 
@@ -160,6 +161,44 @@ static void forward_tile(const struct attention_forward_job *job, struct forward
     }
 }
 
+INLINE void prefetch_row(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16)
+        __builtin_prefetch(x + i);
+}
+
+/* The few queries of decoding, of all heads of the group at once, read keys where they lie: packing
+ * would take longer than the products. Rows are all_rows = group * n. */
+static void forward_few(const struct attention_forward_job *job, struct forward_scratch *f,
+                        size_t b, size_t i, size_t n, size_t all_rows, const float *k,
+                        const float *v, size_t key, size_t n_keys)
+{
+    size_t d = job->shape->head_dim, padded = whole_vectors(d), stride = job->shape->kv_stride;
+    struct span rows[STRIP],
+        all = visible_rows(rows, job->shape, job->first_key, b, i, n, key, n_keys);
+    if (all.hi == 0)
+        return;
+    size_t from = span_start(all);
+    bool next = key + 2 * TILE_KEYS <= i + n + job->shape->n_past;
+    for (size_t r = 0; next && r < TILE_KEYS; r++) {
+        prefetch_row(k + (TILE_KEYS + r) * stride, d);
+        prefetch_row(v + (TILE_KEYS + r) * stride, d);
+    }
+    product_few_rows(all_rows, from, all.hi, d, f->queries, padded, k, stride, 0, f->scores,
+                     TILE_KEYS);
+    for (size_t r = 0; r < all_rows; r++)
+        forward_row(f->scores + r * TILE_KEYS + from, rows[r % n], all, f->max + r,
+                    f->total + r * W, f->sums + r * padded, padded);
+    if (padded != d) {
+        pack_rows(f->values, v, stride, n_keys, d, 1);
+        v = f->values;
+        stride = padded;
+    }
+    tile_product(all_rows, padded / W, all.hi - from,
+                 (struct strided){f->scores + from, TILE_KEYS, 1}, v + from * stride, stride, true,
+                 f->sums, padded);
+}
+
 static void forward_finish(const struct attention_forward_job *job, struct forward_scratch *f,
                            size_t b, size_t h, size_t i, size_t n, size_t row)
 {
@@ -201,6 +240,11 @@ static void attention_forward_task(const struct attention_forward_job *job, size
     for (size_t key = first; key < to + s->n_past; key += TILE_KEYS) {
         size_t n_keys = to + s->n_past - key;
         n_keys = n_keys < TILE_KEYS ? n_keys : TILE_KEYS;
+        if (group * n <= FEW_QUERIES) {
+            forward_few(job, &f, b, from, n, group * n, k + key * s->kv_stride,
+                        v + key * s->kv_stride, key, n_keys);
+            continue;
+        }
         pack_transposed(f.keys, TILE_KEYS, k + key * s->kv_stride, s->kv_stride, n_keys,
                         s->head_dim);
         pack_rows(f.values, v + key * s->kv_stride, s->kv_stride, n_keys, s->head_dim, 1);

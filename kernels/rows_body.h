@@ -172,7 +172,10 @@ static void row_rotate_interleaved(float *x, const float *cosine, const float *s
     }
 }
 
-/* Dot products of `rows` rows of b with `ROWS` rows of a; both constants after inlining. */
+/* Rows of b at once: with four of a, as many sums as registers hold. */
+enum { DOT_ROWS = SIMD_WIDTH == 16 ? 4 : 2 };
+
+/* Dot products of rows_a rows of a with rows_b rows of b, constants after inlining, at most 4. */
 INLINE void dot_block(const size_t rows_a, const size_t rows_b, size_t k, const float *a,
                       size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc)
 {
@@ -209,8 +212,8 @@ INLINE void dot_rows(const size_t rows_a, size_t n_b, size_t k, const float *a, 
                      const float *b, size_t ldb, float beta, float *c, size_t ldc)
 {
     size_t j = 0;
-    for (; j + 4 <= n_b; j += 4)
-        dot_block(rows_a, 4, k, a, lda, b + j * ldb, ldb, beta, c + j, ldc);
+    for (; j + DOT_ROWS <= n_b; j += DOT_ROWS)
+        dot_block(rows_a, DOT_ROWS, k, a, lda, b + j * ldb, ldb, beta, c + j, ldc);
     for (; j < n_b; j++)
         dot_block(rows_a, 1, k, a, lda, b + j * ldb, ldb, beta, c + j, ldc);
 }

@@ -1,5 +1,5 @@
 /* The loops that depend on the instruction set, one table of them per kernel level. Bodies are
- * written once (kernels/ *_body.h, on kernels/simd.h) and compiled for each level.
+ * written once (the files named *_body.h, on kernels/simd.h) and compiled for each level.
  *
  * All run on the calling thread and allow any n; vectors need no alignment. */
 #ifndef LINNET_KERNELS_TABLE_H
@@ -58,6 +58,7 @@ struct kernel_table {
 
     /* Columns from <= j < to of c (m, n) = a (m, k) b^T + beta c, b (n, k), for few rows of a: b is
      * read once, at the speed of memory. */
+    size_t few_rows; /* up to this many rows of a it beats OpenBLAS, which packs b first */
     void (*product_few_rows)(size_t m, size_t from, size_t to, size_t k, const float *a, size_t lda,
                              const float *b, size_t ldb, float beta, float *c, size_t ldc);
 

@@ -14,6 +14,9 @@ const struct kernel_table TABLE = {
     .rmsnorm_backward = row_rmsnorm_backward,
     .rotate_half = row_rotate_half,
     .rotate_interleaved = row_rotate_interleaved,
+    .few_rows = SIMD_WIDTH == 16  ? 48
+                : SIMD_WIDTH == 8 ? 24
+                                  : 4,
     .product_few_rows = product_few_rows,
     .attention_forward = attention_forward_task,
     .attention_forward_scratch = attention_forward_scratch,

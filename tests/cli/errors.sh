@@ -40,6 +40,12 @@ run "$LINNET" data synth --out "$tmp/x.jsonl" --split test
 usage_error 'data synth ' '--split: expected one of train, held-out, found "test"'
 [ ! -e "$tmp/x.jsonl" ] || fail "a file was written in spite of a usage error"
 
+# A message stays one line without terminal controls, whatever it quotes.
+esc=$(printf '\033[31m')
+run "$LINNET" info "$esc
+x"
+failure '\x1b[31m\nx: No such file or directory'
+
 # Configuration files and --set.
 printf 'data:\n  paths: [a.txt]\n  text_filed: body\n' >"$tmp/typo.yaml"
 run "$LINNET" data prepare -c "$tmp/typo.yaml"

@@ -1,5 +1,5 @@
-/* data/synth: the same bytes everywhere, held-out text that is never trained on, right answers, clean
- * English. */
+/* data/synth: the same bytes everywhere, held-out text that is never trained on, right answers,
+ * clean English. */
 #include "data/synth.h"
 
 #include "base/file.h"
@@ -29,7 +29,7 @@ static void is_deterministic(void **state)
     assert_memory_equal(a.data, b.data, a.size);
     assert_true(a.size != other.size || memcmp(a.data, other.data, a.size));
     /* The same on every machine and in every build; new only when the generator changes. */
-    assert_int_equal(hash64(a.data, a.size, 0), 0xdce749941e260c9aull);
+    assert_int_equal(hash64(a.data, a.size, 0), 0x34f4962d9a4c5156ull);
     buffer_free(&a);
     buffer_free(&b);
     buffer_free(&other);
@@ -95,9 +95,9 @@ static void kinds_have_their_shares(void **state)
 static size_t numbers_in(const char *q, long n[8])
 {
     static const char *const words[] = {
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
-        "nineteen", "twenty"};
+        "zero",     "one",     "two",     "three",     "four",     "five",     "six",
+        "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",   "thirteen",
+        "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"};
     size_t count = 0;
     for (const char *p = q; *p && count < 8;) {
         if (isdigit((unsigned char)*p)) {
@@ -150,7 +150,8 @@ static void work_out(const char *q, char answer[64])
         result = 2 * n[0];
     } else {
         assert_int_equal(count, 2);
-        if (has(q, " left?") || has(q, " than ") || has(q, " were left") || has(q, "pages are left"))
+        if (has(q, " left?") || has(q, " than ") || has(q, " were left") ||
+            has(q, "pages are left"))
             result = n[0] - n[1];
         else if (has(q, "altogether"))
             result = n[0] + n[1];
@@ -209,7 +210,8 @@ static void number_families_are_apart(void **state)
     for (int split = 0; split < 2; split++) {
         for (uint64_t i = 0; i < 20000; i++) {
             buffer_clear(&text);
-            if (synth_document(8, (enum synth_split)split, i, &text, NULL, NULL) != SYNTH_ARITHMETIC)
+            if (synth_document(8, (enum synth_split)split, i, &text, NULL, NULL) !=
+                SYNTH_ARITHMETIC)
                 continue;
             for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n")) {
                 long a, b;

@@ -11,7 +11,7 @@ export async function openModel(modelPath, {adapter} = {}) {
     library ??= await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error});
     const model = await library.loadModel({modelPath});
     const context = await model.createContext({
-        contextSize: Math.min(512, model.trainContextSize), batchSize: 512, threads: 2,
+        contextSize: Math.min(512, model.trainContextSize), batchSize: 512, threads: 1,
         flashAttention: false,
         experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32",
         lora: adapter ? {adapters: [{filePath: adapter, scale: 1}]} : undefined
