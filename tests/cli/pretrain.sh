@@ -95,7 +95,7 @@ expect 2 "out" $c --data "$dir/corpus.jsonl"
 expect 2 "data" $c --out "$dir/new"
 expect 1 "nowhere.txt" $c --data "$dir/nowhere.txt" --out "$dir/new"
 expect 1 "empty" $c --data "$dir/empty.txt" --out "$dir/new"
-expect 1 "one.txt" $c --data "$dir/one.txt" --out "$dir/new" --splitter bytes
+expect 1 "give it more text" $c --data "$dir/one.txt" --out "$dir/new" --splitter bytes
 expect 1 "binary.txt" $c --data "$dir/binary.txt" --out "$dir/new"
 expect 1 "latin.txt" $c --data "$dir/latin.txt" --out "$dir/new"
 expect 2 "typo.yaml:2: unknown key \"model.hiden_size\"; did you mean \"model.hidden_size\"?" -c "$dir/typo.yaml" $d
