@@ -67,13 +67,17 @@ void help_command(const struct command *c, const struct options *o, size_t width
 void help_configuration(struct buffer *out);
 size_t help_width(void); /* of stdout: its own between 60 and 100, 80 when it is no terminal */
 
-/* main.c: all options of a command, the common ones included, set to their defaults; then parses
- * what was typed into them. */
+/* command.c: all options of a command, the common ones included, set to their defaults. */
 struct command_options {
     struct option_section sections[16];
     struct options options;
 };
 void command_options_init(const struct command *c, struct command_options *o);
 void command_options_free(struct command_options *o);
+
+/* Whether --help or -h is among the words before a "--". */
+bool command_wants_help(int argc, char *const *argv);
+/* Parses what was typed after the command's name, then prints its help or runs it. */
+int command_run(const struct command *c, int argc, char *const *argv, struct error *e);
 
 #endif

@@ -1,6 +1,6 @@
 /* GPT-2's byte alphabet: every byte is written as one printable character, so that a vocabulary of
- * byte strings is readable text. Printable bytes (! to ~, U+00A1 to U+00AC, U+00AE to U+00FF) stand for
- * themselves; the other 68 become U+0100, U+0101, ... in order (a space is U+0120). */
+ * byte strings is readable text. Printable bytes (! to ~, U+00A1 to U+00AC, U+00AE to U+00FF) stand
+ * for themselves; the other 68 become U+0100, U+0101, ... in order (a space is U+0120). */
 #ifndef LINNET_TOKENIZER_BYTE_ALPHABET_H
 #define LINNET_TOKENIZER_BYTE_ALPHABET_H
 

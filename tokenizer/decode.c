@@ -44,9 +44,9 @@ static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
 /* How many bytes the sequence that starts with `first` should have; 1 for what starts none. */
 static size_t expected(unsigned char first)
 {
-    return first >= 0xF0 && first <= 0xF4 ? 4 : first >= 0xE0 ? (first < 0xF0 ? 3 : 1)
-           : first >= 0xC2                                    ? 2
-                                                              : 1;
+    if (first < 0xC2 || first > 0xF4)
+        return 1;
+    return first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
 }
 
 /* Whether the n bytes at p may still become a character once more arrive. */

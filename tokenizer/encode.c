@@ -15,8 +15,8 @@ enum {
     CACHE_BITS = 13, /* entries of one cache line each: half a megabyte, within a core's L2 */
     KEY_SIZE = 16,   /* longer words are rare and not cached */
     CACHED_IDS = 11,
-    SHORT_WORD = 40,             /* symbols up to which searching beats the heap */
-    WORD_MAX = 1 << 30,          /* positions are 32 bits wide; longer words are cut here */
+    SHORT_WORD = 40,    /* symbols up to which searching beats the heap */
+    WORD_MAX = 1 << 30, /* positions are 32 bits wide; longer words are cut here */
 };
 
 struct cached_word {
@@ -25,7 +25,7 @@ struct cached_word {
     int32_t ids[CACHED_IDS];
 };
 
-struct candidate { /* two neighbours that may merge */
+struct candidate {  /* two neighbours that may merge */
     uint64_t order; /* rank << 32 | position */
     int32_t id;
 };
@@ -145,7 +145,8 @@ static void emit(const struct tokenizer *t, int32_t symbol, const char *p, size_
         tokens_push(out, t->unknown);
 }
 
-/* Both mergers reduce symbols[0..n) in place, with start[] alongside, and return how many are left. */
+/* Both mergers reduce symbols[0..n) in place, with start[] alongside, and return how many are left.
+ */
 static size_t merge_short(const struct tokenizer *t, struct encoder *c, size_t n)
 {
     const struct pair_slot *pairs[SHORT_WORD]; /* of symbols i and i + 1 */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define KEY "tokenizer.ggml."
-enum { MOST_TOKENS = 1 << 24 };
+enum { MOST_TOKENS = 1 << 24, LONGEST_TOKEN = 4096 };
 
 /* llama.cpp's names of pre-tokenisers that are one of our splitters. For the first group it takes
  * whole words first and puts BOS before a text unless told otherwise. */
@@ -18,14 +18,26 @@ static const struct {
     enum splitter splitter;
     bool whole_words, adds_bos;
 } known_pre[] = {
-    {"gpt-2", SPLITTER_GPT2, false, false},      {"phi-2", SPLITTER_GPT2, false, false},
-    {"mpt", SPLITTER_GPT2, false, false},        {"olmo", SPLITTER_GPT2, false, false},
-    {"roberta-bpe", SPLITTER_GPT2, false, false}, {"llama-bpe", SPLITTER_LLAMA3, true, true},
-    {"llama3", SPLITTER_LLAMA3, true, true},     {"llama-v3", SPLITTER_LLAMA3, true, true},
-    {"falcon3", SPLITTER_LLAMA3, true, true},    {"smaug-bpe", SPLITTER_LLAMA3, false, false},
-    {"dbrx", SPLITTER_LLAMA3, false, false},     {"chatglm-bpe", SPLITTER_LLAMA3, false, false},
-    {"qwen2", SPLITTER_QWEN2, false, false},     {"stablelm2", SPLITTER_QWEN2, false, false},
+    {"gpt-2", SPLITTER_GPT2, false, false},
+    {"phi-2", SPLITTER_GPT2, false, false},
+    {"mpt", SPLITTER_GPT2, false, false},
+    {"olmo", SPLITTER_GPT2, false, false},
+    {"roberta-bpe", SPLITTER_GPT2, false, false},
+    {"llama-bpe", SPLITTER_LLAMA3, true, true},
+    {"llama3", SPLITTER_LLAMA3, true, true},
+    {"llama-v3", SPLITTER_LLAMA3, true, true},
+    {"falcon3", SPLITTER_LLAMA3, true, true},
+    {"smaug-bpe", SPLITTER_LLAMA3, false, false},
+    {"dbrx", SPLITTER_LLAMA3, false, false},
+    {"chatglm-bpe", SPLITTER_LLAMA3, false, false},
+    {"qwen2", SPLITTER_QWEN2, false, false},
+    {"stablelm2", SPLITTER_QWEN2, false, false},
     {"deepseek-r1-qwen", SPLITTER_QWEN2, false, false},
+    {"smollm", SPLITTER_SMOLLM, false, false},
+    {"starcoder", SPLITTER_SMOLLM, false, false},
+    {"refact", SPLITTER_SMOLLM, false, false},
+    {"command-r", SPLITTER_SMOLLM, false, false},
+    {"codeshell", SPLITTER_SMOLLM, false, false},
 };
 
 static int read_pre(const struct gguf *g, struct tokenizer *t, struct error *e)
@@ -35,8 +47,9 @@ static int read_pre(const struct gguf *g, struct tokenizer *t, struct error *e)
     if (code)
         return code;
     if (!pre)
-        return error_set(e, ERR_FORMAT, "key \"" KEY "pre\" is missing: it must name how text is "
-                                        "split (gpt-2, llama-bpe, qwen2, ...)");
+        return error_set(e, ERR_FORMAT,
+                         "key \"" KEY "pre\" is missing: it must name how text is "
+                         "split (gpt-2, llama-bpe, qwen2, smollm, ...)");
     size_t n = sizeof known_pre / sizeof *known_pre, i = 0;
     while (i < n && strcmp(known_pre[i].name, pre) != 0)
         i++;
@@ -46,8 +59,9 @@ static int read_pre(const struct gguf *g, struct tokenizer *t, struct error *e)
         t->adds_bos = known_pre[i].adds_bos;
     } else {
         code = error_set(e, ERR_FORMAT,
-                         "key \"" KEY "pre\": \"%.100s\" is not supported (gpt-2, llama-bpe, qwen2 "
-                         "and their synonyms are)", pre);
+                         "key \"" KEY "pre\": \"%.100s\" is not supported (gpt-2, llama-bpe, "
+                         "qwen2, smollm and their synonyms are)",
+                         pre);
     }
     mem_free(pre);
     return code;
@@ -80,8 +94,8 @@ static int read_kind(const struct gguf_kv *types, size_t i, enum token_kind *kin
     if (v == 0) /* "undefined", which llama.cpp treats as normal */
         v = TOKEN_NORMAL;
     if (v < TOKEN_NORMAL || v > TOKEN_BYTE)
-        return error_set(e, ERR_FORMAT, "key \"" KEY "token_type\": item %zu is %lld, not 0 to 6", i,
-                         (long long)v);
+        return error_set(e, ERR_FORMAT, "key \"" KEY "token_type\": item %zu is %lld, not 0 to 6",
+                         i, (long long)v);
     *kind = (enum token_kind)v;
     return OK;
 }
@@ -100,14 +114,22 @@ static int read_tokens(const struct gguf *g, struct tokenizer *t, struct error *
         char empty[32];
         enum token_kind kind;
         if (s.size == 0) /* llama.cpp's name for it */
-            s = (struct gguf_string){
-                empty, (size_t)snprintf(empty, sizeof empty, "[EMPTY_%zu]", i)};
+            s = (struct gguf_string){empty,
+                                     (size_t)snprintf(empty, sizeof empty, "[EMPTY_%zu]", i)};
         code = read_kind(types, i, &kind, e);
+        if (!code && s.size > LONGEST_TOKEN)
+            code = error_set(e, ERR_FORMAT,
+                             "key \"" KEY "tokens\": item %zu has %zu bytes, more "
+                             "than %d",
+                             i, s.size, LONGEST_TOKEN);
         if (!code && (!utf8_valid(s.data, s.size) || memchr(s.data, 0, s.size)))
-            code = error_set(e, ERR_FORMAT, "key \"" KEY "tokens\": item %zu is not valid UTF-8", i);
+            code =
+                error_set(e, ERR_FORMAT, "key \"" KEY "tokens\": item %zu is not valid UTF-8", i);
         if (!code && tokenizer_add(t, s.data, s.size, kind) == TOKEN_NONE)
-            code = error_set(e, ERR_FORMAT, "key \"" KEY "tokens\": items %d and %zu are both "
-                                            "\"%.*s\"", tokenizer_find(t, s.data, s.size), i,
+            code = error_set(e, ERR_FORMAT,
+                             "key \"" KEY "tokens\": items %d and %zu are both "
+                             "\"%.*s\"",
+                             tokenizer_find(t, s.data, s.size), i,
                              (int)(s.size < 100 ? s.size : 100), s.data);
         if (!code && kind == TOKEN_USER_DEFINED && tokenizer_is_end(t, (int32_t)i))
             t->tokens[i].kind = TOKEN_CONTROL; /* as llama.cpp: some models mislabel these */
@@ -151,7 +173,8 @@ static int read_merge(struct tokenizer *t, struct gguf_string s, size_t i, struc
     if (left == TOKEN_NONE || right == TOKEN_NONE || merged == TOKEN_NONE)
         return error_set(e, ERR_FORMAT,
                          "key \"" KEY "merges\": item %zu, \"%.*s\", is not two tokens that make a "
-                         "third", i, (int)(s.size < 200 ? s.size : 200), s.data);
+                         "third",
+                         i, (int)(s.size < 200 ? s.size : 200), s.data);
     tokenizer_add_merge(t, left, right, merged, (uint32_t)i);
     return OK;
 }
@@ -241,11 +264,14 @@ int tokenizer_from_gguf(const struct gguf *g, struct tokenizer **out, struct err
     else if (model && strcmp(model, "gpt2") == 0)
         code = read_byte_level(g, t, e);
     else if (model)
-        code = error_set(e, ERR_FORMAT, "key \"" KEY "model\": \"%.100s\" is not supported (gpt2 and "
-                                        "llama are)", model);
+        code = error_set(e, ERR_FORMAT,
+                         "key \"" KEY "model\": \"%.100s\" is not supported (gpt2 and "
+                         "llama are)",
+                         model);
     else
-        code = error_set(e, ERR_FORMAT, "key \"" KEY "model\" is missing: the file has no "
-                                        "vocabulary");
+        code = error_set(e, ERR_FORMAT,
+                         "key \"" KEY "model\" is missing: the file has no "
+                         "vocabulary");
     mem_free(model);
     code = code ? code : read_ids(g, t, e);
     code = code ? code : tokenizer_ready(t, e);
@@ -293,8 +319,8 @@ static void put_merges(const struct tokenizer *t, struct gguf_writer *w)
     buffer_free(&all);
 }
 
-/* From merges (read from a tokenizer.json) scores follow: the earlier the merge, the higher. What no
- * merge makes is below all of them. */
+/* From merges (read from a tokenizer.json) scores follow: the earlier the merge, the higher. What
+ * no merge makes is below all of them. */
 static void put_scores(const struct tokenizer *t, struct gguf_writer *w)
 {
     if (t->scores) {
@@ -318,15 +344,19 @@ static void put_id(struct gguf_writer *w, const char *key, int32_t id)
 
 void tokenizer_to_gguf(const struct tokenizer *t, struct gguf_writer *w)
 {
-    static const char *const pre[] = {[SPLITTER_GPT2] = "gpt-2", [SPLITTER_LLAMA3] = "llama-bpe",
-                                      [SPLITTER_QWEN2] = "qwen2", [SPLITTER_BYTES] = "gpt-2"};
+    static const char *const pre[] = {[SPLITTER_GPT2] = "gpt-2",
+                                      [SPLITTER_LLAMA3] = "llama-bpe",
+                                      [SPLITTER_QWEN2] = "qwen2",
+                                      [SPLITTER_BYTES] = "gpt-2",
+                                      [SPLITTER_SMOLLM] = "smollm"};
     bool sp = t->splitter == SPLITTER_NONE;
     gguf_put_string(w, KEY "model", sp ? "llama" : "gpt2");
     if (!sp)
         gguf_put_string(w, KEY "pre", pre[t->splitter]);
     if (t->ignore_merges && t->splitter != SPLITTER_LLAMA3)
-        log_warn("GGUF cannot say \"ignore_merges\" for this vocabulary: a few words will be encoded "
-                 "differently there");
+        log_warn(
+            "GGUF cannot say \"ignore_merges\" for this vocabulary: a few words will be encoded "
+            "differently there");
     put_tokens(t, w);
     if (sp)
         put_scores(t, w);

@@ -47,7 +47,7 @@ static const json_t *part(const json_t *component, const char *list, size_t i)
 }
 
 struct pipeline { /* what the components ask for, before it is judged as a whole */
-    bool escapes_spaces, byte_level, byte_level_regex, has_pattern, metaspace;
+    bool escapes_spaces, byte_level, byte_level_regex, has_pattern, metaspace, lone_digits;
     enum splitter pattern;
 };
 
@@ -64,8 +64,10 @@ static int read_normalizer(const json_t *root, struct components *c, struct pipe
                  string_is(json_object_get(n, "pattern"), "String", " "))
             p->escapes_spaces = true;
         else
-            return unsupported("normalizer", n, "is not supported here (NFC is, and Prepend and "
-                                                "Replace as Llama 2 has them)", e);
+            return unsupported("normalizer", n,
+                               "is not supported here (NFC is, and Prepend and "
+                               "Replace as Llama 2 has them)",
+                               e);
     }
     return OK;
 }
@@ -91,8 +93,10 @@ static int read_split(const json_t *s, struct pipeline *p, struct error *e)
     if (!regex)
         return unsupported("pre_tokenizer", s, "needs a \"Regex\" pattern", e);
     if (!string_is(s, "behavior", "Isolated") || flag(s, "invert", false))
-        return unsupported("pre_tokenizer", s, "is supported with \"behavior\": \"Isolated\" and "
-                                               "\"invert\": false only", e);
+        return unsupported("pre_tokenizer", s,
+                           "is supported with \"behavior\": \"Isolated\" and "
+                           "\"invert\": false only",
+                           e);
     if (!split_from_pattern(regex, &p->pattern))
         return error_set(e, ERR_FORMAT,
                          "pre_tokenizer: the Split pattern %.400s is none of gpt2, llama3, qwen2",
@@ -107,21 +111,29 @@ static int read_pre_tokenizer(const json_t *root, struct components *c, struct p
     const json_t *whole = json_object_get(root, "pre_tokenizer"), *t;
     for (size_t i = 0; (t = part(whole, "pretokenizers", i)) != NULL; i++) {
         int code = OK;
-        if (p->byte_level || p->metaspace || (p->has_pattern && !is(t, "ByteLevel"))) {
+        if (p->byte_level || p->metaspace ||
+            ((p->has_pattern || p->lone_digits) && !is(t, "ByteLevel"))) {
             code = unsupported("pre_tokenizer", t, "cannot follow the step before it", e);
         } else if (is(t, "ByteLevel")) {
             if (flag(t, "add_prefix_space", true))
-                return unsupported("pre_tokenizer", t, "with \"add_prefix_space\": true is not "
-                                                       "supported", e);
+                return unsupported("pre_tokenizer", t,
+                                   "with \"add_prefix_space\": true is not "
+                                   "supported",
+                                   e);
             p->byte_level = true;
             p->byte_level_regex = flag(t, "use_regex", true);
+        } else if (is(t, "Digits") && flag(t, "individual_digits", false)) {
+            p->lone_digits = true;
         } else if (is(t, "Split")) {
             code = read_split(t, p, e);
         } else if (is(t, "Metaspace")) {
             code = read_metaspace(t, c, p, e);
         } else {
-            code = unsupported("pre_tokenizer", t, "is not supported (ByteLevel is, Split with a "
-                                                   "known pattern, and Metaspace)", e);
+            code = unsupported("pre_tokenizer", t,
+                               "is not supported (ByteLevel is, Split with a "
+                               "known pattern, Digits one by one, and "
+                               "Metaspace)",
+                               e);
         }
         if (code)
             return code;
@@ -137,8 +149,10 @@ static int read_template(const json_t *t, struct components *c, struct error *e)
     const json_t *first = json_object_get(json_array_get(single, 0), "SpecialToken"),
                  *last = json_object_get(json_array_get(single, n ? n - 1 : 0), "Sequence");
     if (n < 1 || n > 2 || !last || (n == 2 && !first))
-        return unsupported("post_processor", t, "may put one special token before a text, nothing "
-                                                "else", e);
+        return unsupported("post_processor", t,
+                           "may put one special token before a text, nothing "
+                           "else",
+                           e);
     c->bos = n == 2 ? json_string_value(json_object_get(first, "id")) : NULL;
     if (n == 2 && !c->bos)
         return unsupported("post_processor", t, "has a SpecialToken without \"id\"", e);
@@ -153,15 +167,18 @@ static int read_post_processor(const json_t *root, struct components *c, struct 
         if (is(p, "TemplateProcessing"))
             code = read_template(p, c, e);
         else if (!is(p, "ByteLevel"))
-            code = unsupported("post_processor", p, "is not supported (ByteLevel and "
-                                                    "TemplateProcessing are)", e);
+            code = unsupported("post_processor", p,
+                               "is not supported (ByteLevel and "
+                               "TemplateProcessing are)",
+                               e);
         if (code)
             return code;
     }
     return OK;
 }
 
-/* Decoding follows from the vocabulary's kind; the decoder is read to refuse what says otherwise. */
+/* Decoding follows from the vocabulary's kind; the decoder is read to refuse what says otherwise.
+ */
 static int check_decoder(const json_t *root, bool byte_level, struct error *e)
 {
     static const char *const sp[] = {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"};
@@ -171,8 +188,9 @@ static int check_decoder(const json_t *root, bool byte_level, struct error *e)
         for (size_t k = 0; k < 5; k++)
             known |= !byte_level && is(d, sp[k]);
         if (!known)
-            return unsupported("decoder", d, byte_level ? "does not fit a ByteLevel vocabulary"
-                                                        : "does not fit a SentencePiece vocabulary",
+            return unsupported("decoder", d,
+                               byte_level ? "does not fit a ByteLevel vocabulary"
+                                          : "does not fit a SentencePiece vocabulary",
                                e);
     }
     return OK;
@@ -215,18 +233,26 @@ static int judge(const json_t *root, struct components *c, const struct pipeline
 {
     const json_t *model = json_object_get(root, "model");
     if (p->byte_level && p->escapes_spaces)
-        return error_set(e, ERR_FORMAT, "normalizer: replaces spaces, which ByteLevel does not "
-                                        "expect");
+        return error_set(e, ERR_FORMAT,
+                         "normalizer: replaces spaces, which ByteLevel does not "
+                         "expect");
     if (!p->byte_level && p->has_pattern)
         return error_set(e, ERR_FORMAT, "pre_tokenizer: Split without ByteLevel is not supported");
     if (!p->byte_level && !p->escapes_spaces)
-        return error_set(e, ERR_FORMAT, "pre_tokenizer: neither ByteLevel nor SentencePiece's "
-                                        "spaces: nothing this program knows");
+        return error_set(e, ERR_FORMAT,
+                         "pre_tokenizer: neither ByteLevel nor SentencePiece's "
+                         "spaces: nothing this program knows");
     if (!p->byte_level && c->nfc)
         return error_set(e, ERR_FORMAT, "normalizer: \"NFC\" is not supported without ByteLevel");
     if (p->has_pattern && p->byte_level_regex)
         return error_set(e, ERR_FORMAT, "pre_tokenizer: two patterns, Split's and ByteLevel's");
-    if (p->has_pattern)
+    if (p->lone_digits && !p->byte_level_regex)
+        return error_set(e, ERR_FORMAT,
+                         "pre_tokenizer: Digits is supported only before ByteLevel "
+                         "with \"use_regex\": true");
+    if (p->lone_digits)
+        c->splitter = SPLITTER_SMOLLM;
+    else if (p->has_pattern)
         c->splitter = p->pattern;
     else if (!p->byte_level)
         c->splitter = SPLITTER_NONE;
@@ -235,8 +261,9 @@ static int judge(const json_t *root, struct components *c, const struct pipeline
     else if (json_array_size(json_object_get(model, "merges")) == 0 && !c->nfc)
         c->splitter = SPLITTER_BYTES;
     else
-        return error_set(e, ERR_FORMAT, "pre_tokenizer: ByteLevel without a pattern is supported "
-                                        "only for a vocabulary without merges");
+        return error_set(e, ERR_FORMAT,
+                         "pre_tokenizer: ByteLevel without a pattern is supported "
+                         "only for a vocabulary without merges");
     return OK;
 }
 

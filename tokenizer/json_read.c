@@ -16,7 +16,7 @@ enum {
     FILE_LIMIT = 1 << 30,
 };
 
-struct draft { /* a token before its id's turn has come */
+struct draft {        /* a token before its id's turn has come */
     const char *text; /* NULL: no token has this id */
     size_t n;
     uint8_t kind, strip;
@@ -35,7 +35,8 @@ static int check_id(const struct drafts *d, const json_t *value, const char *wha
         (uint64_t)json_integer_value(value) >= d->limit)
         return error_set(e, ERR_FORMAT,
                          "%s: the id of \"%s\" must be a whole number below %zu (the number of "
-                         "tokens and a few)", what, token, d->limit);
+                         "tokens and a few)",
+                         what, token, d->limit);
     *id = (size_t)json_integer_value(value);
     if (*id >= d->count)
         d->items[*id].text = NULL;
@@ -88,9 +89,9 @@ static int read_added_token(const json_t *a, size_t index, struct drafts *d, str
         error_prefix(e, "added_tokens[%zu]", index);
         return code;
     }
-    d->items[id] = (struct draft){content, strlen(content),
-                                  special ? TOKEN_CONTROL : TOKEN_USER_DEFINED,
-                                  (uint8_t)((left ? STRIP_LEFT : 0) | (right ? STRIP_RIGHT : 0))};
+    d->items[id] =
+        (struct draft){content, strlen(content), special ? TOKEN_CONTROL : TOKEN_USER_DEFINED,
+                       (uint8_t)((left ? STRIP_LEFT : 0) | (right ? STRIP_RIGHT : 0))};
     if (id >= d->count)
         d->count = id + 1;
     return OK;
@@ -126,7 +127,8 @@ static int add_drafts(struct tokenizer *t, const struct drafts *d, const char *u
             t->unknown = added;
     }
     if (t->splitter == SPLITTER_NONE && unknown && t->unknown == TOKEN_NONE)
-        return error_set(e, ERR_FORMAT, "model.unk_token: \"%s\" is not in the vocabulary", unknown);
+        return error_set(e, ERR_FORMAT, "model.unk_token: \"%s\" is not in the vocabulary",
+                         unknown);
     return OK;
 }
 
@@ -166,7 +168,8 @@ static bool merge_halves(const json_t *m, const char *half[2], size_t n[2])
         return half[0] && half[1] && n[0] && n[1];
     }
     const char *text = json_string_value(m), *space = text ? strchr(text, ' ') : NULL;
-    if (!space || strlen(text) != json_string_length(m) || space == text || !space[1] || strchr(space + 1, ' '))
+    if (!space || strlen(text) != json_string_length(m) || space == text || !space[1] ||
+        strchr(space + 1, ' '))
         return false;
     half[0] = text;
     n[0] = (size_t)(space - text);
@@ -182,8 +185,10 @@ static int read_merge(struct tokenizer *t, const json_t *m, size_t index, struct
     size_t n[2];
     int32_t id[2];
     if (!merge_halves(m, half, n))
-        return error_set(e, ERR_FORMAT, "model.merges[%zu]: must be two tokens, [\"a\", \"b\"] or "
-                                        "\"a b\"", index);
+        return error_set(e, ERR_FORMAT,
+                         "model.merges[%zu]: must be two tokens, [\"a\", \"b\"] or "
+                         "\"a b\"",
+                         index);
     buffer_clear(whole);
     for (int i = 0; i < 2; i++) {
         id[i] = tokenizer_find(t, half[i], n[i]);
@@ -230,8 +235,10 @@ static int32_t special_named(const struct tokenizer *t, const char *const *names
 /* For want of tokenizer_config.json. */
 static void guess_ends(struct tokenizer *t)
 {
-    static const char *const begin[] = {"<|begin_of_text|>", "<s>", "<bos>"},
-                      *const end[] = {"<|end_of_text|>", "</s>", "<eos>", "<|endoftext|>"};
+    static const char *const begin[] = {"<|begin_of_text|>", "<s>", "<bos>"}, *const end[] = {
+                                                                                  "<|end_of_text|>",
+                                                                                  "</s>", "<eos>",
+                                                                                  "<|endoftext|>"};
     if (t->bos == TOKEN_NONE)
         t->bos = special_named(t, begin, sizeof begin / sizeof *begin);
     t->eos = special_named(t, end, sizeof end / sizeof *end);
@@ -255,8 +262,8 @@ static int parse_root(const json_t *root, struct tokenizer **out, struct error *
         t->adds_bos = true;
         t->bos = tokenizer_find(t, c.bos, strlen(c.bos));
         if (t->bos == TOKEN_NONE)
-            code = error_set(e, ERR_FORMAT, "post_processor: \"%s\" is not in the vocabulary",
-                             c.bos);
+            code =
+                error_set(e, ERR_FORMAT, "post_processor: \"%s\" is not in the vocabulary", c.bos);
     }
     code = code ? code : tokenizer_ready(t, e);
     if (code) {

@@ -106,6 +106,13 @@ static void write_pre_tokenizer(struct buffer *b, const struct tokenizer *t)
     case SPLITTER_GPT2:
         byte_level(b, false, true, t->splitter == SPLITTER_GPT2, "  ");
         break;
+    case SPLITTER_SMOLLM:
+        buffer_string(b, "{\n    \"type\": \"Sequence\",\n    \"pretokenizers\": [\n      {\n"
+                         "        \"type\": \"Digits\",\n        \"individual_digits\": true\n"
+                         "      },\n      ");
+        byte_level(b, false, true, true, "      ");
+        buffer_string(b, "\n    ]\n  }");
+        break;
     case SPLITTER_LLAMA3:
     case SPLITTER_QWEN2: {
         const char *pattern = split_pattern(t->splitter);
@@ -155,13 +162,14 @@ static void write_decoder(struct buffer *b, const struct tokenizer *t)
 {
     buffer_string(b, "  \"decoder\": ");
     if (t->splitter == SPLITTER_NONE)
-        buffer_printf(b,
-                      "{\"type\": \"Sequence\", \"decoders\": [{\"type\": \"Replace\", \"pattern\": "
-                      "{\"String\": \"\xE2\x96\x81\"}, \"content\": \" \"}, {\"type\": "
-                      "\"ByteFallback\"}, {\"type\": \"Fuse\"}%s]}",
-                      t->space_prefix ? ", {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, "
-                                        "\"stop\": 0}"
-                                      : "");
+        buffer_printf(
+            b,
+            "{\"type\": \"Sequence\", \"decoders\": [{\"type\": \"Replace\", \"pattern\": "
+            "{\"String\": \"\xE2\x96\x81\"}, \"content\": \" \"}, {\"type\": "
+            "\"ByteFallback\"}, {\"type\": \"Fuse\"}%s]}",
+            t->space_prefix ? ", {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, "
+                              "\"stop\": 0}"
+                            : "");
     else
         byte_level(b, true, true, true, "  ");
     buffer_string(b, ",\n");
@@ -230,7 +238,8 @@ int tokenizer_write_json(const struct tokenizer *t, const char *path, struct err
         return code;
     }
     struct buffer b = {0};
-    buffer_string(&b, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
+    buffer_string(&b,
+                  "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
     write_added_tokens(&b, t);
     write_normalizer(&b, t);
     write_pre_tokenizer(&b, t);
@@ -255,8 +264,9 @@ int tokenizer_write_config_json(const struct tokenizer *t, size_t max_length, co
                                 struct error *e)
 {
     struct buffer b = {0};
-    buffer_printf(&b, "{\n  \"add_bos_token\": %s,\n  \"add_prefix_space\": false,\n"
-                      "  \"added_tokens_decoder\": {",
+    buffer_printf(&b,
+                  "{\n  \"add_bos_token\": %s,\n  \"add_prefix_space\": false,\n"
+                  "  \"added_tokens_decoder\": {",
                   truth(t->adds_bos));
     const char *separator = "\n";
     for (size_t id = 0; id < t->n_tokens; id++) {

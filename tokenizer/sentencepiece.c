@@ -12,7 +12,7 @@ struct sp_chars { /* open addressing from a character's bytes to its symbol */
     struct {
         uint32_t bytes; /* little-endian, with zeros after its end; 0 is free */
         int32_t symbol;
-    } *slots;
+    } * slots;
     size_t size, count;
     int32_t nul; /* the symbol of the NUL character, whose bytes would look free */
     int32_t next_hidden;

@@ -40,8 +40,8 @@ static size_t contraction(const unsigned char *p, size_t n, bool any_case)
 }
 
 struct spaces {
-    size_t end;          /* of the whole run of \s */
-    size_t last;         /* where its last character starts */
+    size_t end;           /* of the whole run of \s */
+    size_t last;          /* where its last character starts */
     size_t after_newline; /* the end of the last \r or \n in it, 0 if there is none */
 };
 
@@ -61,6 +61,12 @@ static struct spaces scan_spaces(const unsigned char *p, size_t n)
     return s;
 }
 
+static bool is_number(const unsigned char *p, size_t n)
+{
+    size_t size;
+    return unicode_class(p, n, &size) == CLASS_NUMBER;
+}
+
 /* \s+(?!\S)|\s+ : all at the end of the text; else all but the last, which may belong to the next
  * word; a single one alone. */
 static size_t plain_spaces(const struct spaces *s, size_t n)
@@ -68,7 +74,8 @@ static size_t plain_spaces(const struct spaces *s, size_t n)
     return s->end == n || s->last == 0 ? s->end : s->last;
 }
 
-static size_t next_gpt2(const unsigned char *p, size_t n)
+/* With `lone_digits` a number ends the text before it, and is a word of its own. */
+static size_t next_gpt2(const unsigned char *p, size_t n, bool lone_digits)
 {
     size_t size;
     enum char_class c = unicode_class(p, n, &size);
@@ -77,7 +84,9 @@ static size_t next_gpt2(const unsigned char *p, size_t n)
         if (k)
             return k;
     }
-    if (p[0] == ' ' && n > 1) {
+    if (lone_digits && c == CLASS_NUMBER)
+        return size;
+    if (p[0] == ' ' && n > 1 && !(lone_digits && is_number(p + 1, n - 1))) {
         size_t more;
         enum char_class next = unicode_class(p + 1, n - 1, &more);
         if (next != CLASS_SPACE && next != CLASS_NEWLINE)
@@ -86,6 +95,8 @@ static size_t next_gpt2(const unsigned char *p, size_t n)
     if (c != CLASS_SPACE && c != CLASS_NEWLINE)
         return run_of(c, p, size, n);
     struct spaces s = scan_spaces(p, n);
+    if (lone_digits && s.end < n && is_number(p + s.end, n - s.end))
+        return s.end;
     return plain_spaces(&s, n);
 }
 
@@ -135,24 +146,31 @@ static size_t next_llama3(const unsigned char *p, size_t n, int most_digits)
 size_t split_next(enum splitter splitter, const unsigned char *p, size_t n)
 {
     switch (splitter) {
-    case SPLITTER_GPT2: return next_gpt2(p, n);
-    case SPLITTER_LLAMA3: return next_llama3(p, n, 3);
-    case SPLITTER_QWEN2: return next_llama3(p, n, 1);
+    case SPLITTER_GPT2:
+        return next_gpt2(p, n, false);
+    case SPLITTER_SMOLLM:
+        return next_gpt2(p, n, true);
+    case SPLITTER_LLAMA3:
+        return next_llama3(p, n, 3);
+    case SPLITTER_QWEN2:
+        return next_llama3(p, n, 1);
     case SPLITTER_BYTES:
-    case SPLITTER_NONE: break;
+    case SPLITTER_NONE:
+        break;
     }
     return n;
 }
 
 #define WORDS_GPT2 "| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define WORDS_LLAMA3(digits)                                                                  \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                      \
+#define WORDS_LLAMA3(digits)                                                                       \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 static const struct {
     enum splitter splitter;
     const char *pattern;
-} patterns[] = { /* the first of a splitter is the one written */
+} patterns[] = {
+    /* the first of a splitter is the one written */
     {SPLITTER_GPT2, "'s|'t|'re|'ve|'m|'ll|'d" WORDS_GPT2},
     {SPLITTER_GPT2, "'(?:[sdmt]|ll|ve|re)" WORDS_GPT2},
     {SPLITTER_LLAMA3, WORDS_LLAMA3("\\p{N}{1,3}")},

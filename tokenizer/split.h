@@ -5,6 +5,7 @@
  *   llama3  (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
  *           | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
  *   qwen2   the same with \p{N} for \p{N}{1,3}
+ *   smollm  each \p{N} alone, then gpt2 on what lies between
  * Each covers every character, so words follow each other without gaps. */
 #ifndef LINNET_TOKENIZER_SPLIT_H
 #define LINNET_TOKENIZER_SPLIT_H
@@ -15,7 +16,7 @@
  * SPLITTER_BYTES and SPLITTER_NONE do not split: n. */
 size_t split_next(enum splitter splitter, const unsigned char *p, size_t n);
 
-/* The pattern above as Hugging Face writes it, in Oniguruma's syntax; NULL for the last two. */
+/* The pattern above as Hugging Face writes it, in Oniguruma's syntax; NULL where it is not one. */
 const char *split_pattern(enum splitter splitter);
 /* The splitter of a pattern; false when it is none of ours. */
 bool split_from_pattern(const char *pattern, enum splitter *splitter);

@@ -260,7 +260,8 @@ int tokenizer_byte_ids(struct tokenizer *t, struct error *e)
         if (t->byte_id[b] == TOKEN_NONE && t->splitter != SPLITTER_NONE)
             return error_set(e, ERR_FORMAT,
                              "the vocabulary has no token for byte 0x%02X (\"%.*s\"): a byte-level "
-                             "vocabulary needs all 256", b, (int)n, text);
+                             "vocabulary needs all 256",
+                             b, (int)n, text);
     }
     return OK;
 }
@@ -294,8 +295,7 @@ static void make_matched(struct tokenizer *t)
     size_t k = 0;
     for (unsigned b = 0; b < 256; b++) {
         t->matched_from[b] = (uint32_t)k;
-        while (k < t->n_matched &&
-               (unsigned char)t->text.data[t->tokens[t->matched[k]].text] == b)
+        while (k < t->n_matched && (unsigned char)t->text.data[t->tokens[t->matched[k]].text] == b)
             k++;
     }
     t->matched_from[256] = (uint32_t)k;
@@ -308,7 +308,7 @@ static uint64_t make_hash(const struct tokenizer *t)
     uint64_t h = hash64_combine(0, (uint64_t)(plain ? SPLITTER_BYTES : t->splitter));
     h = hash64_combine(h, (uint64_t)t->nfc | (uint64_t)t->ignore_merges << 1 |
                               (uint64_t)t->space_prefix << 2 | (uint64_t)t->fuse_unknown << 3);
-    h = hash64(t->text.data, t->text.size, h); 
+    h = hash64(t->text.data, t->text.size, h);
     for (size_t i = 0; i < t->n_tokens; i++)
         h = hash64_combine(h, (uint64_t)t->tokens[i].n_text << 16 |
                                   (uint64_t)t->tokens[i].kind << 8 | t->tokens[i].strip);

@@ -7,12 +7,12 @@
 #include <pthread.h>
 
 enum token_kind { /* the numbers of GGUF's tokenizer.ggml.token_type */
-    TOKEN_NORMAL = 1,
-    TOKEN_UNKNOWN = 2,
-    TOKEN_CONTROL = 3,      /* a special token: matched only where asked, hidden in text */
-    TOKEN_USER_DEFINED = 4, /* matched in every text before it is split */
-    TOKEN_UNUSED = 5,
-    TOKEN_BYTE = 6,
+                  TOKEN_NORMAL = 1,
+                  TOKEN_UNKNOWN = 2,
+                  TOKEN_CONTROL = 3, /* a special token: matched only where asked, hidden in text */
+                  TOKEN_USER_DEFINED = 4, /* matched in every text before it is split */
+                  TOKEN_UNUSED = 5,
+                  TOKEN_BYTE = 6,
 };
 
 enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 }; /* an added token swallows the blanks beside it */
@@ -24,7 +24,8 @@ struct token {
 };
 
 /* Two neighbours that become one. Of all candidates the lowest rank is merged first, among equal
- * ranks the leftmost. Byte-level merges all have ranks of their own; SentencePiece scores may tie. */
+ * ranks the leftmost. Byte-level merges all have ranks of their own; SentencePiece scores may tie.
+ */
 struct merge {
     int32_t left, right, id;
     uint32_t rank;
@@ -46,10 +47,10 @@ struct encoder_pool { /* idle encoders; grows to the number of threads that enco
 
 struct tokenizer {
     enum splitter splitter;
-    bool nfc;              /* text is composed first (Qwen) */
-    bool ignore_merges;    /* a word that is a token is that token, whatever the merges (Llama 3) */
-    bool space_prefix;     /* SentencePiece: a text starts with a space of its own */
-    bool fuse_unknown;     /* SentencePiece: unknown characters in a row are one token */
+    bool nfc;           /* text is composed first (Qwen) */
+    bool ignore_merges; /* a word that is a token is that token, whatever the merges (Llama 3) */
+    bool space_prefix;  /* SentencePiece: a text starts with a space of its own */
+    bool fuse_unknown;  /* SentencePiece: unknown characters in a row are one token */
     bool adds_bos;
     int32_t bos, eos, pad, unknown;
 
@@ -71,9 +72,9 @@ struct tokenizer {
     size_t n_matched;
     bool has_user_defined;
     uint32_t matched_from[257]; /* where in `matched` a first byte's tokens begin */
-    struct sp_chars *chars;     /* SentencePiece: characters to initial symbols, in sentencepiece.c */
-    bool splits_at_spaces;      /* SentencePiece: no token has a space after another character */
-    size_t longest_bytes;       /* of any token */
+    struct sp_chars *chars; /* SentencePiece: characters to initial symbols, in sentencepiece.c */
+    bool splits_at_spaces;  /* SentencePiece: no token has a space after another character */
+    size_t longest_bytes;   /* of any token */
     uint64_t hash;
     struct encoder_pool *pool;
 };

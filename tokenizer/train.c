@@ -54,7 +54,8 @@ static void table_add(struct word_table *w, const char *p, size_t n, uint64_t co
     size_t k = tag & (w->size - 1);
     for (; w->slots[k]; k = (k + 1) & (w->size - 1)) {
         struct counted_word *word = &w->words[w->slots[k] - 1];
-        if (word->tag == tag && word->size == n && memcmp(w->bytes.data + word->offset, p, n) == 0) {
+        if (word->tag == tag && word->size == n &&
+            memcmp(w->bytes.data + word->offset, p, n) == 0) {
             word->count += count;
             return;
         }
@@ -71,8 +72,9 @@ static int check_settings(const struct tokenizer_settings *s, struct error *e)
 {
     size_t least = 256 + s->n_special_tokens;
     if (s->splitter == SPLITTER_NONE)
-        return error_set(e, ERR_USAGE, "the splitter must be gpt2, llama3, qwen2 or bytes: training "
-                                       "makes byte-level vocabularies");
+        return error_set(e, ERR_USAGE,
+                         "the splitter must be gpt2, llama3, qwen2, smollm or bytes: training "
+                         "makes byte-level vocabularies");
     if (s->vocab_size < least && !(s->splitter == SPLITTER_BYTES && s->vocab_size == 0))
         return error_set(e, ERR_USAGE,
                          "vocab_size %zu is too small: 256 bytes and %zu special tokens need %zu",
@@ -93,7 +95,8 @@ static int add_specials(struct tokenizer *t, const char *const *texts, size_t n,
         if (byte_alphabet_decode(texts[i], size, &one) >= 0 && one == size)
             return error_set(e, ERR_USAGE,
                              "special token \"%s\" is a single character that stands for a byte; "
-                             "use a longer one, such as \"<|endoftext|>\"", texts[i]);
+                             "use a longer one, such as \"<|endoftext|>\"",
+                             texts[i]);
         if (tokenizer_add(t, texts[i], size, TOKEN_CONTROL) == TOKEN_NONE)
             return error_set(e, ERR_USAGE, "special token \"%s\" is given twice", texts[i]);
     }
@@ -106,8 +109,8 @@ static void add_alphabet(struct tokenizer *t)
     byte_alphabet_sorted(order);
     for (int i = 0; i < 256; i++) {
         char text[2];
-        size_t n = byte_alphabet_encode(t->splitter == SPLITTER_BYTES ? (unsigned char)i : order[i],
-                                        text);
+        size_t n =
+            byte_alphabet_encode(t->splitter == SPLITTER_BYTES ? (unsigned char)i : order[i], text);
         CHECK(tokenizer_add(t, text, n, TOKEN_NORMAL) != TOKEN_NONE);
     }
 }
@@ -234,11 +237,12 @@ int tokenizer_trainer_finish(struct tokenizer_trainer *t, struct tokenizer **out
     if (s->splitter != SPLITTER_BYTES) {
         if (all->n_words == 0)
             return error_set(e, ERR_FORMAT, "there is no text to train a tokenizer on");
-        train_merges(t->vocabulary, all, s->vocab_size, s->min_frequency, s->threads, s->progress);
+        train_merges(t->vocabulary, all, s->vocab_size, s->min_frequency, s->progress);
         if (t->vocabulary->n_tokens < s->vocab_size)
-            log_warn("the text yields only %zu of the %zu tokens asked for: no pair is left that is "
-                     "seen often enough (min_frequency %zu)",
-                     t->vocabulary->n_tokens, s->vocab_size, s->min_frequency);
+            log_warn(
+                "the text yields only %zu of the %zu tokens asked for: no pair is left that is "
+                "seen often enough (min_frequency %zu)",
+                t->vocabulary->n_tokens, s->vocab_size, s->min_frequency);
     }
     /* llama.cpp takes whole words first wherever it meets this splitter; say so, for the rare word
      * where it makes a difference, so that every client encodes alike. */

@@ -7,7 +7,7 @@
 struct counted_word {
     size_t offset; /* into the table's bytes */
     uint32_t size;
-    uint32_t tag;  /* the upper half of its hash */
+    uint32_t tag; /* the upper half of its hash */
     uint64_t count;
 };
 
@@ -22,7 +22,7 @@ struct word_table { /* distinct words and how often each was seen */
 /* Appends merges to `t` (whose specials and 256 bytes are in) until it has vocab_size tokens or no
  * pair is seen min_frequency times. Frees the words' memory as soon as it can. */
 void train_merges(struct tokenizer *t, struct word_table *words, size_t vocab_size,
-                  size_t min_frequency, int threads, bool progress);
+                  size_t min_frequency, bool progress);
 
 void word_table_free(struct word_table *w);
 

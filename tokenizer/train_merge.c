@@ -2,8 +2,8 @@
  *
  * A pair's count and the words that hold it change only where a merge touched them, so each merge
  * costs as much as the words it changes. The order of merges is Hugging Face's, including two
- * habits that decide ranks when different merges spell the same token: a pair keeps the count of its
- * merged occurrences, and occurrences found at different steps wait in the queue as entries of
+ * habits that decide ranks when different merges spell the same token: a pair keeps the count of
+ * its merged occurrences, and occurrences found at different steps wait in the queue as entries of
  * their own. A pair that is merged twice keeps its last rank. */
 #include "base/check.h"
 #include "base/log.h"
@@ -37,14 +37,14 @@ struct neighbour { /* what one merge did beside one symbol */
     size_t offset; /* where its words go in `sorted` */
 };
 
-struct side { /* left or right of the merged pair */
+struct side {             /* left or right of the merged pair */
     struct neighbour *of; /* by symbol */
     int32_t *touched;
     size_t n_touched;
     struct note {
         int32_t symbol;
         uint32_t word;
-    } *notes;
+    } * notes;
     size_t n_notes, notes_capacity;
     uint32_t *sorted; /* the notes' words, by symbol */
     size_t sorted_capacity;
@@ -145,10 +145,12 @@ static void queue_pop(struct merger *m)
         queue_sink(m, 0, last);
 }
 
+/* Copies the words. */
 static struct entry new_entry(const struct merger *m, uint64_t pair, const uint32_t *words,
-                              uint32_t n, uint32_t born)
+                              uint32_t n)
 {
-    struct entry x = {.pair = pair, .count = pair_count(m, pair), .born = born, .n = n};
+    struct entry x = {
+        .pair = pair, .count = pair_count(m, pair), .born = (uint32_t)m->n_merges, .n = n};
     if (n == 1) {
         x.words.one = words[0];
     } else {
@@ -179,24 +181,26 @@ static void load_words(struct merger *m, struct word_table *w)
 /* All pairs are pairs of bytes at first: a square table, indexed by symbol less the first one. */
 struct first_pair {
     int64_t count;
-    size_t offset;
-    uint32_t n, last;
+    uint32_t n, last; /* words that hold it, and the last of them, + 1 */
+    uint32_t *words;
 };
 
-static void count_first_pairs(struct merger *m, struct first_pair *table, int32_t base,
-                              uint32_t *words)
+enum { SQUARE = 256 * 256 };
+
+/* The first pass counts, the second (with `words` allocated) lists. */
+static void visit_first_pairs(struct merger *m, struct first_pair *table, int32_t base, bool list)
 {
     for (uint32_t w = 0; w < m->n_words; w++) {
         const int32_t *s = m->symbols + m->start[w];
         for (uint32_t i = 0; i + 1 < m->size[w]; i++) {
             struct first_pair *p = &table[(s[i] - base) * 256 + s[i + 1] - base];
-            if (!words)
+            if (!list)
                 p->count += (int64_t)m->count[w];
             if (p->last == w + 1)
                 continue;
             p->last = w + 1;
-            if (words)
-                words[p->offset + p->n] = w;
+            if (list)
+                p->words[p->n] = w;
             p->n++;
         }
     }
@@ -207,24 +211,29 @@ static void first_entries(struct merger *m)
     int32_t base = m->t->byte_id[0];
     for (int i = 0; i < 256; i++)
         base = m->t->byte_id[i] < base ? m->t->byte_id[i] : base;
-    struct first_pair *table = mem_zero(65536, sizeof *table);
-    count_first_pairs(m, table, base, NULL);
-    size_t total = 0;
-    for (size_t k = 0; k < 65536; k++) {
-        table[k].offset = total;
-        total += table[k].n;
+    struct first_pair *table = mem_zero(SQUARE, sizeof *table);
+    visit_first_pairs(m, table, base, false);
+    for (size_t k = 0; k < SQUARE; k++) {
+        if (table[k].n)
+            table[k].words = mem_alloc(table[k].n, sizeof *table[k].words);
         table[k].n = table[k].last = 0;
     }
-    uint32_t *words = mem_alloc(total, sizeof *words);
-    count_first_pairs(m, table, base, words);
-    for (int32_t k = 0; k < 65536; k++) {
-        if (!table[k].count)
+    visit_first_pairs(m, table, base, true);
+    for (int32_t k = 0; k < SQUARE; k++) {
+        struct first_pair *p = &table[k];
+        if (!p->n)
             continue;
-        uint64_t key = pair_key(base + k / 256, base + k % 256);
-        pair_add(m, key, table[k].count);
-        queue_push(m, new_entry(m, key, words + table[k].offset, table[k].n, 0));
+        struct entry x = {
+            .pair = pair_key(base + k / 256, base + k % 256), .count = p->count, .n = p->n};
+        pair_add(m, x.pair, p->count);
+        if (p->n == 1) {
+            x.words.one = p->words[0];
+            mem_free(p->words);
+        } else {
+            x.words.many = p->words;
+        }
+        queue_push(m, x);
     }
-    mem_free(words);
     mem_free(table);
 }
 
@@ -293,7 +302,7 @@ static void forget_notes(struct side *side)
 static void push_if_seen(struct merger *m, uint64_t pair, const uint32_t *words, uint32_t n)
 {
     if (pair_count(m, pair) > 0)
-        queue_push(m, new_entry(m, pair, words, n, (uint32_t)m->n_merges));
+        queue_push(m, new_entry(m, pair, words, n));
 }
 
 /* The pairs with the new symbol. When it also existed before, it may find itself on both sides;
@@ -399,8 +408,8 @@ static void merge_loop(struct merger *m, size_t vocab_size, size_t min_frequency
 static void keep_merges(struct merger *m)
 {
     for (size_t i = m->n_merges; i-- > 0;) {
-        struct pair_count *p = &m->pairs[pair_slot(m, pair_key(m->merges[i].left,
-                                                               m->merges[i].right))];
+        struct pair_count *p =
+            &m->pairs[pair_slot(m, pair_key(m->merges[i].left, m->merges[i].right))];
         m->merges[i].rank = p->count != INT64_MIN;
         p->count = INT64_MIN;
     }
@@ -425,9 +434,8 @@ static void side_free(struct side *side)
 }
 
 void train_merges(struct tokenizer *t, struct word_table *words, size_t vocab_size,
-                  size_t min_frequency, int threads, bool progress)
+                  size_t min_frequency, bool progress)
 {
-    (void)threads;
     struct merger m = {.t = t};
     pairs_resize(&m, 1 << 16);
     load_words(&m, words);

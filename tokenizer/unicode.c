@@ -13,22 +13,22 @@ enum { PAGE = 256, CODES = 0x40000, PAGES = CODES / PAGE, MAX_DISTINCT = 512 };
 static uint8_t pages[MAX_DISTINCT][PAGE];
 static uint16_t page_of[PAGES];
 
-#define O CLASS_OTHER
-#define L CLASS_LETTER
-#define N CLASS_NUMBER
-#define S CLASS_SPACE
-#define R CLASS_NEWLINE
-#define M CLASS_MULTIBYTE
+#define O   CLASS_OTHER
+#define L   CLASS_LETTER
+#define N   CLASS_NUMBER
+#define S   CLASS_SPACE
+#define R   CLASS_NEWLINE
+#define M   CLASS_MULTIBYTE
 #define M16 M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M
 const uint8_t class_of_byte[256] = {
-    O, O, O, O, O, O, O, O, O, S, R, S, S, R, O, O, /* 00: tab, LF, VT, FF, CR */
-    O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, /* 10 */
-    S, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, /* 20: space */
-    N, N, N, N, N, N, N, N, N, N, O, O, O, O, O, O, /* 30: digits */
-    O, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, /* 40 */
-    L, L, L, L, L, L, L, L, L, L, L, O, O, O, O, O, /* 50 */
-    O, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, /* 60 */
-    L, L, L, L, L, L, L, L, L, L, L, O, O, O, O, O, /* 70 */
+    O,   O,   O,   O,   O,   O,   O,   O,   O, S, R, S, S, R, O, O, /* 00: tab, LF, VT, FF, CR */
+    O,   O,   O,   O,   O,   O,   O,   O,   O, O, O, O, O, O, O, O, /* 10 */
+    S,   O,   O,   O,   O,   O,   O,   O,   O, O, O, O, O, O, O, O, /* 20: space */
+    N,   N,   N,   N,   N,   N,   N,   N,   N, N, O, O, O, O, O, O, /* 30: digits */
+    O,   L,   L,   L,   L,   L,   L,   L,   L, L, L, L, L, L, L, L, /* 40 */
+    L,   L,   L,   L,   L,   L,   L,   L,   L, L, L, O, O, O, O, O, /* 50 */
+    O,   L,   L,   L,   L,   L,   L,   L,   L, L, L, L, L, L, L, L, /* 60 */
+    L,   L,   L,   L,   L,   L,   L,   L,   L, L, L, O, O, O, O, O, /* 70 */
     M16, M16, M16, M16, M16, M16, M16, M16,
 };
 #undef O
@@ -52,16 +52,21 @@ static const struct {
     uint32_t first, last;
     enum char_class class;
 } newer[] = {
-    {0x1C89, 0x1C8A, CLASS_LETTER},   {0xA7CB, 0xA7CD, CLASS_LETTER},   {0xA7DA, 0xA7DC, CLASS_LETTER},
-    {0x105C0, 0x105F3, CLASS_LETTER}, {0x10D40, 0x10D49, CLASS_NUMBER}, {0x10D4A, 0x10D65, CLASS_LETTER},
-    {0x10D6F, 0x10D85, CLASS_LETTER}, {0x10EC2, 0x10EC4, CLASS_LETTER}, {0x11380, 0x11389, CLASS_LETTER},
-    {0x1138B, 0x1138B, CLASS_LETTER}, {0x1138E, 0x1138E, CLASS_LETTER}, {0x11390, 0x113B5, CLASS_LETTER},
-    {0x113B7, 0x113B7, CLASS_LETTER}, {0x113D1, 0x113D1, CLASS_LETTER}, {0x113D3, 0x113D3, CLASS_LETTER},
-    {0x116D0, 0x116E3, CLASS_NUMBER}, {0x11BC0, 0x11BE0, CLASS_LETTER}, {0x11BF0, 0x11BF9, CLASS_NUMBER},
-    {0x13460, 0x143FA, CLASS_LETTER}, {0x16100, 0x1611D, CLASS_LETTER}, {0x16130, 0x16139, CLASS_NUMBER},
-    {0x16D40, 0x16D6C, CLASS_LETTER}, {0x16D70, 0x16D79, CLASS_NUMBER}, {0x18CFF, 0x18CFF, CLASS_LETTER},
-    {0x1CCF0, 0x1CCF9, CLASS_NUMBER}, {0x1E5D0, 0x1E5ED, CLASS_LETTER}, {0x1E5F0, 0x1E5F0, CLASS_LETTER},
-    {0x1E5F1, 0x1E5FA, CLASS_NUMBER}, {0x2EBF0, 0x2EE5D, CLASS_LETTER},
+    {0x1C89, 0x1C8A, CLASS_LETTER},   {0xA7CB, 0xA7CD, CLASS_LETTER},
+    {0xA7DA, 0xA7DC, CLASS_LETTER},   {0x105C0, 0x105F3, CLASS_LETTER},
+    {0x10D40, 0x10D49, CLASS_NUMBER}, {0x10D4A, 0x10D65, CLASS_LETTER},
+    {0x10D6F, 0x10D85, CLASS_LETTER}, {0x10EC2, 0x10EC4, CLASS_LETTER},
+    {0x11380, 0x11389, CLASS_LETTER}, {0x1138B, 0x1138B, CLASS_LETTER},
+    {0x1138E, 0x1138E, CLASS_LETTER}, {0x11390, 0x113B5, CLASS_LETTER},
+    {0x113B7, 0x113B7, CLASS_LETTER}, {0x113D1, 0x113D1, CLASS_LETTER},
+    {0x113D3, 0x113D3, CLASS_LETTER}, {0x116D0, 0x116E3, CLASS_NUMBER},
+    {0x11BC0, 0x11BE0, CLASS_LETTER}, {0x11BF0, 0x11BF9, CLASS_NUMBER},
+    {0x13460, 0x143FA, CLASS_LETTER}, {0x16100, 0x1611D, CLASS_LETTER},
+    {0x16130, 0x16139, CLASS_NUMBER}, {0x16D40, 0x16D6C, CLASS_LETTER},
+    {0x16D70, 0x16D79, CLASS_NUMBER}, {0x18CFF, 0x18CFF, CLASS_LETTER},
+    {0x1CCF0, 0x1CCF9, CLASS_NUMBER}, {0x1E5D0, 0x1E5ED, CLASS_LETTER},
+    {0x1E5F0, 0x1E5F0, CLASS_LETTER}, {0x1E5F1, 0x1E5FA, CLASS_NUMBER},
+    {0x2EBF0, 0x2EE5D, CLASS_LETTER},
 };
 
 static enum char_class classify_unassigned(uint32_t c)
@@ -215,9 +220,8 @@ void unicode_nfc(const char *text, size_t n, struct buffer *out)
         size_t run = valid_run(p, n);
         if (run) {
             utf8proc_uint8_t *composed = NULL;
-            utf8proc_ssize_t length =
-                utf8proc_map(p, (utf8proc_ssize_t)run, &composed,
-                             UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+            utf8proc_ssize_t length = utf8proc_map(p, (utf8proc_ssize_t)run, &composed,
+                                                   UTF8PROC_STABLE | UTF8PROC_COMPOSE);
             CHECK(length >= 0); /* the run is valid UTF-8, so only memory could fail */
             buffer_append(out, composed, (size_t)length);
             free(composed);

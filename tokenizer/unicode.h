@@ -10,11 +10,11 @@
 #include <stdint.h>
 
 enum char_class {
-    CLASS_OTHER,  /* [^\s\p{L}\p{N}], and every byte that is not UTF-8 */
-    CLASS_LETTER, /* \p{L} */
-    CLASS_NUMBER, /* \p{N} */
-    CLASS_SPACE,  /* \s, that is White_Space, without the next */
-    CLASS_NEWLINE, /* carriage return and line feed, which are also \s */
+    CLASS_OTHER,     /* [^\s\p{L}\p{N}], and every byte that is not UTF-8 */
+    CLASS_LETTER,    /* \p{L} */
+    CLASS_NUMBER,    /* \p{N} */
+    CLASS_SPACE,     /* \s, that is White_Space, without the next */
+    CLASS_NEWLINE,   /* carriage return and line feed, which are also \s */
     CLASS_MULTIBYTE, /* only in class_of_byte: a byte from 0x80 up, decode to know */
 };
 

@@ -24,6 +24,8 @@ static const struct state_field {
     {"best_loss", offsetof(struct run_state, best_loss), true},
     {"best_step", offsetof(struct run_state, best_step), false},
     {"evals_since_best", offsetof(struct run_state, evals_since_best), false},
+    {"window_loss", offsetof(struct run_state, window_loss), true},
+    {"window_steps", offsetof(struct run_state, window_steps), false},
 };
 enum { N_STATE_FIELDS = sizeof state_fields / sizeof state_fields[0] };
 

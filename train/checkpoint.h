@@ -16,6 +16,8 @@ struct run_state {
     double seconds;           /* of training so far, over all resumptions */
     double best_loss;         /* infinite before the first evaluation */
     uint64_t best_step, evals_since_best;
+    double window_loss;       /* sum over the steps since the last line of metrics */
+    uint64_t window_steps;
 };
 
 /* config: the resolved configuration as YAML. Without an optimiser (NULL) the file holds weights

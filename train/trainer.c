@@ -255,32 +255,36 @@ static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
 
 /* --- the loop --- */
 
-struct window { /* since the last line of metrics */
-    double loss, seconds, began;
-    size_t steps, targets;
+/* Speed since the last line of metrics; the loss since then is part of the state. */
+struct window {
+    double began;
+    size_t targets;
 };
 
 static int log_step(struct trainer *t, const struct step_result *r, struct window *w,
                     struct error *e)
 {
-    w->loss += r->loss;
+    struct run_state *s = &t->state;
+    s->window_loss += r->loss;
+    s->window_steps++;
     w->targets += r->n_targets;
-    w->steps++;
-    if (t->state.step % t->settings->log_interval != 0 && t->state.step < t->settings->iters)
+    if (s->step % t->settings->log_interval != 0 && s->step < t->settings->iters)
         return OK;
     double now = clock_seconds();
     struct metric line[] = {
-        {"loss", w->loss / (double)w->steps},
+        {"loss", s->window_loss / (double)s->window_steps},
         {"learning_rate", r->learning_rate},
         {"grad_norm", r->grad_norm},
-        {"tokens", (double)t->state.tokens_seen},
+        {"tokens", (double)s->tokens_seen},
         {"tokens_per_s", (double)w->targets / (now - w->began)},
-        {"seconds", t->state.seconds},
+        {"seconds", s->seconds},
         {"resident_mb", (double)mem_resident() / 1e6},
         {NULL, 0},
     };
     *w = (struct window){.began = now};
-    return metrics_write(&t->metrics, t->state.step, line, e);
+    s->window_loss = 0;
+    s->window_steps = 0;
+    return metrics_write(&t->metrics, s->step, line, e);
 }
 
 static void show_step(const struct trainer *t, struct progress *p, const struct step_result *r,
@@ -369,6 +373,7 @@ static int finish(struct trainer *t, struct error *e)
 
 int trainer_run(struct trainer *t, struct error *e)
 {
+    struct progress progress;
     char *path = run_file(t->run, RUN_METRICS);
     int code = metrics_open(&t->metrics, path, t->state.step, e);
     mem_free(path);
@@ -379,7 +384,6 @@ int trainer_run(struct trainer *t, struct error *e)
                  t->settings->iters);
         return OK;
     }
-    struct progress progress;
     interrupt_install();
     progress_start(&progress, "train", (double)t->settings->iters);
     progress.first = (double)t->state.step;

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the seeds of tests/fuzz/fuzz_tokenizer_json.c: good-* must be accepted, bad-* refused.
+"""Writes the seeds of fuzz_tokenizer_json.c and fuzz_tokenizer_gguf.c: good-* must be accepted,
+bad-* refused.
 
-usage: make_seeds.py DIRECTORY
+usage: make_seeds.py tests/fuzz/corpus
 """
 import copy
 import json
 import os
+import struct
 import sys
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
@@ -109,8 +111,57 @@ def bad():
     yield "suffix", change(["model", "end_of_word_suffix"], "</w>")
 
 
+def gguf(**pairs):
+    """A GGUF file without tensors; values are strings, whole numbers, truths and lists."""
+    def text(s):
+        s = s if isinstance(s, bytes) else s.encode()
+        return struct.pack("<Q", len(s)) + s
+
+    def value(v):
+        if isinstance(v, bool):
+            return 7, struct.pack("<B", v)
+        if isinstance(v, int):
+            return 4, struct.pack("<I", v)
+        if isinstance(v, (str, bytes)):
+            return 8, text(v)
+        kind = 5 if v and isinstance(v[0], int) else 6 if v and isinstance(v[0], float) else 8
+        items = b"".join(text(x) if kind == 8 else struct.pack("<i" if kind == 5 else "<f", x)
+                         for x in v)
+        return 9, struct.pack("<IQ", kind, len(v)) + items
+
+    out = b"GGUF" + struct.pack("<IQQ", 3, 0, len(pairs))
+    for key, v in pairs.items():
+        kind, body = value(v)
+        out += text("tokenizer.ggml." + key) + struct.pack("<I", kind) + body
+    return out
+
+
+def gguf_seeds():
+    letters = alphabet()
+    words = letters + ["he", "ll", "hell", "<s>", "<user>"]
+    byte_level_bpe = dict(model="gpt2", pre="llama-bpe", tokens=words,
+                          token_type=[1] * 259 + [3, 4], merges=["h e", "l l", "he ll"],
+                          bos_token_id=259, eos_token_id=259)
+    pieces = ["<unk>", "<s>", "</s>", SPACE, "a", "b", "ab", SPACE + "a", "aa", "xy", "<0x41>"]
+    sp = dict(model="llama", tokens=pieces, scores=[0.0] * 4 + [-float(i) for i in range(7)],
+              token_type=[2, 3, 3] + [1] * 7 + [6], bos_token_id=1, eos_token_id=2,
+              add_bos_token=True, add_space_prefix=False)
+    yield "good-bpe", gguf(**byte_level_bpe)
+    yield "good-bytes", gguf(model="gpt2", pre="gpt-2", tokens=letters, merges=[])
+    yield "good-sentencepiece", gguf(**sp)
+    yield "bad-merge", gguf(**{**byte_level_bpe, "merges": ["h e", "e h"]})
+    yield "bad-eos", gguf(**{**sp, "eos_token_id": 11})
+    yield "bad-scores", gguf(**{**sp, "scores": [float("nan")] * 11})
+    yield "bad-utf8", gguf(**{**sp, "tokens": pieces[:-1] + [b"\xFF"]})
+
+
 def main():
-    directory = sys.argv[1]
+    for name, data in gguf_seeds():
+        directory = os.path.join(sys.argv[1], "tokenizer_gguf")
+        os.makedirs(directory, exist_ok=True)
+        with open(os.path.join(directory, name + ".gguf"), "wb") as f:
+            f.write(data)
+    directory = os.path.join(sys.argv[1], "tokenizer_json")
     os.makedirs(directory, exist_ok=True)
 
     def write(name, text):

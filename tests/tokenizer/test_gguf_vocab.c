@@ -12,6 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz_tokenizer_gguf.c"
+
 static char path[] = "/tmp/linnet-gguf-vocab-XXXXXX";
 
 static int make_file(void **state)
@@ -64,12 +67,18 @@ static void survives(const struct tokenizer *t)
 static void trained_vocabularies_survive(void **state)
 {
     (void)state;
-    static const char text[] = "the cat and the hat and the bat sat  down\nthe cats don't 12345 12345";
+    static const char text[] =
+        "the cat and the hat and the bat sat  down\nthe cats don't 12345 12345";
     static const char *const specials[] = {"<|endoftext|>", "<|user|>"};
-    for (enum splitter s = SPLITTER_GPT2; s <= SPLITTER_BYTES; s++) {
-        struct tokenizer_settings settings = {
-            .splitter = s, .vocab_size = 280, .min_frequency = 1, .special_tokens = specials,
-            .n_special_tokens = 2, .threads = 1};
+    for (enum splitter s = SPLITTER_GPT2; s <= SPLITTER_SMOLLM; s++) {
+        if (s == SPLITTER_NONE)
+            continue;
+        struct tokenizer_settings settings = {.splitter = s,
+                                              .vocab_size = 280,
+                                              .min_frequency = 1,
+                                              .special_tokens = specials,
+                                              .n_special_tokens = 2,
+                                              .threads = 1};
         struct tokenizer_trainer *trainer;
         struct tokenizer *t;
         struct error e;
@@ -146,46 +155,83 @@ static void put_vocab(struct gguf_writer *w, const struct vocab *v)
         gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)v->eos);
 }
 
+static const struct vocab broken[] = {
+    {.message = "\"tokenizer.ggml.model\" is missing"},
+    {.model = "bert", .message = "\"bert\" is not supported"},
+    {.model = "gpt2", .message = "\"tokenizer.ggml.pre\" is missing"},
+    {.model = "gpt2", .pre = "tekken", .message = "\"tekken\" is not supported"},
+    {.model = "gpt2", .pre = "qwen2", .message = "\"tokenizer.ggml.tokens\" is missing"},
+    {.model = "gpt2",
+     .pre = "qwen2",
+     .tokens = {"a", "b", "a"},
+     .n_tokens = 3,
+     .message = "items 0 and 2 are both \"a\""},
+    {.model = "gpt2",
+     .pre = "qwen2",
+     .tokens = {"a", "\xFF"},
+     .n_tokens = 2,
+     .message = "item 1 is not valid UTF-8"},
+    {.model = "gpt2",
+     .pre = "qwen2",
+     .tokens = {"a"},
+     .n_tokens = 1,
+     .n_types = 2,
+     .type = 1,
+     .message = "has 2 items for 1 tokens"},
+    {.model = "gpt2",
+     .pre = "qwen2",
+     .tokens = {"a"},
+     .n_tokens = 1,
+     .n_types = 1,
+     .type = 7,
+     .message = "item 0 is 7, not 0 to 6"},
+    {.model = "gpt2",
+     .pre = "qwen2",
+     .tokens = {"a"},
+     .n_tokens = 1,
+     .message = "\"tokenizer.ggml.merges\" is missing"},
+    {.model = "gpt2",
+     .pre = "qwen2",
+     .tokens = {"a", "b"},
+     .n_tokens = 2,
+     .merge = "a b",
+     .message = "item 0, \"a b\", is not two tokens that make a third"},
+    {.model = "gpt2",
+     .pre = "qwen2",
+     .tokens = {"a", "b", "ab"},
+     .n_tokens = 3,
+     .merge = "a b",
+     .message = "no token for byte 0x00"},
+    {.model = "llama",
+     .tokens = {"a", "b", "c"},
+     .n_tokens = 3,
+     .message = "\"tokenizer.ggml.scores\" is missing"},
+    {.model = "llama",
+     .tokens = {"a", "b", "c"},
+     .n_tokens = 3,
+     .n_scores = 2,
+     .message = "has 2 items for 3 tokens"},
+    {.model = "llama",
+     .tokens = {"a", "b", "c"},
+     .n_tokens = 3,
+     .n_scores = 3,
+     .eos = 3,
+     .message = "\"tokenizer.ggml.eos_token_id\" is 3, beyond the 3 tokens"},
+};
+
 static void broken_vocabularies_are_refused(void **state)
 {
     (void)state;
-    static const struct vocab cases[] = {
-        {.message = "\"tokenizer.ggml.model\" is missing"},
-        {.model = "bert", .message = "\"bert\" is not supported"},
-        {.model = "gpt2", .message = "\"tokenizer.ggml.pre\" is missing"},
-        {.model = "gpt2", .pre = "tekken", .message = "\"tekken\" is not supported"},
-        {.model = "gpt2", .pre = "qwen2", .message = "\"tokenizer.ggml.tokens\" is missing"},
-        {.model = "gpt2", .pre = "qwen2", .tokens = {"a", "b", "a"}, .n_tokens = 3,
-         .message = "items 0 and 2 are both \"a\""},
-        {.model = "gpt2", .pre = "qwen2", .tokens = {"a", "\xFF"}, .n_tokens = 2,
-         .message = "item 1 is not valid UTF-8"},
-        {.model = "gpt2", .pre = "qwen2", .tokens = {"a"}, .n_tokens = 1, .n_types = 2, .type = 1,
-         .message = "has 2 items for 1 tokens"},
-        {.model = "gpt2", .pre = "qwen2", .tokens = {"a"}, .n_tokens = 1, .n_types = 1, .type = 7,
-         .message = "item 0 is 7, not 0 to 6"},
-        {.model = "gpt2", .pre = "qwen2", .tokens = {"a"}, .n_tokens = 1,
-         .message = "\"tokenizer.ggml.merges\" is missing"},
-        {.model = "gpt2", .pre = "qwen2", .tokens = {"a", "b"}, .n_tokens = 2, .merge = "a b",
-         .message = "item 0, \"a b\", is not two tokens that make a third"},
-        {.model = "gpt2", .pre = "qwen2", .tokens = {"a", "b", "ab"}, .n_tokens = 3, .merge = "a b",
-         .message = "no token for byte 0x00"},
-        {.model = "llama", .tokens = {"a", "b", "c"}, .n_tokens = 3,
-         .message = "\"tokenizer.ggml.scores\" is missing"},
-        {.model = "llama", .tokens = {"a", "b", "c"}, .n_tokens = 3, .n_scores = 2,
-         .message = "has 2 items for 3 tokens"},
-        {.model = "llama", .tokens = {"a", "b", "c"}, .n_tokens = 3, .n_scores = 3, .eos = 3,
-         .message = "\"tokenizer.ggml.eos_token_id\" is 3, beyond the 3 tokens"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         struct gguf_writer *w = gguf_writer_new();
         struct tokenizer *t;
         struct error e;
-        put_vocab(w, &cases[i]);
+        put_vocab(w, &broken[i]);
         write_file(w);
         assert_int_equal(read_back(&t, &e), ERR_FORMAT);
         assert_null(t);
-        if (!strstr(e.message, cases[i].message))
-            fail_msg("case %zu: \"%s\" is not in \"%s\"", i, cases[i].message, e.message);
+        if (!strstr(e.message, broken[i].message))
+            fail_msg("case %zu: \"%s\" is not in \"%s\"", i, broken[i].message, e.message);
     }
 }
 
@@ -219,6 +265,40 @@ static void scores_decide_merges(void **state)
     assert_int_equal(tokenizer_write_json(t, path, &e), ERR_FORMAT); /* "x" cannot be named there */
     tokens_free(&ids);
     tokenizer_free(t);
+}
+
+static void seeds_replay(void **state)
+{
+    (void)state;
+    struct path_list list = {0};
+    struct error e = {0};
+    size_t good = 0, bad = 0;
+    assert_ok(dir_list("tests/fuzz/corpus/tokenizer_gguf", &list, &e), e);
+    for (size_t i = 0; i < list.count; i++) {
+        struct buffer b = {0};
+        struct gguf g;
+        struct tokenizer *t;
+        assert_ok(file_read(list.paths[i], &b, 1 << 20, &e), e);
+        unsigned char *exact = mem_alloc(b.size, 1); /* its own size, for AddressSanitizer */
+        memcpy(exact, b.data, b.size);
+        LLVMFuzzerTestOneInput(exact, b.size);
+        assert_ok(gguf_parse(exact, b.size, &g, &e), e);
+        int code = tokenizer_from_gguf(&g, &t, &e);
+        const char *name = path_basename(list.paths[i]);
+        if (strncmp(name, "good-", 5) == 0) {
+            good++;
+            assert_ok(code, e);
+        } else if (strncmp(name, "bad-", 4) == 0) {
+            bad++;
+            assert_int_equal(code, ERR_FORMAT);
+        }
+        tokenizer_free(t);
+        gguf_close(&g);
+        mem_free(exact);
+        buffer_free(&b);
+    }
+    path_list_free(&list);
+    assert_true(good >= 3 && bad >= 4);
 }
 
 /* llama.cpp's own ids, each line tokenised alone; recorded with tests/interop. */
@@ -267,6 +347,7 @@ int main(void)
         cmocka_unit_test(sentencepiece_survives),
         cmocka_unit_test(broken_vocabularies_are_refused),
         cmocka_unit_test(scores_decide_merges),
+        cmocka_unit_test(seeds_replay),
         cmocka_unit_test(ids_are_those_of_llama_cpp),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -39,8 +39,12 @@ static struct tokenizer *train(enum splitter splitter)
     static const char text[] = "the cat and the hat and the \"bat\\\" sat\tdown\n the cats don't "
                                "caf\xC3\xA9 caf\xC3\xA9 12345 12345  \x7F\x01";
     static const char *const specials[] = {"<|endoftext|>", "<|\"user\"|>"};
-    struct tokenizer_settings s = {.splitter = splitter, .vocab_size = 290, .min_frequency = 1,
-                                   .special_tokens = specials, .n_special_tokens = 2, .threads = 1};
+    struct tokenizer_settings s = {.splitter = splitter,
+                                   .vocab_size = 290,
+                                   .min_frequency = 1,
+                                   .special_tokens = specials,
+                                   .n_special_tokens = 2,
+                                   .threads = 1};
     struct tokenizer_trainer *trainer;
     struct tokenizer *t;
     struct error e;
@@ -55,7 +59,9 @@ static struct tokenizer *train(enum splitter splitter)
 static void writing_and_reading_keeps_everything(void **state)
 {
     (void)state;
-    for (enum splitter s = SPLITTER_GPT2; s <= SPLITTER_BYTES; s++) {
+    for (enum splitter s = SPLITTER_GPT2; s <= SPLITTER_SMOLLM; s++) {
+        if (s == SPLITTER_NONE)
+            continue;
         struct tokenizer *t = train(s), *back, *again;
         struct error e;
         unlink(config_path);
@@ -107,7 +113,8 @@ static void sentencepiece_merges_and_falls_back_to_bytes(void **state)
         assert_int_equal(tokenizer_bos(t), 1);
         assert_int_equal(tokenizer_eos(t), 2);
         encodes(t, "Hello", false, 3, (int32_t[]){265, 264, 267});
-        encodes(t, "a\xC3\xA9 aaa", false, 7, (int32_t[]){259, 260, 3 + 0xC3, 3 + 0xA9, 259, 268, 260});
+        encodes(t, "a\xC3\xA9 aaa", false, 7,
+                (int32_t[]){259, 260, 3 + 0xC3, 3 + 0xA9, 259, 268, 260});
         encodes(t, "  H", false, 2, (int32_t[]){269, 265});
         encodes(t, "a  </s> a", true, 5, (int32_t[]){259, 260, 2, 259, 260});
         encodes(t, "", false, 0, (int32_t[]){0});
@@ -174,7 +181,8 @@ static void a_bad_config_is_refused(void **state)
         assert_non_null(strstr(e.message, config_path));
         assert_null(back);
     }
-    static const char pad[] = "{\"pad_token\": {\"content\": \"<|endoftext|>\"}, \"bos_token\": null}";
+    static const char pad[] =
+        "{\"pad_token\": {\"content\": \"<|endoftext|>\"}, \"bos_token\": null}";
     assert_ok(file_write(config_path, pad, strlen(pad), &e), e);
     assert_ok(tokenizer_read_json(json_path, &back, &e), e);
     assert_int_equal(tokenizer_pad(back), 0);

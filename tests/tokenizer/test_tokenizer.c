@@ -1,4 +1,5 @@
 /* Splitters, the byte alphabet, encoding and decoding, streams. */
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "tests/test.h"
@@ -45,7 +46,10 @@ static void gpt2_splits_as_its_pattern(void **state)
     splits(SPLITTER_GPT2, "I'S we'll 're'ven", "I|'|S| we|'ll| '|re|'ve|n");
     splits(SPLITTER_GPT2, "\tx\xC2\xA0y", "\t|x|\xC2\xA0|y");
     splits(SPLITTER_GPT2, "caf\xC3\xA9 12\xC2\xBD", "caf\xC3\xA9| 12\xC2\xBD");
-    splits(SPLITTER_GPT2, "a\xFF\xFE" "b", "a|\xFF\xFE|b");
+    splits(SPLITTER_GPT2,
+           "a\xFF\xFE"
+           "b",
+           "a|\xFF\xFE|b");
 }
 
 static void llama3_and_qwen2_split_as_their_patterns(void **state)
@@ -62,11 +66,24 @@ static void llama3_and_qwen2_split_as_their_patterns(void **state)
     splits(SPLITTER_QWEN2, " ...\n\nThe", " ...\n\n|The");
 }
 
+static void smollm_splits_digits_off_first(void **state)
+{
+    (void)state;
+    splits(SPLITTER_SMOLLM, "in 2024 it's  7!", "in| |2|0|2|4| it|'s|  |7|!");
+    splits(SPLITTER_SMOLLM, "a1b \n2", "a|1|b| \n|2");
+    splits(SPLITTER_SMOLLM, "x   y", "x|  | y");
+    splits(SPLITTER_SMOLLM, "\xD9\xA1\xC2\xBD 1", "\xD9\xA1|\xC2\xBD| |1");
+}
+
+static const enum splitter byte_level[] = {SPLITTER_GPT2, SPLITTER_LLAMA3, SPLITTER_QWEN2,
+                                           SPLITTER_SMOLLM, SPLITTER_BYTES};
+
 static void a_safe_cut_never_changes_the_words(void **state)
 {
     (void)state;
-    static const char pieces[][5] = {"a", "Z", " ", "  ", "\n", "\r\n", "1", "'s", "!", "\t",
-                                     "\xC3\xA9", "\xC2\xA0", "\xE3\x80\x80", "\xFF", "'S"};
+    static const char pieces[][5] = {
+        "a", "Z",  " ",        "  ",       "\n",           "\r\n", "1", "'s",
+        "!", "\t", "\xC3\xA9", "\xC2\xA0", "\xE3\x80\x80", "\xFF", "'S"};
     struct rng r;
     rng_init(&r, 7, 1);
     for (int round = 0; round < 3000; round++) {
@@ -78,7 +95,8 @@ static void a_safe_cut_never_changes_the_words(void **state)
             n += strlen(p);
         }
         size_t cut = split_safe_cut((unsigned char *)text, n, rng_below(&r, n));
-        for (enum splitter s = SPLITTER_GPT2; s <= SPLITTER_QWEN2; s++) {
+        for (size_t i = 0; i < 4; i++) {
+            enum splitter s = byte_level[i];
             size_t at = 0;
             while (at < cut)
                 at += split_next(s, (unsigned char *)text + at, n - at);
@@ -93,7 +111,7 @@ static void byte_alphabet_is_a_bijection(void **state)
     unsigned char sorted[256];
     byte_alphabet_sorted(sorted);
     assert_int_equal(sorted[0], '!');
-    assert_int_equal(sorted[188], 0); /* U+0100 */
+    assert_int_equal(sorted[188], 0);   /* U+0100 */
     assert_int_equal(sorted[220], ' '); /* U+0120 */
     for (int b = 0; b < 256; b++) {
         char text[2];
@@ -112,9 +130,12 @@ static const char *const specials[] = {"<|endoftext|>", "<|user|>"};
 static struct tokenizer *train(enum splitter splitter, size_t vocab_size, int threads,
                                const char *text, size_t n)
 {
-    struct tokenizer_settings s = {.splitter = splitter, .vocab_size = vocab_size,
-                                   .min_frequency = 2, .special_tokens = specials,
-                                   .n_special_tokens = 2, .threads = threads};
+    struct tokenizer_settings s = {.splitter = splitter,
+                                   .vocab_size = vocab_size,
+                                   .min_frequency = 2,
+                                   .special_tokens = specials,
+                                   .n_special_tokens = 2,
+                                   .threads = threads};
     struct tokenizer_trainer *trainer;
     struct tokenizer *t;
     struct error e;
@@ -129,8 +150,11 @@ static struct tokenizer *train(enum splitter splitter, size_t vocab_size, int th
 /* Pseudo-words with a skewed distribution, so that merges have something to find. */
 static char *make_text(size_t n)
 {
-    static const char *const parts[] = {"the ", "ing ", "a", "er", "on", " qu", "st", ". ", "\n",
-                                        "the", "it's ", "12", "caf\xC3\xA9 ", "  ", "\xF0\x9F\x98\x80"};
+    static const char *const parts[] = {"the ",         "ing ",  "a",
+                                        "er",           "on",    " qu",
+                                        "st",           ". ",    "\n",
+                                        "the",          "it's ", "12",
+                                        "caf\xC3\xA9 ", "  ",    "\xF0\x9F\x98\x80"};
     char *text = mem_zero(n + 8, 1);
     struct rng r;
     rng_init(&r, 3, 1);
@@ -161,18 +185,65 @@ static void any_bytes_round_trip(void **state)
     char *text = make_text(20000), noise[300];
     struct rng r;
     rng_init(&r, 5, 1);
-    for (enum splitter s = SPLITTER_GPT2; s <= SPLITTER_BYTES; s++) {
+    for (size_t i = 0; i < 5; i++) {
+        enum splitter s = byte_level[i];
         struct tokenizer *t = train(s, s == SPLITTER_BYTES ? 258 : 400, 2, text, 20000);
         round_trip(t, text, 20000);
         round_trip(t, "", 0);
         for (int k = 0; k < 500; k++) {
             size_t n = rng_below(&r, sizeof noise);
-            for (size_t i = 0; i < n; i++)
-                noise[i] = (char)rng_below(&r, k % 2 ? 256 : 70);
+            for (size_t j = 0; j < n; j++)
+                noise[j] = (char)rng_below(&r, k % 2 ? 256 : 70);
             round_trip(t, noise, n);
         }
         tokenizer_free(t);
     }
+    mem_free(text);
+}
+
+/* A digest of all merges, "left right" a line. */
+static uint64_t merges_digest(const struct tokenizer *t)
+{
+    struct buffer b = {0};
+    for (size_t i = 0; i < t->n_merges; i++) {
+        size_t n;
+        buffer_string(&b, tokenizer_token(t, t->merges[i].left, &n));
+        buffer_byte(&b, ' ');
+        buffer_string(&b, tokenizer_token(t, t->merges[i].right, &n));
+        buffer_byte(&b, '\n');
+    }
+    uint64_t digest = hash64(b.data, b.size, 0);
+    buffer_free(&b);
+    return digest;
+}
+
+/* Digests of the merges that Hugging Face's trainer (tokenizers 0.23.2) makes of the same lines
+ * until no pair is left, compared once with tests/interop/tokenizer.mjs. */
+static void merges_are_those_of_hugging_face(void **state)
+{
+    (void)state;
+    static const uint64_t digests[] = {0x3870f005bd7509ad, 0xd0e4d91e3782b24b, 0xd4af79a7bde2f609,
+                                       0xda8352ac1bc2ea72};
+    size_t n = 60000, n_lines = 0;
+    char *text = make_text(n);
+    size_t *offsets = mem_zero(n + 2, sizeof *offsets);
+    for (size_t i = 1; i <= n; i++)
+        if (text[i - 1] == '\n' || i == n)
+            offsets[++n_lines] = i;
+    for (size_t k = 0; k < 4; k++) {
+        struct tokenizer_settings s = {
+            .splitter = byte_level[k], .vocab_size = 30256, .threads = 2};
+        struct tokenizer_trainer *trainer;
+        struct tokenizer *t;
+        struct error e;
+        assert_ok(tokenizer_trainer_new(&s, &trainer, &e), e);
+        tokenizer_trainer_feed(trainer, text, offsets, n_lines);
+        assert_ok(tokenizer_trainer_finish(trainer, &t, &e), e);
+        tokenizer_trainer_free(trainer);
+        assert_int_equal(merges_digest(t), digests[k]);
+        tokenizer_free(t);
+    }
+    mem_free(offsets);
     mem_free(text);
 }
 
@@ -305,7 +376,8 @@ static void streams_hand_out_whole_characters(void **state)
     const unsigned char broken[] = {0xE2, 0x82, 'A', 0xE0, 0x80, 0xFF, 0xC3};
     for (size_t i = 0; i < sizeof broken; i++)
         decode_stream_push(&s, t, broken[i], false, &out);
-    assert_string_equal(out.data, "\xEF\xBF\xBD" "A\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+    assert_string_equal(out.data, "\xEF\xBF\xBD"
+                                  "A\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
     decode_stream_flush(&s, &out);
     assert_int_equal(out.size, 16);
     buffer_free(&out);
@@ -319,7 +391,8 @@ static void bad_settings_are_refused(void **state)
     struct error e;
     struct tokenizer_settings s = {.splitter = SPLITTER_GPT2, .vocab_size = 200};
     assert_int_equal(tokenizer_trainer_new(&s, &trainer, &e), ERR_USAGE);
-    assert_string_equal(e.message, "vocab_size 200 is too small: 256 bytes and 0 special tokens need 256");
+    assert_string_equal(e.message,
+                        "vocab_size 200 is too small: 256 bytes and 0 special tokens need 256");
     static const char *const twice[] = {"<a>", "<a>"}, *const letter[] = {"a"};
     s.vocab_size = 300;
     s.special_tokens = twice;
@@ -341,9 +414,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpt2_splits_as_its_pattern),
         cmocka_unit_test(llama3_and_qwen2_split_as_their_patterns),
+        cmocka_unit_test(smollm_splits_digits_off_first),
         cmocka_unit_test(a_safe_cut_never_changes_the_words),
         cmocka_unit_test(byte_alphabet_is_a_bijection),
         cmocka_unit_test(any_bytes_round_trip),
+        cmocka_unit_test(merges_are_those_of_hugging_face),
         cmocka_unit_test(threads_do_not_change_the_vocabulary),
         cmocka_unit_test(words_of_any_length_merge_by_the_definition),
         cmocka_unit_test(special_tokens_are_text_unless_asked_for),
