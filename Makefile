@@ -29,7 +29,7 @@ ALL_LIBS   = $(BLAS_LIBS) $(PKG_LIBS) -lm
 
 SOURCES := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
-LIBRARY := $(filter-out $(BUILD)/cli/main.o,$(OBJECTS))
+LIBRARY := $(BUILD)/liblinnet.a
 TESTS   := $(sort $(wildcard tests/*/test_*.c))
 TEST_BINARIES := $(TESTS:%.c=$(BUILD)/%)
 FUZZERS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -79,6 +79,10 @@ install: all ## into PREFIX (default /usr/local)
 
 clean: ## remove everything that was built
 	rm -rf build
+
+$(LIBRARY): $(filter-out $(BUILD)/cli/%,$(OBJECTS))
+	@rm -f $@
+	@$(AR) rcs $@ $^
 
 $(BUILD)/linnet: $(OBJECTS)
 	@$(CC) $(ALL_CFLAGS) $^ -o $@ $(ALL_LIBS)

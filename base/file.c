@@ -101,9 +101,42 @@ void file_unmap(struct file_map *map)
     *map = (struct file_map){0};
 }
 
+/* Names handed out and not yet renamed, for file_remove_temporaries. */
+static char *volatile temporaries[8];
+enum { MOST_TEMPORARIES = sizeof temporaries / sizeof *temporaries };
+
+static void forget_temporary(const char *name)
+{
+    for (size_t i = 0; i < MOST_TEMPORARIES; i++)
+        if (temporaries[i] && strcmp(temporaries[i], name) == 0) {
+            char *old = temporaries[i];
+            temporaries[i] = NULL; /* first: a signal may come in between */
+            mem_free(old);
+        }
+}
+
+static void remember_temporary(const char *name)
+{
+    forget_temporary(name);
+    for (size_t i = 0; i < MOST_TEMPORARIES; i++)
+        if (!temporaries[i]) {
+            temporaries[i] = mem_string(name);
+            return;
+        }
+}
+
+void file_remove_temporaries(void)
+{
+    for (size_t i = 0; i < MOST_TEMPORARIES; i++)
+        if (temporaries[i])
+            unlink(temporaries[i]);
+}
+
 char *file_temporary(const char *path)
 {
-    return mem_printf("%s.tmp%ld", path, (long)getpid());
+    char *name = mem_printf("%s.tmp%ld", path, (long)getpid());
+    remember_temporary(name);
+    return name;
 }
 
 /* A rename is durable only once its directory is synced too. */
@@ -136,6 +169,7 @@ int file_replace(const char *temporary, const char *path, struct error *e)
         return ERR_IO;
     if (rename(temporary, path) != 0)
         return error_set_errno(e, "%s: cannot rename to %s", temporary, path);
+    forget_temporary(temporary);
     sync_directory_of(path);
     return OK;
 }
@@ -180,8 +214,10 @@ void file_writer_abandon(struct file_writer *w)
 {
     if (w->stream)
         fclose(w->stream);
-    if (w->temporary)
+    if (w->temporary) {
         unlink(w->temporary);
+        forget_temporary(w->temporary);
+    }
     mem_free(w->path);
     mem_free(w->temporary);
     *w = (struct file_writer){0};

@@ -42,6 +42,9 @@ int file_write(const char *path, const void *bytes, size_t n, struct error *e);
  * frees), then sync it and rename it over `path`. */
 char *file_temporary(const char *path);
 int file_replace(const char *temporary, const char *path, struct error *e);
+/* Unlinks the temporaries (of up to eight files being written) that are not renamed yet. For a
+ * signal handler about to end the process: async-signal-safe. */
+void file_remove_temporaries(void);
 
 int dir_make(const char *path, struct error *e); /* and its parents; fine if it exists */
 

@@ -11,6 +11,21 @@ static uint64_t rotate(uint64_t x, int r)
     return (x << r) | (x >> (64 - r));
 }
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+static uint64_t read64(const unsigned char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+static uint32_t read32(const unsigned char *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+#else
 static uint64_t read64(const unsigned char *p)
 {
     uint64_t v = 0;
@@ -23,6 +38,7 @@ static uint32_t read32(const unsigned char *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
+#endif
 
 static uint64_t round64(uint64_t acc, uint64_t lane)
 {
@@ -34,24 +50,55 @@ static uint64_t merge(uint64_t acc, uint64_t v)
     return (acc ^ round64(0, v)) * P1 + P4;
 }
 
-uint64_t hash64(const void *bytes, size_t n, uint64_t seed)
+void hash64_begin(struct hash64_state *s, uint64_t seed)
 {
-    const unsigned char *p = bytes, *end = p + n;
-    uint64_t h;
-    if (n >= 32) {
-        uint64_t v1 = seed + P1 + P2, v2 = seed + P2, v3 = seed, v4 = seed - P1;
-        for (; end - p >= 32; p += 32) {
-            v1 = round64(v1, read64(p));
-            v2 = round64(v2, read64(p + 8));
-            v3 = round64(v3, read64(p + 16));
-            v4 = round64(v4, read64(p + 24));
-        }
-        h = rotate(v1, 1) + rotate(v2, 7) + rotate(v3, 12) + rotate(v4, 18);
-        h = merge(merge(merge(merge(h, v1), v2), v3), v4);
-    } else {
-        h = seed + P5;
+    *s = (struct hash64_state){.seed = seed, .lanes = {seed + P1 + P2, seed + P2, seed, seed - P1}};
+}
+
+/* Whole stripes of 32 bytes; returns where they end. */
+static const unsigned char *stripes(uint64_t lanes[4], const unsigned char *p, size_t n)
+{
+    uint64_t v1 = lanes[0], v2 = lanes[1], v3 = lanes[2], v4 = lanes[3];
+    for (; n >= 32; p += 32, n -= 32) {
+        v1 = round64(v1, read64(p));
+        v2 = round64(v2, read64(p + 8));
+        v3 = round64(v3, read64(p + 16));
+        v4 = round64(v4, read64(p + 24));
     }
-    h += n;
+    lanes[0] = v1, lanes[1] = v2, lanes[2] = v3, lanes[3] = v4;
+    return p;
+}
+
+void hash64_update(struct hash64_state *s, const void *bytes, size_t n)
+{
+    const unsigned char *p = bytes;
+    size_t held = s->total % 32;
+    if (n == 0)
+        return;
+    s->total += n;
+    if (held) {
+        size_t take = n < 32 - held ? n : 32 - held;
+        memcpy(s->rest + held, p, take);
+        p += take;
+        n -= take;
+        if (held + take < 32)
+            return;
+        stripes(s->lanes, s->rest, 32);
+    }
+    p = stripes(s->lanes, p, n);
+    memcpy(s->rest, p, n % 32);
+}
+
+uint64_t hash64_end(const struct hash64_state *s)
+{
+    const unsigned char *p = s->rest, *end = p + s->total % 32;
+    const uint64_t *v = s->lanes;
+    uint64_t h = s->seed + P5;
+    if (s->total >= 32) {
+        h = rotate(v[0], 1) + rotate(v[1], 7) + rotate(v[2], 12) + rotate(v[3], 18);
+        h = merge(merge(merge(merge(h, v[0]), v[1]), v[2]), v[3]);
+    }
+    h += s->total;
     for (; end - p >= 8; p += 8)
         h = rotate(h ^ round64(0, read64(p)), 27) * P1 + P4;
     for (; end - p >= 4; p += 4)
@@ -61,6 +108,14 @@ uint64_t hash64(const void *bytes, size_t n, uint64_t seed)
     h = (h ^ h >> 33) * P2;
     h = (h ^ h >> 29) * P3;
     return h ^ h >> 32;
+}
+
+uint64_t hash64(const void *bytes, size_t n, uint64_t seed)
+{
+    struct hash64_state s;
+    hash64_begin(&s, seed);
+    hash64_update(&s, bytes, n);
+    return hash64_end(&s);
 }
 
 uint64_t hash64_combine(uint64_t hash, uint64_t value)

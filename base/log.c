@@ -23,27 +23,38 @@ static void clear_line(void)
     line_on_screen = false;
 }
 
+static void print_line(const char *prefix, const char *format, va_list args)
+{
+    clear_line();
+    fputs(prefix, stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+}
+
 void log_info(const char *format, ...)
 {
     if (quiet_mode)
         return;
-    clear_line();
     va_list args;
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    print_line("", format, args);
     va_end(args);
-    fputc('\n', stderr);
 }
 
 void log_warn(const char *format, ...)
 {
-    clear_line();
-    fputs("linnet: warning: ", stderr);
     va_list args;
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    print_line("linnet: warning: ", format, args);
     va_end(args);
-    fputc('\n', stderr);
+}
+
+void log_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    print_line("linnet: error: ", format, args);
+    va_end(args);
 }
 
 double clock_seconds(void)
@@ -111,13 +122,14 @@ void progress_update(struct progress *p, double done, const char *detail)
         return;
     p->shown = now;
     char left[64] = "", time[32];
-    double share = share_done(p), elapsed = now - p->started;
-    if (share > 0.005 && elapsed > 0.5)
-        snprintf(left, sizeof left, "%s left", format_duration(elapsed / share - elapsed, time));
+    double elapsed = now - p->started, fresh = done - p->first;
+    if (fresh > 0 && elapsed > 0.5)
+        snprintf(left, sizeof left, "%s left",
+                 format_duration(elapsed / fresh * (p->total - done), time));
     if (p->terminal)
         draw_terminal(p, detail, left);
     else
-        fprintf(stderr, "%s %3.0f%%%s%s%s%s\n", p->label, floor(share * 100), *detail ? "  " : "",
+        fprintf(stderr, "%s %3.0f%%%s%s%s%s\n", p->label, floor(share_done(p) * 100), *detail ? "  " : "",
                 detail, *left ? "  " : "", left);
 }
 

@@ -11,12 +11,14 @@
 void log_set_quiet(bool quiet); /* only warnings and errors from here on */
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2))); /* cli/ alone */
 
 double clock_seconds(void); /* monotonic */
 
 struct progress {
     const char *label; /* "tokenize"; borrowed, must outlive the progress */
     double total, done;
+    double first;          /* what was already done at the start: no part of the pace */
     double started, shown; /* clock_seconds */
     double plain_interval; /* seconds between plain lines when stderr is no terminal */
     bool terminal;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static void *must_have(void *p, size_t count, size_t size)
 {
@@ -88,6 +90,26 @@ void mem_grow(void **items, size_t *capacity, size_t count, size_t size)
     }
     *items = mem_resize(*items, wanted, size);
     *capacity = wanted;
+}
+
+size_t mem_resident(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (!f)
+        return 0;
+    size_t total, resident = 0;
+    if (fscanf(f, "%zu %zu", &total, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+size_t mem_resident_peak(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        return 0;
+    return (size_t)usage.ru_maxrss * 1024;
 }
 
 int arena_init(struct arena *a, size_t size, const char *what, struct error *e)

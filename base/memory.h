@@ -25,6 +25,10 @@ bool size_mul(size_t a, size_t b, size_t *product);
 /* Grows *items (of `size` bytes each) so that index `count` is valid; doubles the capacity. */
 void mem_grow(void **items, size_t *capacity, size_t count, size_t size);
 
+/* Bytes of this process in physical memory now, and at most so far; 0 where unknown. */
+size_t mem_resident(void);
+size_t mem_resident_peak(void);
+
 enum { ARENA_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
 
 /* One block of zeroed memory handed out front to back. Measure first with a NULL base: an arena

@@ -1,4 +1,96 @@
-int main(void)
+/* linnet: finds the command, runs it, and reports how it went. */
+#include "cli/command.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/shared.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A result that did not reach its file (a full disk) is a failure like any other. */
+static int flush_results(struct error *e)
 {
-    return 0;
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return OK;
+    if (errno == 0)
+        errno = EIO;
+    return error_set_errno(e, "standard output: cannot write");
+}
+
+/* "linnet tokenizer --help" */
+static bool print_family_help(int argc, char *const *argv)
+{
+    struct buffer out = {0};
+    bool wanted = argc == 2 && command_wants_help(1, argv + 1) && help_family(argv[0], &out);
+    if (wanted)
+        fputs(out.data, stdout);
+    buffer_free(&out);
+    return wanted;
+}
+
+static int dispatch(int argc, char *const *argv, const struct command **c, struct error *e)
+{
+    if (argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
+        static char *const help[] = {"help"};
+        return dispatch(1, help, c, e);
+    }
+    if (strcmp(argv[0], "--version") == 0) {
+        puts("linnet " LINNET_VERSION);
+        return OK;
+    }
+    if (print_family_help(argc, argv))
+        return OK;
+    int used;
+    int code = command_find(argc, argv, c, &used, e);
+    return code ? code : command_run(*c, argc - used, argv + used, e);
+}
+
+/* Ctrl-C in the middle of writing a file leaves no half of it behind. */
+static void on_fatal_signal(int number)
+{
+    file_remove_temporaries();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void install_signals(void)
+{
+    static const int fatal[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < COUNT(fatal); i++)
+        if (signal(fatal[i], on_fatal_signal) == SIG_IGN)
+            signal(fatal[i], SIG_IGN); /* nohup */
+    /* A reader that has seen enough (head) ends us quietly, even where a parent ignored it. */
+    signal(SIGPIPE, SIG_DFL);
+    /* A file over the user's limit is a write that fails, like any other. */
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+int main(int argc, char **argv)
+{
+    install_signals();
+    const struct command *c = NULL;
+    struct error e = {0};
+    int code = dispatch(argc - 1, argv + 1, &c, &e);
+    if (!code)
+        code = flush_results(&e);
+    else
+        fflush(stdout);
+    if (!code)
+        return 0;
+    if (code == ERR_INTERRUPTED) { /* the user's own wish: no error, but not done either */
+        fprintf(stderr, "linnet: %s\n", e.message);
+        return 130;
+    }
+    struct buffer line = {0}; /* a message may quote a hostile file */
+    append_visible(&line, e.message, strlen(e.message), sizeof e.message);
+    log_error("%s", line.data);
+    buffer_free(&line);
+    if (code != ERR_USAGE)
+        return 1;
+    fprintf(stderr, "Try 'linnet %s%s--help'.\n", c ? c->name : "", c ? " " : "");
+    return 2;
 }

@@ -1,4 +1,5 @@
-/* One micro-batch of fixed-length rows, the form every objective receives. All arrays (B, T). */
+/* One micro-batch of fixed-length rows, the form every objective receives. All arrays are (B, T),
+ * rows one after the other. */
 #ifndef LINNET_DATA_BATCH_H
 #define LINNET_DATA_BATCH_H
 
@@ -10,15 +11,17 @@
 enum { TARGET_IGNORED = -1 };
 
 struct batch {
-    size_t n_rows, seq_len;  /* B, T */
+    size_t n_rows, seq_len; /* B, T */
     int32_t *input_ids;
-    int32_t *targets;        /* the token that follows, or TARGET_IGNORED */
-    int32_t *positions;      /* within the document when documents are masked, else within the row */
-    int32_t *first_key;      /* first position of the row that this one may attend to */
-    size_t n_targets;        /* targets that are not ignored */
+    int32_t *targets;   /* the token that follows, or TARGET_IGNORED */
+    int32_t *positions; /* for the position encoding: within the document where documents are
+                           masked, else within the row */
+    int32_t *first_key; /* the first token of the row, counted from 0, that this one may attend to;
+                           the last one is itself */
+    size_t n_targets;   /* targets that are not ignored, in the whole batch */
 };
 
-/* Arrays for a batch of at most n_rows x seq_len from the arena. */
+/* Arrays for a batch of n_rows x seq_len, from the arena (which may be a measuring one). */
 static inline void batch_init(struct batch *b, size_t n_rows, size_t seq_len, struct arena *arena)
 {
     b->n_rows = n_rows;

@@ -1,5 +1,5 @@
-/* Reading a corpus: .txt (one document a file), .jsonl (a document a line, field `text`), either
- * gzipped (.gz), single files and directories. */
+/* Reading a corpus: .txt (one document a file), .jsonl (a document a line, in the member `text` or
+ * another one), either gzipped (.gz); single files and directories. */
 #ifndef LINNET_DATA_CORPUS_H
 #define LINNET_DATA_CORPUS_H
 
@@ -12,34 +12,55 @@
 
 struct corpus;
 
-/* Opens the files and directories in order (a directory's files in byte order of their paths;
- * files with other endings in a directory are skipped with a count). `text_field` names the
- * .jsonl member to read. Missing or unreadable paths and a corpus without any file: an error. */
+/* Opens files and directories in the order given; a directory stands for the files below it in byte
+ * order of their paths, hidden ones and those with other endings left out. `text_field` names the
+ * .jsonl member to read. Errors: a missing or unreadable path, a file (named itself) with another
+ * ending, no file at all. The content is looked at only by corpus_next. */
 int corpus_open(const char *const *paths, size_t n_paths, const char *text_field,
                 struct corpus **corpus, struct error *e);
-void corpus_close(struct corpus *c);
+void corpus_close(struct corpus *c); /* NULL is fine */
 
 /* A hash over the files' paths, sizes and modification times: the same when nothing changed. */
 uint64_t corpus_fingerprint(const struct corpus *c);
-uint64_t corpus_bytes_total(const struct corpus *c); /* on disk, for progress */
+/* Bytes on disk, for progress. */
+uint64_t corpus_bytes_total(const struct corpus *c);
 uint64_t corpus_bytes_read(const struct corpus *c);
 
-/* A run of whole documents: document i is text.data[offsets[i] .. offsets[i+1]). A long .txt file is
- * one document, but may come in pieces (continues[i] true: the next piece, maybe in the next
- * chunk, belongs to the same document) cut where a splitter would cut too: before a line that
- * follows a blank-free newline boundary is not enough, see corpus.c. */
+struct corpus_counts {
+    size_t files, files_skipped;       /* to be read; of other endings in directories */
+    size_t documents, empty_documents; /* so far: delivered (whole ones), left out */
+};
+struct corpus_counts corpus_counts(const struct corpus *c);
+
+/* A .txt file of more than this may come in pieces of about this size. They are cut only where no
+ * byte-level splitter's result changes (text_last_cut), so the pieces' tokens in a row are the
+ * tokens of the whole. */
+enum { CORPUS_PIECE = 1 << 20 };
+/* Text without any such place, or a single line of .jsonl, may not be larger than this, so that
+ * memory stays bounded. */
+enum { CORPUS_LIMIT = 1 << 28 };
+
+/* Never cut documents, whatever their size; for vocabularies that are not split beforehand
+ * (SentencePiece). Before the first corpus_next. */
+void corpus_keep_whole(struct corpus *c);
+
+/* A run of documents and pieces: number i is text.data[offsets[i] .. offsets[i+1]). With
+ * continues[i], number i + 1 (of this chunk, or the first of the next one) is a further piece of
+ * the same document. */
 struct corpus_chunk {
     struct buffer text;
-    size_t *offsets;   /* n + 1 */
-    bool *continues;   /* n */
+    size_t *offsets; /* n + 1 */
+    bool *continues; /* n */
     size_t n, capacity;
 };
-/* Clears and fills `chunk` with about `target_bytes`. chunk->n == 0 at the end. Binary content (NUL
- * bytes) and malformed JSON are errors that name file and line or offset; invalid UTF-8 is an error
- * that names the offset. Empty documents are skipped and counted. */
-int corpus_next(struct corpus *c, size_t target_bytes, struct corpus_chunk *chunk,
-                struct error *e);
+/* Clears `chunk` (zeroed before its first use) and fills it with documents and pieces until it
+ * holds target_bytes or more; chunk->n is 0 at the end. A byte order mark at the beginning of a
+ * file is left out; line ends are kept as they are; empty documents are skipped and counted. Errors
+ * name the file and the place: a NUL byte or invalid UTF-8 (byte offset and line), malformed JSON
+ * (line), no member `text_field` (line, and what members there are), damaged or truncated gzip; at
+ * the end, a corpus without any text. */
+int corpus_next(struct corpus *c, size_t target_bytes, struct corpus_chunk *chunk, struct error *e);
 void corpus_chunk_free(struct corpus_chunk *chunk);
-void corpus_rewind(struct corpus *c);
+void corpus_rewind(struct corpus *c); /* back to the first document */
 
 #endif

@@ -3,9 +3,9 @@
  * Datasets: "tokens" (u16 when the vocabulary fits, else u32; one-dimensional, contiguous) and
  * "documents" (u64, the offset at which each document begins, then the total). The first
  * `n_train_tokens` tokens are for training, the rest for validation. Attributes: format
- * ("linnet-shard-1"), tokenizer_hash, vocab_size, corpus_fingerprint, n_train_tokens,
- * n_train_bytes, n_validation_bytes (text bytes, for bits per byte), settings_hash. A tokenizer with an EOS has it
- * appended to every document. */
+ * ("linnet-shard-1"), tokenizer_hash, vocab_size, corpus_fingerprint, settings_hash,
+ * n_train_tokens, n_train_bytes and n_validation_bytes (of text, for bits per byte). A tokenizer
+ * with an EOS has it appended to every document; it counts as a token and as no byte. */
 #ifndef LINNET_DATA_SHARD_H
 #define LINNET_DATA_SHARD_H
 
@@ -18,26 +18,34 @@
 #include <stdint.h>
 
 enum split_kind {
-    SPLIT_TAIL,      /* the last fraction of the token stream */
-    SPLIT_DOCUMENTS, /* whole documents, picked by a hash of seed and index */
+    SPLIT_TAIL,      /* the last fraction of the token stream, be it in the middle of a document */
+    SPLIT_DOCUMENTS, /* whole documents, picked by a hash of seed and index, moved to the end */
 };
 
 struct shard_settings {
-    const char *const *paths;  /* corpus */
+    const char *const *paths; /* corpus */
     size_t n_paths;
     const char *const *validation_paths; /* a corpus of its own, or none: take a fraction */
     size_t n_validation_paths;
     const char *text_field;
-    enum split_kind split;
-    double validation_fraction; /* [0, 0.5] */
+    enum split_kind split;      /* this and the next two do not matter with validation_paths */
+    double validation_fraction; /* [0, 0.5]; SPLIT_TAIL trains on the first (1 - fraction) * n
+                                   tokens, rounded down */
     uint64_t seed;
-    int threads;
+    int threads; /* at least 1; the result does not depend on it */
     bool progress;
 };
 
-/* Tokenizes the corpus into `path`, unless a shard is there that was made from the same files with
- * the same tokenizer and settings (then *reused is true). A shard made with another tokenizer or
- * from other files is replaced, never silently used. */
+/* Tokenizes the corpus into `path`, unless a shard is there that was made from the same files
+ * (paths, sizes, modification times) with the same tokenizer and settings: then *reused (may be
+ * NULL) is true. Any other file there is replaced, once the new one is complete. Says on stderr
+ * which of the two it did, and why.
+ *
+ * Memory is bounded by some tens of bytes per document and a few megabytes of text; the tokens are
+ * spooled into an unnamed file beside `path`, so the disk needs twice the room for a while. Errors:
+ * everything corpus.h reports; a fraction out of range; a result with fewer than two tokens to
+ * train on, or with fewer than two to validate on where a fraction or a corpus was given; a full
+ * disk. */
 int shard_prepare(const struct shard_settings *s, const struct tokenizer *t, const char *path,
                   bool *reused, struct error *e);
 
@@ -53,10 +61,13 @@ struct shard {
     size_t token_bytes;
     uint64_t *owned_documents;
 };
-/* Opens for reading through a mapping. With a tokenizer, one of another hash is an error that says
- * so and how to prepare anew; NULL skips that check. */
+/* Opens for reading through a mapping, and reads all tokens once to see that they are in the
+ * vocabulary. With a tokenizer, one of another hash is an error that says so and how to prepare
+ * anew; NULL skips that check. ERR_FORMAT for what is no shard or contradicts itself. */
 int shard_open(const char *path, const struct tokenizer *t, struct shard *s, struct error *e);
 void shard_close(struct shard *s);
+/* A hash of the tokens and of where held-out ones begin: what a run was trained on. Reads them all. */
+uint64_t shard_hash(const struct shard *s);
 /* Copies n tokens from `offset`; the range must lie inside (CHECK). */
 void shard_read(const struct shard *s, size_t offset, size_t n, int32_t *out);
 

@@ -13,12 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum hdf5_type { HDF5_F32, HDF5_F64, HDF5_U8, HDF5_U16, HDF5_U32, HDF5_I32, HDF5_I64, HDF5_U64 };
+/* HDF5_F16 is IEEE binary16 (numpy's float16), in memory the uint16_t of its bits. */
+enum hdf5_type {
+    HDF5_F32, HDF5_F64, HDF5_U8, HDF5_U16, HDF5_U32, HDF5_I32, HDF5_I64, HDF5_U64, HDF5_F16,
+};
 
 struct hdf5_file;
 
 /* Creation writes to a temporary name; hdf5_commit closes, syncs and renames it over `path`;
- * hdf5_close without a commit removes it. */
+ * hdf5_close without a commit removes it. After a failed write (a full disk) everything further,
+ * the commit included, fails with that first error, and what was at `path` stays. */
 int hdf5_create(const char *path, struct hdf5_file **file, struct error *e);
 int hdf5_commit(struct hdf5_file *file, struct error *e); /* frees file, also on failure */
 int hdf5_open(const char *path, struct hdf5_file **file, struct error *e); /* read only */
@@ -42,7 +46,8 @@ int hdf5_write(struct hdf5_file *f, const char *name, enum hdf5_type type, int n
 int hdf5_dims(struct hdf5_file *f, const char *name, int *n_dims, size_t dims[8], struct error *e);
 bool hdf5_has(struct hdf5_file *f, const char *name);
 /* Reads all n elements, converting to `type`'s memory layout, into data; verifies the checksum
- * when the stored type is the same. A different element count is an error. */
+ * when there is one (h5py writes none) and the stored type is the same. A different element count
+ * is an error, and so is a value that `type` cannot hold; rounding to f32 is not. */
 int hdf5_read(struct hdf5_file *f, const char *name, enum hdf5_type type, size_t n, void *data,
               struct error *e);
 /* n elements from `offset` of a one-dimensional dataset; no checksum. */
@@ -55,13 +60,17 @@ struct hdf5_stream;
 int hdf5_stream_open(struct hdf5_file *f, const char *name, enum hdf5_type type, size_t total,
                      struct hdf5_stream **stream, struct error *e);
 int hdf5_stream_append(struct hdf5_stream *s, const void *data, size_t n, struct error *e);
-/* All `total` elements must have been appended. Frees the stream, also on failure. */
+/* All `total` elements must have been appended, else ERR_FORMAT and the file cannot be committed.
+ * Frees the stream, also on failure; call it before hdf5_commit or hdf5_close. */
 int hdf5_stream_finish(struct hdf5_stream *s, struct error *e);
-/* Where a contiguous little-endian dataset's bytes lie in the file, for file_map; ERR_FORMAT when it
- * is chunked, of another type, or reaches past the end of the file. */
+/* Where a contiguous little-endian dataset's bytes lie in the file, for file_map; ERR_FORMAT when
+ * it is chunked, of another type, or reaches past the end of the file. In files linnet wrote the
+ * offset is a multiple of 64; in others it may have any alignment. */
 int hdf5_locate(struct hdf5_file *f, const char *name, enum hdf5_type type, uint64_t *offset,
                 size_t *n, struct error *e);
-/* Recomputes a dataset's checksum in blocks and compares: ERR_FORMAT when it differs. */
+bool hdf5_has_checksum(struct hdf5_file *f, const char *name); /* false also without the dataset */
+/* Recomputes a dataset's checksum in blocks and compares: ERR_FORMAT when it differs or there is
+ * none. */
 int hdf5_verify(struct hdf5_file *f, const char *name, struct error *e);
 
 /* Calls visit for every dataset in name order with its dimensions; for `linnet info`. */
@@ -69,5 +78,8 @@ int hdf5_each(struct hdf5_file *f,
               void (*visit)(void *context, const char *name, const char *type_name, int n_dims,
                             const size_t dims[]),
               void *context, struct error *e);
+/* Calls visit for every attribute of the root group in name order. */
+int hdf5_each_attribute(struct hdf5_file *f, void (*visit)(void *context, const char *name),
+                        void *context, struct error *e);
 
 #endif

@@ -52,8 +52,10 @@ void f32_from_bf16(const uint16_t *from, float *to, size_t n);
 void f16_from_f32(const float *from, uint16_t *to, size_t n);
 void bf16_from_f32(const float *from, uint16_t *to, size_t n);
 
-/* Conversion of n elements (whole blocks) of any stored floating type to f32, and from f32 to
- * F32, F16 or BF16. False when the type has no such conversion yet. */
+/* Conversion of n elements (whole blocks) of any floating or quantised type to f32, bit for bit as
+ * ggml does it, and from f32 to F32, F16 or BF16. False when the type has no such conversion
+ * (integers; from f32 also F64 and the quantised types). `from` in dtype_to_f32 may lie at any
+ * address for plain types, at an even one for blocks: right for both mapped file formats. */
 bool dtype_to_f32(enum dtype type, const void *from, float *to, size_t n);
 bool dtype_from_f32(enum dtype type, const float *from, void *to, size_t n);
 

@@ -17,8 +17,9 @@ enum splitter {
     SPLITTER_GPT2,
     SPLITTER_LLAMA3,
     SPLITTER_QWEN2,
-    SPLITTER_BYTES, /* 256 ids, one a byte, no merges */
-    SPLITTER_NONE,  /* SentencePiece: no pre-splitting */
+    SPLITTER_BYTES,  /* 256 ids, one a byte, no merges */
+    SPLITTER_NONE,   /* SentencePiece: no pre-splitting */
+    SPLITTER_SMOLLM, /* every digit alone, then as gpt2 (SmolLM, StarCoder) */
 };
 
 enum { TOKEN_NONE = -1 };
@@ -32,6 +33,11 @@ struct tokens { /* a growable list of ids */
 void tokens_push(struct tokens *t, int32_t id);
 void tokens_free(struct tokens *t);
 
+/* The vocabulary of the 256 bytes: id == byte, then the special tokens (n may be 0; the first is
+ * BOS and EOS) from 256 up. ERR_USAGE for a special token that is empty, not UTF-8, given twice or
+ * a single character of the byte alphabet. */
+int tokenizer_new_bytes(const char *const *special_tokens, size_t n, struct tokenizer **t,
+                        struct error *e);
 void tokenizer_free(struct tokenizer *t);
 
 size_t tokenizer_vocab_size(const struct tokenizer *t);
@@ -41,22 +47,32 @@ int32_t tokenizer_bos(const struct tokenizer *t);
 int32_t tokenizer_eos(const struct tokenizer *t);
 int32_t tokenizer_pad(const struct tokenizer *t);
 bool tokenizer_adds_bos(const struct tokenizer *t); /* the model expects BOS before a text */
+/* A control or unknown token, BOS or EOS: no part of a text. False for ids beyond the vocabulary.
+ */
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 bool tokenizer_is_end(const struct tokenizer *t, int32_t id); /* generation stops here */
 /* The id of an exact token string (as stored: byte-level alphabet), or TOKEN_NONE. */
 int32_t tokenizer_find(const struct tokenizer *t, const char *token, size_t n);
-/* The stored string of a token; *n its length. */
+/* The stored string of a token, NUL-terminated; *n its length. It lives as long as the tokenizer.
+ * The id must be in the vocabulary (CHECK). */
 const char *tokenizer_token(const struct tokenizer *t, int32_t id, size_t *n);
-/* A hash of everything that decides encoding; equal for equal behaviour after write and read. */
+/* A hash of everything that decides encoding (tokens, merges, splitter; not BOS, EOS and padding,
+ * which encoding never adds); equal for equal behaviour after write and read. */
 uint64_t tokenizer_hash(const struct tokenizer *t);
 
-/* Appends the ids of n bytes of text (any bytes, valid UTF-8 or not). With `parse_special`,
- * special tokens written in the text become their ids; without, they are plain text. Adds neither
- * BOS nor EOS. */
+/* Appends the ids of n bytes of text (any bytes, valid UTF-8 or not: a byte that is not is a
+ * character of no class). With `parse_special`, special tokens written in the text become their
+ * ids; without, they are plain text. Added tokens that are not special become their ids either way.
+ * Adds neither BOS nor EOS. Time n log n at worst, whatever the text; safe from several threads at
+ * once (each borrows a word cache of half a megabyte from the tokenizer, which keeps it for the
+ * next). */
 void tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool parse_special,
                       struct tokens *out);
 
-/* Appends the bytes of one token. Special tokens are skipped unless `with_special`. */
+/* Appends the bytes of n tokens. Special tokens are skipped unless `with_special`; ids beyond the
+ * vocabulary (models pad their embeddings) have no bytes. Undoes encoding exactly for byte-level
+ * vocabularies that do not normalise; SentencePiece loses the first space of a text, which encoding
+ * put there. */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool with_special,
                       struct buffer *out);
 
@@ -72,7 +88,18 @@ void decode_stream_push(struct decode_stream *s, const struct tokenizer *t, int3
 void decode_stream_flush(struct decode_stream *s, struct buffer *out);
 
 /* tokenizer.json in Hugging Face's format. Reading accepts what writing produces and the same
- * component set from elsewhere; an unsupported component is an error that names it. */
+ * component set from elsewhere: BPE over ByteLevel with a known Split pattern or its own (Llama 3,
+ * Qwen, GPT-2, SmolLM; NFC normalisation too), or over SentencePiece's spaces with byte_fallback
+ * (Llama 2, Phi-3); an unsupported component is an error that names it. Ids without a token become
+ * unused tokens "[PAD<id>]".
+ *
+ * The file does not say which tokens are BOS, EOS and padding: tokenizer_read_json takes them from
+ * tokenizer_config.json in the same folder where there is one. Else, and in tokenizer_parse_json,
+ * they are the special tokens with the names in use (<s>, </s>, <|endoftext|>, ...) or the first
+ * special token; padding is none.
+ *
+ * Writing fails only on the file, and for a SentencePiece vocabulary from GGUF with a token made of
+ * a character that is no token. */
 int tokenizer_parse_json(const char *text, size_t n, struct tokenizer **t, struct error *e);
 int tokenizer_read_json(const char *path, struct tokenizer **t, struct error *e);
 int tokenizer_write_json(const struct tokenizer *t, const char *path, struct error *e);
@@ -81,8 +108,10 @@ int tokenizer_write_json(const struct tokenizer *t, const char *path, struct err
 int tokenizer_write_config_json(const struct tokenizer *t, size_t max_length, const char *path,
                                 struct error *e);
 
-/* GGUF metadata (tokenizer.ggml.*; models `gpt2` with a known `pre`, and `llama`). Reading also
- * serves files whose vocabulary is none of linnet's making. */
+/* GGUF metadata (tokenizer.ggml.*; models `gpt2` with a known `pre`, and `llama`), with llama.cpp's
+ * ids. Reading also serves files whose vocabulary is none of linnet's making; errors name the key.
+ * The result does not refer to the gguf. Writing a bytes vocabulary names it gpt-2 without merges,
+ * which is the same; GGUF has no place for NFC and for blanks swallowed beside added tokens. */
 struct gguf;
 struct gguf_writer;
 int tokenizer_from_gguf(const struct gguf *g, struct tokenizer **t, struct error *e);

@@ -20,6 +20,29 @@ static void hash_matches_specification(void **state)
     assert_int_equal(hash64(text, strlen(text), 0), 0x02A2E85470D6FD96ull);
 }
 
+static void hash_in_pieces_is_the_hash_of_the_whole(void **state)
+{
+    (void)state;
+    unsigned char bytes[211];
+    struct rng r;
+    rng_init(&r, 3, 0);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)rng_next(&r);
+    for (size_t n = 0; n <= sizeof bytes; n++) {
+        uint64_t whole = hash64(bytes, n, n);
+        for (int round = 0; round < 20; round++) {
+            struct hash64_state s;
+            hash64_begin(&s, n);
+            for (size_t at = 0; at < n;) {
+                size_t piece = rng_below(&r, n - at + 1);
+                hash64_update(&s, bytes + at, piece);
+                at += piece;
+            }
+            assert_int_equal(hash64_end(&s), whole);
+        }
+    }
+}
+
 static void rng_is_uniform_and_normal(void **state)
 {
     (void)state;
@@ -97,6 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hash_matches_specification),
+        cmocka_unit_test(hash_in_pieces_is_the_hash_of_the_whole),
         cmocka_unit_test(rng_is_uniform_and_normal),
         cmocka_unit_test(arena_measures_before_it_allocates),
         cmocka_unit_test(errors_nest),

@@ -1,0 +1,115 @@
+/* linnet export */
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "export/gguf.h"
+#include "export/hf.h"
+#include "model/load.h"
+
+#include <string.h>
+
+enum { FORMAT_GGUF, FORMAT_HF };
+static const char *const formats[] = {"gguf", "hf", NULL};
+static const char *const type_names[] = {"f32", "f16", "bf16", NULL};
+static const enum dtype types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+
+static struct {
+    char *model, *out, *name;
+    int format, type;
+    size_t context;
+    bool force;
+} flags;
+
+#define FIELD(member) offsetof(__typeof__(flags), member)
+
+static const struct option rows[] = {
+    {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model),
+     .placeholder = "PATH",
+     .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
+    {.key = "format", .flag = "--format", .type = OPTION_ENUM, .offset = FIELD(format),
+     .choices = formats, .default_value = "gguf",
+     .help = "gguf: one file for llama.cpp, Ollama and LM Studio; hf: a directory as Hugging Face's "
+             "libraries read it"},
+    {.key = "dtype", .flag = "--dtype", .type = OPTION_ENUM, .offset = FIELD(type),
+     .choices = type_names, .default_value = "f16",
+     .help = "type of the weights in the file; norms in a GGUF file are always f32"},
+    {.key = "out", .flag = "--out", .letter = 'o', .type = OPTION_STRING, .offset = FIELD(out),
+     .placeholder = "PATH", .help = "the file or directory to write"},
+    {.key = "name", .flag = "--name", .type = OPTION_STRING, .offset = FIELD(name),
+     .placeholder = "NAME",
+     .help = "what the model is called in a GGUF file (default: the name of the path it is from)"},
+    {.key = "context", .flag = "--context", .type = OPTION_SIZE, .offset = FIELD(context),
+     .maximum = 1 << 24, .help = "context length to write (default: the model's)"},
+    {.key = "force", .flag = "--force", .type = OPTION_BOOL, .offset = FIELD(force),
+     .help = "replace what is there"},
+};
+static struct option_section sections[] = {
+    {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Flags"},
+};
+
+/* "runs/stories/" is called "stories". */
+static char *default_name(const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    char *whole = mem_string_n(path, n);
+    const char *base = path_basename(whole);
+    size_t size = strlen(base);
+    if (size > 5 && path_has_suffix(base, ".gguf"))
+        size -= 5;
+    char *name = mem_string_n(base, size);
+    mem_free(whole);
+    return name;
+}
+
+static int write_model(struct model *m, const struct tokenizer *t, struct error *e)
+{
+    char *name = flags.name ? mem_string(flags.name) : default_name(flags.model);
+    struct export_options o = {.type = types[flags.type], .name = name, .force = flags.force};
+    if (flags.context)
+        m->config.max_position_embeddings = flags.context;
+    int code = flags.format == FORMAT_GGUF ? export_gguf(m, t, &o, flags.out, e)
+                                           : export_hf(m, t, &o, flags.out, e);
+    mem_free(name);
+    return code;
+}
+
+static int run(const struct command_input *in, struct error *e)
+{
+    struct model m = {0};
+    struct tokenizer *t = NULL;
+    int code = option_require(in->options, "", "model", e);
+    if (!code)
+        code = option_require(in->options, "", "out", e);
+    if (!code) /* before a large model is read in vain */
+        code = export_check_target(flags.out, flags.format == FORMAT_HF, flags.force, e);
+    if (!code)
+        code = model_load(flags.model, &m, &t, e);
+    if (code)
+        return code;
+    code = write_model(&m, t, e);
+    if (!code) {
+        char count[32];
+        log_info("%s: %s parameters, %s", flags.out, format_count((double)m.n_weights, count),
+                 type_names[flags.type]);
+    }
+    model_free(&m);
+    tokenizer_free(t);
+    return code;
+}
+
+const struct command command_export = {
+    .name = "export",
+    .group = "Models",
+    .summary = "write a model for other programs",
+    .usage = "--model PATH --out PATH [FLAGS]",
+    .notes = "Nothing is lost when it fails: a file is replaced only once the new one is complete.\n"
+             "\n"
+             "Examples:\n"
+             "  linnet export --model runs/stories --format gguf --dtype f16 --out stories.gguf\n"
+             "  linnet export --model stories.gguf --format hf --dtype bf16 --out stories-hf\n",
+    .sections = sections,
+    .n_sections = COUNT(sections),
+    .run = run,
+};

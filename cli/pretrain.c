@@ -1,0 +1,300 @@
+/* linnet pretrain: from text to a trained model in a run directory. */
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/plan.h"
+#include "cli/shared.h"
+#include "data/options.h"
+#include "data/vocabulary.h"
+#include "infer/generate.h"
+#include "model/load.h"
+#include "tokenizer/options.h"
+#include "train/trainer.h"
+
+#include <string.h>
+
+static struct pretrain_flags {
+    char *out;
+    bool resume, plan;
+} flags;
+
+static struct model_config model_section;
+static struct tokenizer_options tokenizer_section;
+static struct data_options data_section;
+static struct optim_settings optim_section;
+static struct train_settings train_section;
+
+#define FIELD(member) offsetof(struct pretrain_flags, member)
+static const struct option flag_rows[] = {
+    {.key = "out", .flag = "--out", .type = OPTION_STRING, .offset = FIELD(out),
+     .placeholder = "DIR", .help = "run directory to make"},
+    {.key = "resume", .flag = "--resume", .type = OPTION_BOOL, .offset = FIELD(resume),
+     .help = "go on from the last checkpoint in --out, with the configuration saved there; flags "
+             "and --set change it"},
+    {.key = "plan", .flag = "--plan", .type = OPTION_BOOL, .offset = FIELD(plan),
+     .help = "print parameters, memory and an estimate of the time, and exit"},
+};
+
+static struct option_section sections[] = {
+    {.name = "", .rows = flag_rows, .n_rows = COUNT(flag_rows), .object = &flags, .help = "Run"},
+    {.name = "data", .rows = data_options, .n_rows = N_DATA_OPTIONS, .object = &data_section, .help = "Data"},
+    {.name = "tokenizer", .rows = tokenizer_options, .n_rows = N_TOKENIZER_OPTIONS, .object = &tokenizer_section,
+     .help = "Tokenizer"},
+    {.name = "model", .rows = model_options, .n_rows = N_MODEL_OPTIONS, .object = &model_section, .help = "Model"},
+    {.name = "optim", .rows = optim_options, .n_rows = N_OPTIM_OPTIONS, .object = &optim_section, .help = "Optimiser"},
+    {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section, .help = "Training"},
+};
+
+/* --- the run directory --- */
+
+static bool run_has(const char *name)
+{
+    char *path = run_file(flags.out, name);
+    bool has = file_exists(path);
+    mem_free(path);
+    return has;
+}
+
+static int check_run_directory(const struct command_input *in, struct error *e)
+{
+    int code = option_require(in->options, "", "out", e);
+    if (code)
+        return code;
+    bool occupied = run_has(RUN_LAST) || run_has(RUN_BEST);
+    if (!flags.resume && occupied)
+        return error_set(e, ERR_USAGE,
+                         "%s already holds a run; continue it with --resume, or choose another "
+                         "--out", flags.out);
+    if (flags.resume && !run_has(RUN_LAST))
+        return error_set(e, ERR_USAGE, "%s holds no checkpoint to resume from", flags.out);
+    return OK;
+}
+
+static int write_run_files(const struct command_input *in, const struct tokenizer *t,
+                           struct buffer *config, struct error *e)
+{
+    options_print_yaml(in->options, config);
+    char *directory = run_file(flags.out, "checkpoints");
+    char *config_path = run_file(flags.out, RUN_CONFIG);
+    char *tokenizer_path = run_file(flags.out, RUN_TOKENIZER);
+    int code = dir_make(directory, e);
+    if (!code)
+        code = file_write(config_path, config->data, config->size, e);
+    if (!code && !flags.resume)
+        code = tokenizer_write_json(t, tokenizer_path, e);
+    mem_free(directory);
+    mem_free(config_path);
+    mem_free(tokenizer_path);
+    return code;
+}
+
+/* --- tokenizer and data --- */
+
+static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
+{
+    if (flags.resume) {
+        char *path = run_file(flags.out, RUN_TOKENIZER);
+        int code = tokenizer_read_json(path, t, e);
+        mem_free(path);
+        return code;
+    }
+    if (tokenizer_section.path)
+        return load_tokenizer(tokenizer_section.path, t, e);
+    struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, threads, true);
+    return vocabulary_train((const char *const *)data_section.paths.items,
+                            data_section.paths.count, data_section.text_field, &s, t, e);
+}
+
+/* A shard given as data is used as it is; text is tokenized into the run directory. */
+static int get_shard(const struct tokenizer *t, int threads, struct shard *shard,
+                     struct error *e)
+{
+    if (data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5"))
+        return shard_open(data_section.paths.items[0], t, shard, e);
+    struct shard_settings s = data_options_shard(&data_section, train_section.seed, threads, true);
+    char *path = run_file(flags.out, "shard.h5");
+    bool reused = false;
+    int code = dir_make(flags.out, e);
+    if (!code)
+        code = shard_prepare(&s, t, path, &reused, e);
+    if (!code)
+        code = shard_open(path, t, shard, e);
+    mem_free(path);
+    return code;
+}
+
+/* Fills what the configuration leaves to the tokenizer and to train.max_seq_length. */
+static int settle_model(size_t tokens, struct error *e)
+{
+    if (model_section.vocab_size == 0)
+        model_section.vocab_size = tokens;
+    if (model_section.vocab_size < tokens)
+        return error_set(e, ERR_USAGE,
+                         "model.vocab_size is %zu, but the tokenizer has %zu tokens; raise it, or "
+                         "set 0", model_section.vocab_size, tokens);
+    if (model_section.max_position_embeddings == 0)
+        model_section.max_position_embeddings = train_section.max_seq_length;
+    return OK;
+}
+
+/* --- samples --- */
+
+struct sampler_context {
+    struct generator generator;
+    struct tokens prompt;
+    struct generation result;
+    size_t n_tokens;
+};
+
+static int sampler_context_init(struct sampler_context *c, struct model *m,
+                                const struct tokenizer *t, struct error *e)
+{
+    const char *prompt = train_section.sample_prompt ? train_section.sample_prompt : "";
+    c->n_tokens = train_section.sample_tokens;
+    int code = generator_init(&c->generator, m, t, train_section.max_seq_length, GENERATOR_CHUNK, e);
+    if (!code)
+        code = prompt_tokens(t, prompt, strlen(prompt), true, &c->prompt, e);
+    return code;
+}
+
+static void sampler_context_free(struct sampler_context *c)
+{
+    generator_free(&c->generator);
+    tokens_free(&c->prompt);
+    generation_free(&c->result);
+}
+
+static void sample(void *context, struct buffer *out)
+{
+    struct sampler_context *c = context;
+    struct generate_options o = {.sampler = sampler_defaults(), .max_tokens = c->n_tokens};
+    struct error e;
+    o.sampler.temperature = 0.8;
+    o.sampler.seed = train_section.seed;
+    generator_reset(&c->generator);
+    if (generate(&c->generator, c->prompt.ids, c->prompt.count, &o, NULL, NULL, &c->result, &e)) {
+        buffer_printf(out, "no sample: %s", e.message);
+        return;
+    }
+    buffer_printf(out, "\"%s\" ...", train_section.sample_prompt ? train_section.sample_prompt : "");
+    buffer_append(out, c->result.text.data, c->result.text.size);
+}
+
+/* --- the command --- */
+
+static int plan_without_data(struct error *e)
+{
+    struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, 1, false);
+    int code = settle_model(model_section.vocab_size ? model_section.vocab_size : s.vocab_size, e);
+    struct model m;
+    if (!code)
+        code = model_init(&m, &model_section, e);
+    if (code)
+        return code;
+    plan_print(&m, &language_model_objective, &train_section, stdout);
+    model_free(&m);
+    return OK;
+}
+
+static int train(struct trainer *t, const struct shard *shard, struct error *e)
+{
+    const struct train_settings *s = &train_section;
+    int code = loader_init(&t->train, shard, LOADER_TRAIN, s->max_seq_length,
+                           data_section.mask_documents, true, s->seed, e);
+    t->has_validation = shard->n_tokens > shard->n_train_tokens + 1;
+    if (!code && t->has_validation) {
+        code = loader_init(&t->validation, shard, LOADER_VALIDATION, s->max_seq_length,
+                           data_section.mask_documents, false, s->seed, e);
+        t->bytes_per_token = (double)shard->n_validation_bytes /
+                             (double)(shard->n_tokens - shard->n_train_tokens);
+    }
+    if (!code)
+        code = trainer_init(t, e);
+    if (code)
+        return code;
+    if (flags.resume)
+        code = trainer_resume(t, e);
+    else
+        model_initialize(t->model, s->seed);
+    if (!code) {
+        plan_summary(t->model, t->objective, s, shard, &t->train);
+        code = trainer_run(t, e);
+    }
+    trainer_free(t);
+    return code;
+}
+
+static int train_with_samples(const struct tokenizer *tokenizer, const struct shard *shard,
+                              const char *config, struct error *e)
+{
+    struct model model = {0};
+    struct sampler_context sampler = {0};
+    struct trainer trainer = {
+        .model = &model, .objective = &language_model_objective, .settings = &train_section,
+        .optim = &optim_section, .run = flags.out, .config = config,
+        .state = {.tokenizer_hash = tokenizer_hash(tokenizer), .data_hash = shard_hash(shard)},
+    };
+    int code = model_init(&model, &model_section, e);
+    if (!code)
+        code = model_allocate(&model, e);
+    if (!code && train_section.sample_interval > 0) {
+        code = sampler_context_init(&sampler, &model, tokenizer, e);
+        trainer.sample = sample;
+        trainer.sample_context = &sampler;
+    }
+    if (!code)
+        code = train(&trainer, shard, e);
+    sampler_context_free(&sampler);
+    model_free(&model);
+    return code;
+}
+
+static int run(const struct command_input *in, struct error *e)
+{
+    struct tokenizer *tokenizer = NULL;
+    struct shard shard = {0};
+    struct buffer config = {0};
+    int code = OK;
+    if (flags.plan)
+        return plan_without_data(e);
+    code = check_run_directory(in, e);
+    if (!code && flags.resume) {
+        char *saved = run_file(flags.out, RUN_CONFIG);
+        code = options_read_yaml((struct options *)in->options, saved, e);
+        mem_free(saved);
+    }
+    if (!code)
+        code = option_require(in->options, "data", "paths", e);
+    if (!code)
+        code = get_tokenizer(in->threads, &tokenizer, e);
+    if (!code)
+        code = settle_model(tokenizer_vocab_size(tokenizer), e);
+    if (!code)
+        code = model_config_check(&model_section, e);
+    if (!code)
+        code = get_shard(tokenizer, in->threads, &shard, e);
+    if (!code)
+        code = write_run_files(in, tokenizer, &config, e);
+    if (!code)
+        code = train_with_samples(tokenizer, &shard, config.data, e);
+    shard_close(&shard);
+    tokenizer_free(tokenizer);
+    buffer_free(&config);
+    return code;
+}
+
+const struct command command_pretrain = {
+    .name = "pretrain",
+    .group = "Train",
+    .summary = "train a model from scratch on text",
+    .usage = "--data PATH... --out DIR [-c FILE]",
+    .notes =
+        "The run directory holds config.yaml, tokenizer.json, metrics.jsonl and checkpoints; every\n"
+        "command's --model takes it. Ctrl-C saves and stops; --resume goes on, to the bit.\n"
+        "\n"
+        "  linnet pretrain -c configs/quickstart.yaml --data corpus.jsonl --out runs/a\n"
+        "  linnet pretrain --out runs/a --resume --iters 5000\n",
+    .sections = sections,
+    .n_sections = COUNT(sections),
+    .run = run,
+};

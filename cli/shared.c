@@ -1,0 +1,127 @@
+#include "cli/shared.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "formats/gguf.h"
+
+#include <string.h>
+
+static int load_gguf_tokenizer(const char *path, struct tokenizer **t, struct error *e)
+{
+    struct gguf g;
+    int code = gguf_open(path, &g, e);
+    if (code)
+        return code;
+    code = tokenizer_from_gguf(&g, t, e);
+    if (code)
+        error_prefix(e, "%s", path);
+    gguf_close(&g);
+    return code;
+}
+
+static bool is_gguf(const char *path)
+{
+    char magic[4] = "";
+    FILE *f = fopen(path, "rbe");
+    if (!f)
+        return false; /* whoever opens it next says why */
+    size_t n = fread(magic, 1, sizeof magic, f);
+    fclose(f);
+    return n == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
+}
+
+int load_tokenizer(const char *path, struct tokenizer **t, struct error *e)
+{
+    *t = NULL;
+    if (!file_is_directory(path))
+        return is_gguf(path) ? load_gguf_tokenizer(path, t, e) : tokenizer_read_json(path, t, e);
+    char *inside = path_join(path, "tokenizer.json");
+    int code = file_exists(inside)
+                   ? tokenizer_read_json(inside, t, e)
+                   : error_set(e, ERR_IO, "%s: this directory holds no tokenizer.json", path);
+    mem_free(inside);
+    return code;
+}
+
+bool read_line(FILE *f, struct buffer *line)
+{
+    buffer_clear(line);
+    int c;
+    bool any = false;
+    while ((c = getc_unlocked(f)) != EOF && c != '\n') {
+        buffer_byte(line, (char)c);
+        any = true;
+    }
+    if (!line->data)
+        buffer_append(line, "", 0);
+    return any || c == '\n';
+}
+
+void print_json(json_t *value)
+{
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    putchar('\n');
+    json_decref(value);
+}
+
+void print_json_line(json_t *value)
+{
+    json_dumpf(value, stdout, JSON_ENCODE_ANY);
+    putchar('\n');
+    json_decref(value);
+}
+
+/* Length of the UTF-8 character that begins the n > 0 bytes; 0 when there is none. */
+static size_t utf8_length(const char *text, size_t n)
+{
+    unsigned char c = (unsigned char)text[0];
+    size_t size = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+    if (size == 0 || size > n)
+        return 0;
+    for (size_t i = 1; i < size; i++)
+        if (((unsigned char)text[i] & 0xC0) != 0x80)
+            return 0;
+    unsigned char d = size > 1 ? (unsigned char)text[1] : 0x80;
+    if ((c == 0xE0 && d < 0xA0) || (c == 0xED && d > 0x9F) || (c == 0xF0 && d < 0x90) ||
+        (c == 0xF4 && d > 0x8F))
+        return 0;
+    return size;
+}
+
+void append_visible(struct buffer *out, const char *text, size_t n, size_t limit)
+{
+    size_t i = 0;
+    while (i < n && i < limit) {
+        unsigned char c = (unsigned char)text[i];
+        size_t size = utf8_length(text + i, n - i);
+        bool control = c < 0x20 || c == 0x7F || (c == 0xC2 && (unsigned char)text[i + 1] < 0xA0);
+        if (c == '\n')
+            buffer_string(out, "\\n");
+        else if (c == '\t')
+            buffer_string(out, "\\t");
+        else if (size == 0 || control)
+            for (size_t j = 0; j < (size ? size : 1); j++)
+                buffer_printf(out, "\\x%02x", (unsigned char)text[i + j]);
+        else
+            buffer_append(out, text + i, size);
+        i += size ? size : 1;
+    }
+    if (i < n)
+        buffer_string(out, "...");
+}
+
+json_t *json_text(const char *text, size_t n)
+{
+    struct buffer clean = {0};
+    for (size_t i = 0; i < n;) {
+        size_t size = utf8_length(text + i, n - i);
+        if (size)
+            buffer_append(&clean, text + i, size);
+        else
+            buffer_string(&clean, "\xEF\xBF\xBD");
+        i += size ? size : 1;
+    }
+    json_t *value = json_stringn(clean.data ? clean.data : "", clean.size);
+    buffer_free(&clean);
+    return value;
+}

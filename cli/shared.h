@@ -1,0 +1,30 @@
+/* What several commands need: reading a tokenizer from wherever one may lie, lines of input, and
+ * printing for machines and for a terminal. */
+#ifndef LINNET_CLI_SHARED_H
+#define LINNET_CLI_SHARED_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "tokenizer/tokenizer.h"
+
+#include <stdio.h>
+
+/* A tokenizer.json, a GGUF file, or a directory that holds tokenizer.json. The caller frees *t. */
+int load_tokenizer(const char *path, struct tokenizer **t, struct error *e);
+
+/* The next line of `f` without its newline; false at the end, or on an error (ferror). A line may
+ * hold any bytes. */
+bool read_line(FILE *f, struct buffer *line);
+
+/* Writes the value to stdout: pretty over several lines, or on one line. Takes the reference. */
+void print_json(json_t *value);
+void print_json_line(json_t *value);
+
+/* Appends at most `limit` bytes of the text fit for a terminal: control characters and invalid
+ * UTF-8 escaped, "..." where it was cut. */
+void append_visible(struct buffer *out, const char *text, size_t n, size_t limit);
+/* The same text as JSON; bytes that are not UTF-8 become U+FFFD. */
+json_t *json_text(const char *text, size_t n);
+
+#endif

@@ -1,0 +1,157 @@
+#include "export/hf.h"
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "formats/safetensors.h"
+
+#include <stdlib.h>
+
+static const char *torch_dtype(enum dtype type)
+{
+    switch (type) {
+    case DTYPE_F32:
+        return "float32";
+    case DTYPE_F16:
+        return "float16";
+    case DTYPE_BF16:
+        return "bfloat16";
+    default:
+        CHECK(!"a type that is exported");
+        return "";
+    }
+}
+
+static json_t *id_or_null(int32_t id)
+{
+    return id == TOKEN_NONE ? json_null() : json_integer(id);
+}
+
+/* One id, or a list where several tokens end a text; its own EOS first. */
+static json_t *end_ids(const struct tokenizer *t)
+{
+    json_t *ids = json_array();
+    int32_t eos = tokenizer_eos(t);
+    if (eos != TOKEN_NONE)
+        json_array_append_new(ids, json_integer(eos));
+    for (size_t i = 0; i < tokenizer_vocab_size(t); i++)
+        if ((int32_t)i != eos && tokenizer_is_end(t, (int32_t)i))
+            json_array_append_new(ids, json_integer((json_int_t)i));
+    if (json_array_size(ids) > 1)
+        return ids;
+    json_decref(ids);
+    return id_or_null(eos);
+}
+
+static json_t *integer(size_t n)
+{
+    return json_integer((json_int_t)n);
+}
+
+static json_t *config_json(const struct model *m, const struct tokenizer *t, enum dtype type)
+{
+    const struct model_config *c = &m->config;
+    const struct architecture *a = model_architecture(c);
+    json_t *root = json_object();
+    json_object_set_new(root, "architectures", json_pack("[s]", a->hf_class));
+    json_object_set_new(root, "attention_bias", json_false());
+    json_object_set_new(root, "attention_dropout", json_real(0));
+    json_object_set_new(root, "bos_token_id", id_or_null(tokenizer_bos(t)));
+    json_object_set_new(root, "eos_token_id", end_ids(t));
+    json_object_set_new(root, "pad_token_id", id_or_null(tokenizer_pad(t)));
+    json_object_set_new(root, "head_dim", integer(c->head_dim));
+    json_object_set_new(root, "hidden_act", json_string("silu"));
+    json_object_set_new(root, "hidden_size", integer(c->hidden_size));
+    json_object_set_new(root, "initializer_range", json_real(c->initializer_range));
+    json_object_set_new(root, "intermediate_size", integer(c->intermediate_size));
+    json_object_set_new(root, "max_position_embeddings", integer(c->max_position_embeddings));
+    json_object_set_new(root, "mlp_bias", json_false());
+    json_object_set_new(root, "model_type", json_string(a->model_type));
+    json_object_set_new(root, "num_attention_heads", integer(c->num_attention_heads));
+    json_object_set_new(root, "num_hidden_layers", integer(c->num_hidden_layers));
+    json_object_set_new(root, "num_key_value_heads", integer(c->num_key_value_heads));
+    json_object_set_new(root, "pretraining_tp", json_integer(1));
+    json_object_set_new(root, "rms_norm_eps", json_real(c->rms_norm_eps));
+    json_object_set_new(root, "rope_scaling", json_null());
+    json_object_set_new(root, "rope_theta", json_real(c->rope_theta));
+    json_object_set_new(root, "tie_word_embeddings", json_boolean(c->tie_word_embeddings));
+    json_object_set_new(root, "torch_dtype", json_string(torch_dtype(type)));
+    json_object_set_new(root, "use_cache", json_true());
+    json_object_set_new(root, "vocab_size", integer(c->vocab_size));
+    return root;
+}
+
+static json_t *generation_json(const struct tokenizer *t)
+{
+    json_t *root = json_object();
+    json_object_set_new(root, "bos_token_id", id_or_null(tokenizer_bos(t)));
+    json_object_set_new(root, "eos_token_id", end_ids(t));
+    if (tokenizer_pad(t) != TOKEN_NONE)
+        json_object_set_new(root, "pad_token_id", json_integer(tokenizer_pad(t)));
+    json_object_set_new(root, "do_sample", json_true());
+    return root;
+}
+
+/* Takes the reference. 15 digits: a number that was typed comes out as it was typed. */
+static int write_json(json_t *value, const char *path, struct error *e)
+{
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    CHECK(text);
+    struct buffer out = {0};
+    buffer_string(&out, text);
+    buffer_byte(&out, '\n');
+    int code = file_write(path, out.data, out.size, e);
+    buffer_free(&out);
+    free(text);
+    json_decref(value);
+    return code;
+}
+
+static int write_weights(const struct model *m, enum dtype type, const char *path, struct error *e)
+{
+    struct safetensors_writer *w = safetensors_writer_new();
+    struct weight_source *sources = weight_sources(m, type, type, ROPE_HALF);
+    for (size_t i = 0; i < m->n_params; i++) {
+        const struct param *p = &m->params[i];
+        size_t shape[2] = {p->rows, p->cols};
+        safetensors_put(w, p->name, type, p->n_dims, p->n_dims == 2 ? shape : shape + 1,
+                        weight_source_fill, &sources[i]);
+    }
+    int code = safetensors_writer_finish(w, path, e);
+    safetensors_writer_free(w);
+    mem_free(sources);
+    return code;
+}
+
+int export_hf(const struct model *m, const struct tokenizer *t, const struct export_options *o,
+              const char *directory, struct error *e)
+{
+    char *weights = path_join(directory, "model.safetensors"),
+         *config = path_join(directory, "config.json"),
+         *tokenizer = path_join(directory, "tokenizer.json"),
+         *tokenizer_config = path_join(directory, "tokenizer_config.json"),
+         *generation = path_join(directory, "generation_config.json");
+    size_t context = m->config.max_position_embeddings;
+    int code = export_check_target(directory, true, o->force, e);
+    if (!code && context == 0)
+        code = error_set(e, ERR_USAGE, "the model says nothing about its context length; give one "
+                                       "with --context");
+    if (!code)
+        code = dir_make(directory, e);
+    if (!code)
+        code = write_weights(m, o->type, weights, e);
+    if (!code)
+        code = tokenizer_write_json(t, tokenizer, e);
+    if (!code)
+        code = tokenizer_write_config_json(t, context, tokenizer_config, e);
+    if (!code)
+        code = write_json(generation_json(t), generation, e);
+    if (!code)
+        code = write_json(config_json(m, t, o->type), config, e);
+    mem_free(weights);
+    mem_free(config);
+    mem_free(tokenizer);
+    mem_free(tokenizer_config);
+    mem_free(generation);
+    return code;
+}

@@ -1,0 +1,213 @@
+/* Dequantisation of whole blocks, compiled once per instruction set by kernels/dequantize*.c, which
+ * define DEQUANTIZE(type). The order of operations is ggml's (dequantize_row_*), in plain f32
+ * without fused operations, so every build gives the same bits. */
+#include "kernels/blocks.h"
+#include "kernels/half.h"
+
+#include <stddef.h>
+
+static void from_q4_0(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q4_0 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++, y += 32) {
+        const float d = half_to_f32(b->d);
+        for (int j = 0; j < 16; j++) {
+            y[j] = (float)((b->qs[j] & 15) - 8) * d;
+            y[j + 16] = (float)((b->qs[j] >> 4) - 8) * d;
+        }
+    }
+}
+
+static void from_q4_1(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q4_1 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++, y += 32) {
+        const float d = half_to_f32(b->d), m = half_to_f32(b->m);
+        for (int j = 0; j < 16; j++) {
+            y[j] = (float)(b->qs[j] & 15) * d + m;
+            y[j + 16] = (float)(b->qs[j] >> 4) * d + m;
+        }
+    }
+}
+
+/* The fifth bit of element j, in place. */
+static inline int fifth_bit(uint32_t qh, int j)
+{
+    return (int)(qh >> j & 1) << 4;
+}
+
+static void from_q5_0(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q5_0 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++, y += 32) {
+        const float d = half_to_f32(b->d);
+        uint32_t qh;
+        memcpy(&qh, b->qh, sizeof qh);
+        for (int j = 0; j < 16; j++) {
+            y[j] = (float)(((b->qs[j] & 15) | fifth_bit(qh, j)) - 16) * d;
+            y[j + 16] = (float)((b->qs[j] >> 4 | fifth_bit(qh, j + 16)) - 16) * d;
+        }
+    }
+}
+
+static void from_q5_1(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q5_1 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++, y += 32) {
+        const float d = half_to_f32(b->d), m = half_to_f32(b->m);
+        uint32_t qh;
+        memcpy(&qh, b->qh, sizeof qh);
+        for (int j = 0; j < 16; j++) {
+            y[j] = (float)((b->qs[j] & 15) | fifth_bit(qh, j)) * d + m;
+            y[j + 16] = (float)(b->qs[j] >> 4 | fifth_bit(qh, j + 16)) * d + m;
+        }
+    }
+}
+
+static void from_q8_0(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q8_0 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++, y += 32) {
+        const float d = half_to_f32(b->d);
+        for (int j = 0; j < 32; j++)
+            y[j] = (float)b->qs[j] * d;
+    }
+}
+
+/* 32 elements by a table of 16 levels. */
+static inline void from_levels(const int8_t levels[16], const uint8_t qs[16], float d, float *y)
+{
+    for (int j = 0; j < 16; j++) {
+        y[j] = d * (float)levels[qs[j] & 15];
+        y[j + 16] = d * (float)levels[qs[j] >> 4];
+    }
+}
+
+static void from_iq4_nl(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_iq4_nl *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++, y += 32)
+        from_levels(iq4_values, b->qs, half_to_f32(b->d), y);
+}
+
+/* 2^(e - 128): half of the block's scale, the levels being doubled. */
+static inline float mxfp4_scale(uint8_t e)
+{
+    return float_from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
+}
+
+static void from_mxfp4(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_mxfp4 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++, y += 32)
+        from_levels(mxfp4_values, b->qs, mxfp4_scale(b->e), y);
+}
+
+static void from_q2_k(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q2_k *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++) {
+        const float d = half_to_f32(b->d), dmin = half_to_f32(b->dmin);
+        for (int s = 0; s < 16; s++, y += 16) { /* sub-block s: half s/8, bits of pair s/2 % 4 */
+            const uint8_t *q = b->qs + s / 8 * 32 + s % 2 * 16;
+            const int shift = s / 2 % 4 * 2;
+            const float scale = d * (float)(b->scales[s] & 15);
+            const float min = dmin * (float)(b->scales[s] >> 4);
+            for (int j = 0; j < 16; j++)
+                y[j] = scale * (float)(q[j] >> shift & 3) - min;
+        }
+    }
+}
+
+static void from_q3_k(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q3_k *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++) {
+        const float d = half_to_f32(b->d);
+        for (int s = 0; s < 16; s++, y += 16) {
+            const uint8_t *q = b->qs + s / 8 * 32 + s % 2 * 16, *h = b->hmask + s % 2 * 16;
+            const int shift = s / 2 % 4 * 2;
+            const float scale = d * (float)(q3_k_scale(b->scales, s) - 32);
+            for (int j = 0; j < 16; j++) {
+                const int upper = h[j] >> s / 2 & 1;
+                y[j] = scale * (float)((q[j] >> shift & 3) - 4 + 4 * upper);
+            }
+        }
+    }
+}
+
+static void from_q4_k(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q4_k *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++) {
+        const float d = half_to_f32(b->d), dmin = half_to_f32(b->dmin);
+        for (int s = 0; s < 8; s++, y += 32) {
+            uint8_t scale_bits, min_bits;
+            k_scale_min(b->scales, s, &scale_bits, &min_bits);
+            const float scale = d * (float)scale_bits, min = dmin * (float)min_bits;
+            const uint8_t *q = b->qs + s / 2 * 32;
+            const int shift = s % 2 * 4;
+            for (int j = 0; j < 32; j++)
+                y[j] = scale * (float)(q[j] >> shift & 15) - min;
+        }
+    }
+}
+
+static void from_q5_k(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q5_k *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++) {
+        const float d = half_to_f32(b->d), dmin = half_to_f32(b->dmin);
+        for (int s = 0; s < 8; s++, y += 32) {
+            uint8_t scale_bits, min_bits;
+            k_scale_min(b->scales, s, &scale_bits, &min_bits);
+            const float scale = d * (float)scale_bits, min = dmin * (float)min_bits;
+            const uint8_t *q = b->qs + s / 2 * 32;
+            const int shift = s % 2 * 4;
+            for (int j = 0; j < 32; j++)
+                y[j] = scale * (float)((q[j] >> shift & 15) + ((b->qh[j] >> s & 1) << 4)) - min;
+        }
+    }
+}
+
+static void from_q6_k(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q6_k *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++) {
+        const float d = half_to_f32(b->d);
+        for (int s = 0; s < 16; s++, y += 16) {
+            const int half = s / 8, pair = s / 2 % 4, odd = s % 2 * 16;
+            const uint8_t *l = b->ql + half * 64 + pair % 2 * 32 + odd;
+            const uint8_t *h = b->qh + half * 32 + odd;
+            const float scale = d * (float)b->scales[s];
+            for (int j = 0; j < 16; j++) {
+                const int q = (l[j] >> pair / 2 * 4 & 15) | (h[j] >> pair * 2 & 3) << 4;
+                y[j] = scale * (float)(q - 32);
+            }
+        }
+    }
+}
+
+static void from_iq4_xs(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_iq4_xs *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++) {
+        const float d = half_to_f32(b->d);
+        for (int s = 0; s < 8; s++, y += 32) {
+            const int low = b->scales_l[s / 2] >> s % 2 * 4 & 15, high = b->scales_h >> 2 * s & 3;
+            from_levels(iq4_values, b->qs + s * 16, d * (float)((low | high << 4) - 32), y);
+        }
+    }
+}
+
+dequantizer *DEQUANTIZE(enum dtype type)
+{
+    static dequantizer *const table[] = {
+        [DTYPE_Q4_0] = from_q4_0,   [DTYPE_Q4_1] = from_q4_1,     [DTYPE_Q5_0] = from_q5_0,
+        [DTYPE_Q5_1] = from_q5_1,   [DTYPE_Q8_0] = from_q8_0,     [DTYPE_Q2_K] = from_q2_k,
+        [DTYPE_Q3_K] = from_q3_k,   [DTYPE_Q4_K] = from_q4_k,     [DTYPE_Q5_K] = from_q5_k,
+        [DTYPE_Q6_K] = from_q6_k,   [DTYPE_IQ4_NL] = from_iq4_nl, [DTYPE_IQ4_XS] = from_iq4_xs,
+        [DTYPE_MXFP4] = from_mxfp4,
+    };
+    return (size_t)type < sizeof table / sizeof table[0] ? table[type] : NULL;
+}

@@ -1,0 +1,71 @@
+/* The decoder's one forward and one backward pass: embedding, blocks, final norm.
+ *
+ * Activations kept for the backward pass are the few that are dear to compute again: what the
+ * products and attention made. Norm outputs and gated activations are recomputed. */
+#ifndef LINNET_MODEL_DECODER_H
+#define LINNET_MODEL_DECODER_H
+
+#include "base/memory.h"
+#include "data/batch.h"
+#include "model/model.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* N = n_rows * seq_len tokens; C hidden, Q = heads * head_dim, K = kv heads * head_dim, F ffn. */
+struct layer_activations {
+    float *input;      /* (N, C) residual stream entering the block */
+    float *attn_rstd;  /* (N) */
+    float *q, *k, *v;  /* (N, Q), (N, K), (N, K), after rotation */
+    float *attn;       /* (N, Q) attention's output */
+    float *lse;        /* (B, heads, T) */
+    float *middle;     /* (N, C) residual stream between attention and feed-forward */
+    float *ffn_rstd;   /* (N) */
+    float *gate, *up;  /* (N, F) */
+};
+
+struct activations {
+    size_t n_rows, seq_len;     /* capacity */
+    bool keep;                  /* one set a layer, for a backward pass; else all layers share */
+    struct layer_activations *layers; /* num_hidden_layers */
+    float *last;                /* (N, C) residual stream after the last block */
+    float *last_rstd;           /* (N) */
+    float *hidden;              /* (N, C) after the final norm: the result */
+    float *normed;              /* (N, max(C, F)) scratch: a norm's or the gate's output */
+    float *branch;              /* (N, C) scratch: what a block adds */
+    /* backward only */
+    float *dx;                  /* (N, C) gradient of the residual stream */
+    float *dbranch, *dnormed;   /* (N, C) */
+    float *dq, *dk, *dv, *dattn, *delta;
+    float *dgate, *dup;         /* (N, F) */
+};
+
+/* Takes its memory from the arena; one whose base is NULL only measures. The array `layers` is on
+ * the heap in both cases: activations_free. With `backward`, gradients can be computed. */
+void activations_init(struct activations *a, const struct model_config *c, size_t n_rows,
+                      size_t seq_len, bool backward, struct arena *arena);
+void activations_free(struct activations *a);
+
+/* Keys and values of one sequence, for generation: (layers, capacity, K) each. */
+struct kv_cache {
+    size_t capacity, length; /* positions */
+    float *k, *v;
+    struct arena arena;
+};
+int kv_cache_init(struct kv_cache *cache, const struct model_config *c, size_t capacity,
+                  struct error *e);
+void kv_cache_free(struct kv_cache *cache);
+
+/* Runs b->n_rows x b->seq_len tokens (at most the activations' capacity) and returns a->hidden,
+ * (N, C). With a cache: one row, whose tokens follow the cache's; they are added to it. Rotary angles
+ * must have been reserved for every position. dropout_seed: of this call's masks; 0 turns
+ * dropout off. */
+const float *decoder_forward(const struct model *m, struct activations *a, const struct batch *b,
+                             struct kv_cache *cache, uint64_t dropout_seed);
+
+/* The derivative of the last decoder_forward on the same batch: adds to every parameter's gradient.
+ * dhidden: (N, C); it may be a->dnormed, which is free until this call. */
+void decoder_backward(struct model *m, struct activations *a, const struct batch *b,
+                      const float *dhidden, uint64_t dropout_seed);
+
+#endif

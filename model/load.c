@@ -1,0 +1,180 @@
+#include "model/load.h"
+
+#include "base/file.h"
+#include "base/yaml.h"
+#include "formats/hdf5_file.h"
+#include "model/load_gguf.h"
+#include "model/load_hf.h"
+
+#include <string.h>
+
+char *run_file(const char *run, const char *name)
+{
+    return path_join(run, name);
+}
+
+int model_write_hdf5(const struct model *m, struct hdf5_file *f, struct error *e)
+{
+    int code = OK;
+    for (size_t i = 0; i < m->n_params && !code; i++) {
+        const struct param *p = &m->params[i];
+        char name[PARAM_NAME_SIZE + 16];
+        snprintf(name, sizeof name, "weights/%s", p->name);
+        size_t dims[2] = {p->rows, p->cols};
+        code = hdf5_write(f, name, HDF5_F32, p->n_dims, p->n_dims == 2 ? dims : dims + 1, p->value,
+                          e);
+    }
+    return code;
+}
+
+int model_read_hdf5(struct model *m, struct hdf5_file *f, struct error *e)
+{
+    int code = OK;
+    for (size_t i = 0; i < m->n_params && !code; i++) {
+        char name[PARAM_NAME_SIZE + 16];
+        snprintf(name, sizeof name, "weights/%s", m->params[i].name);
+        code = hdf5_read(f, name, HDF5_F32, m->params[i].count, m->params[i].value, e);
+    }
+    return code;
+}
+
+/* The `model:` section of a run's configuration; its other sections belong to train/. */
+static int config_from_yaml(const char *text, struct model_config *c, struct error *e)
+{
+    struct yaml all, own = {0};
+    int code = yaml_parse(text, strlen(text), &all, e);
+    if (code)
+        return code;
+    struct option_section section = {.name = "model", .rows = model_options,
+                                     .n_rows = N_MODEL_OPTIONS, .object = c, .help = "Model"};
+    struct options options = {.sections = &section, .n_sections = 1};
+    options_init(&options);
+    own = all;
+    own.count = 0;
+    own.entries = mem_alloc(all.count + 1, sizeof *own.entries);
+    for (size_t i = 0; i < all.count; i++)
+        if (strncmp(all.entries[i].path, "model.", 6) == 0)
+            own.entries[own.count++] = all.entries[i];
+    code = options_apply_yaml(&options, &own, "the checkpoint's configuration", e);
+    mem_free(own.entries);
+    options_free(&options);
+    yaml_entries_free(&all);
+    return code;
+}
+
+static int load_checkpoint(const char *path, struct model *m, struct error *e)
+{
+    struct hdf5_file *f = NULL;
+    char *config_text = NULL;
+    struct model_config config = {0};
+    int code = hdf5_open(path, &f, e);
+    if (code)
+        return code;
+    code = hdf5_get_string(f, "config", &config_text, e);
+    if (!code)
+        code = config_from_yaml(config_text, &config, e);
+    if (!code) {
+        code = model_init(m, &config, e);
+        if (!code)
+            code = model_allocate(m, e);
+        if (!code)
+            code = model_read_hdf5(m, f, e);
+        if (code)
+            model_free(m);
+    }
+    if (code && !strstr(e->message, path))
+        error_prefix(e, "%s", path);
+    mem_free(config_text);
+    hdf5_close(f);
+    return code;
+}
+
+/* checkpoints/X.h5 belongs to the run directory two levels up. */
+static char *run_of_checkpoint(const char *path)
+{
+    const char *end = strrchr(path, '/');
+    if (!end)
+        return mem_string("..");
+    size_t n = (size_t)(end - path);
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    return n > 0 ? mem_string_n(path, n) : mem_string(".");
+}
+
+static int load_run(const char *checkpoint, const char *run, struct model *m,
+                    struct tokenizer **tokenizer, struct error *e)
+{
+    int code = load_checkpoint(checkpoint, m, e);
+    if (code || !tokenizer)
+        return code;
+    char *path = run_file(run, RUN_TOKENIZER);
+    code = tokenizer_read_json(path, tokenizer, e);
+    mem_free(path);
+    if (code)
+        model_free(m);
+    return code;
+}
+
+static int load_run_directory(const char *run, struct model *m, struct tokenizer **tokenizer,
+                              struct error *e)
+{
+    char *best = run_file(run, RUN_BEST), *last = run_file(run, RUN_LAST);
+    int code;
+    if (file_exists(best) || file_exists(last))
+        code = load_run(file_exists(best) ? best : last, run, m, tokenizer, e);
+    else
+        code = error_set(e, ERR_FORMAT, "%s: the run has no checkpoint yet", run);
+    mem_free(best);
+    mem_free(last);
+    return code;
+}
+
+static bool directory_holds(const char *directory, const char *name)
+{
+    char *path = path_join(directory, name);
+    bool holds = file_exists(path);
+    mem_free(path);
+    return holds;
+}
+
+static int check_vocabulary(const char *path, struct model *m, struct tokenizer **tokenizer,
+                            struct error *e)
+{
+    if (!tokenizer || tokenizer_vocab_size(*tokenizer) <= m->config.vocab_size)
+        return OK;
+    int code = error_set(e, ERR_FORMAT,
+                         "%s: the tokenizer has %zu tokens, the embedding only %zu rows: they do "
+                         "not belong together", path, tokenizer_vocab_size(*tokenizer),
+                         m->config.vocab_size);
+    tokenizer_free(*tokenizer);
+    *tokenizer = NULL;
+    model_free(m);
+    return code;
+}
+
+int model_load(const char *path, struct model *m, struct tokenizer **tokenizer, struct error *e)
+{
+    int code;
+    if (!file_exists(path)) {
+        code = error_set(e, ERR_IO,
+                         "%s: no such file or directory; --model takes a run directory, a Hugging "
+                         "Face directory, or a .gguf file", path);
+    } else if (!file_is_directory(path)) {
+        if (path_has_suffix(path, ".h5")) {
+            char *run = run_of_checkpoint(path);
+            code = load_run(path, run, m, tokenizer, e);
+            mem_free(run);
+        } else {
+            code = model_load_gguf(path, m, tokenizer, e);
+        }
+    } else if (directory_holds(path, RUN_CONFIG)) {
+        code = load_run_directory(path, m, tokenizer, e);
+    } else if (directory_holds(path, "config.json")) {
+        code = model_load_hf(path, m, tokenizer, e);
+    } else {
+        code = error_set(e, ERR_FORMAT,
+                         "%s: neither a run (config.yaml) nor a Hugging Face model (config.json)",
+                         path);
+    }
+    return code ? code : check_vocabulary(path, m, tokenizer, e);
+}

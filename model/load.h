@@ -1,0 +1,29 @@
+/* Reading models: a run directory or one of its checkpoints, a Hugging Face directory, a GGUF file.
+ * Every tensor is found through the parameter table and checked against the configuration before
+ * its bytes are touched. */
+#ifndef LINNET_MODEL_LOAD_H
+#define LINNET_MODEL_LOAD_H
+
+#include "model/model.h"
+#include "tokenizer/tokenizer.h"
+
+struct hdf5_file;
+
+/* Loads the model at `path`, weights converted to f32, and its tokenizer when `tokenizer` is not
+ * NULL. A run directory means its best checkpoint, or the last where none was evaluated. The caller
+ * frees both (model_free, tokenizer_free); on failure nothing is left to free. */
+int model_load(const char *path, struct model *m, struct tokenizer **tokenizer, struct error *e);
+
+/* Weights as datasets "weights/NAME" of an HDF5 file, for checkpoints. */
+int model_write_hdf5(const struct model *m, struct hdf5_file *f, struct error *e);
+int model_read_hdf5(struct model *m, struct hdf5_file *f, struct error *e);
+
+/* The files of a run directory; caller frees. */
+char *run_file(const char *run, const char *name);
+#define RUN_CONFIG "config.yaml"
+#define RUN_TOKENIZER "tokenizer.json"
+#define RUN_METRICS "metrics.jsonl"
+#define RUN_LAST "checkpoints/last.h5"
+#define RUN_BEST "checkpoints/best.h5"
+
+#endif

@@ -1,0 +1,13 @@
+/* Hugging Face directories as models: config.json, model.safetensors, tokenizer.json. */
+#ifndef LINNET_MODEL_LOAD_HF_H
+#define LINNET_MODEL_LOAD_HF_H
+
+#include "model/model.h"
+
+struct tokenizer;
+
+/* As model_load. */
+int model_load_hf(const char *directory, struct model *m, struct tokenizer **tokenizer,
+                  struct error *e);
+
+#endif

@@ -1,0 +1,53 @@
+#include "optim/options.h"
+
+static const char *const schedule_names[] = {"cosine", "linear", "constant", "wsd", NULL};
+
+#define FIELD(member) offsetof(struct optim_settings, member)
+
+const struct option optim_options[] = {
+    {.key = "learning_rate", .flag = "--learning-rate", .type = OPTION_FLOAT,
+     .offset = FIELD(learning_rate), .default_value = "1e-3", .minimum = 0, .maximum = 10,
+     .help = "peak learning rate"},
+    {.key = "min_learning_rate_ratio", .type = OPTION_FLOAT,
+     .offset = FIELD(min_learning_rate_ratio), .default_value = "0.1", .minimum = 0, .maximum = 1,
+     .help = "learning rate at the end, as a share of the peak"},
+    {.key = "schedule", .flag = "--schedule", .type = OPTION_ENUM, .offset = FIELD(schedule),
+     .default_value = "cosine", .choices = schedule_names,
+     .help = "decay after the warm-up; wsd (warmup-stable-decay) stays at the peak until the last "
+             "decay_iters"},
+    {.key = "warmup_iters", .flag = "--warmup-iters", .type = OPTION_SIZE,
+     .offset = FIELD(warmup_iters), .default_value = "100", .minimum = 0, .maximum = 1e12,
+     .help = "steps of linear rise to the peak"},
+    {.key = "decay_iters", .type = OPTION_SIZE, .offset = FIELD(decay_iters),
+     .default_value = "0", .minimum = 0, .maximum = 1e12,
+     .help = "steps of decay at the end of schedule wsd; 0 is a fifth of the run"},
+    {.key = "beta1", .type = OPTION_FLOAT, .offset = FIELD(beta1), .default_value = "0.9",
+     .minimum = 0, .maximum = 0.99999, .help = "AdamW's decay of the first moment"},
+    {.key = "beta2", .type = OPTION_FLOAT, .offset = FIELD(beta2), .default_value = "0.95",
+     .minimum = 0, .maximum = 0.99999, .help = "AdamW's decay of the second moment"},
+    {.key = "epsilon", .type = OPTION_FLOAT, .offset = FIELD(epsilon), .default_value = "1e-8",
+     .minimum = 0, .maximum = 1, .help = "AdamW's epsilon"},
+    {.key = "weight_decay", .flag = "--weight-decay", .type = OPTION_FLOAT,
+     .offset = FIELD(weight_decay), .default_value = "0.1", .minimum = 0, .maximum = 10,
+     .help = "decoupled weight decay, on matrices only"},
+    {.key = "grad_clip", .type = OPTION_FLOAT, .offset = FIELD(grad_clip), .default_value = "1",
+     .minimum = 0, .maximum = 1e12, .help = "largest global gradient norm; 0 is no limit"},
+};
+_Static_assert(sizeof optim_options / sizeof *optim_options == N_OPTIM_OPTIONS, "count the rows");
+
+struct schedule optim_schedule(const struct optim_settings *s, size_t iters)
+{
+    return (struct schedule){
+        .kind = (enum schedule_kind)s->schedule,
+        .peak = s->learning_rate,
+        .floor = s->learning_rate * s->min_learning_rate_ratio,
+        .warmup_iters = s->warmup_iters,
+        .decay_iters = s->decay_iters ? s->decay_iters : iters / 5,
+        .iters = iters,
+    };
+}
+
+struct adamw_settings optim_adamw(const struct optim_settings *s)
+{
+    return (struct adamw_settings){s->beta1, s->beta2, s->epsilon, s->weight_decay};
+}

@@ -1,0 +1,24 @@
+/* The `optim:` section of a configuration. */
+#ifndef LINNET_OPTIM_OPTIONS_H
+#define LINNET_OPTIM_OPTIONS_H
+
+#include "base/options.h"
+#include "optim/adamw.h"
+#include "optim/schedule.h"
+
+struct optim_settings {
+    double learning_rate;
+    double min_learning_rate_ratio;
+    int schedule; /* enum schedule_kind */
+    size_t warmup_iters, decay_iters;
+    double beta1, beta2, epsilon, weight_decay;
+    double grad_clip; /* 0: none */
+};
+
+enum { N_OPTIM_OPTIONS = 10 };
+extern const struct option optim_options[N_OPTIM_OPTIONS];
+
+struct schedule optim_schedule(const struct optim_settings *s, size_t iters);
+struct adamw_settings optim_adamw(const struct optim_settings *s);
+
+#endif

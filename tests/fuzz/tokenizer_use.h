@@ -1,0 +1,38 @@
+/* Shared with the fuzzer of GGUF vocabularies. */
+#ifndef LINNET_TESTS_FUZZ_TOKENIZER_USE_H
+#define LINNET_TESTS_FUZZ_TOKENIZER_USE_H
+
+#include "base/buffer.h"
+#include "base/check.h"
+#include "tokenizer/tokenizer.h"
+
+#include <string.h>
+
+/* Encodes and decodes a little of everything, and frees the tokenizer. */
+static inline void use_tokenizer(struct tokenizer *t)
+{
+    static const char text[] =
+        "Hello  world, it's 123!\r\n \xE2\x96\x81\xC3\xA9\xFF<s></s><|endoftext|>A"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaxy";
+    struct tokens ids = {0};
+    struct buffer back = {0};
+    struct decode_stream stream = {0};
+    tokenizer_encode(t, text, sizeof text - 1, true, &ids);
+    tokenizer_encode(t, text, sizeof text - 1, false, &ids);
+    for (size_t i = 0; i < ids.count; i++) {
+        CHECK(ids.ids[i] >= 0 && (size_t)ids.ids[i] < tokenizer_vocab_size(t));
+        decode_stream_push(&stream, t, ids.ids[i], true, &back);
+    }
+    decode_stream_flush(&stream, &back);
+    tokenizer_decode(t, ids.ids, ids.count, false, &back);
+    tokens_free(&ids);
+    buffer_free(&back);
+    tokenizer_free(t);
+}
+
+static inline void check_one_line(const struct error *e)
+{
+    CHECK(e->message[0] && !memchr(e->message, '\n', strlen(e->message)));
+}
+
+#endif

@@ -1,0 +1,144 @@
+/* AdamW by hand (tests/train has it against PyTorch), schedules, and the gradient norm. */
+#include "base/rng.h"
+#include "kernels/gemm.h"
+#include "model/model.h"
+#include "optim/options.h"
+#include "tests/test.h"
+
+#include <math.h>
+#include <string.h>
+
+static struct model small_model(struct arena *gradients)
+{
+    struct model_config c = {.vocab_size = 300, .hidden_size = 32, .intermediate_size = 96,
+                             .num_hidden_layers = 2, .num_attention_heads = 4,
+                             .rms_norm_eps = 1e-5, .rope_theta = 10000,
+                             .initializer_range = 0.02, .tie_word_embeddings = true};
+    struct model m;
+    struct error e;
+    struct arena plan = {0};
+    assert_ok(model_init(&m, &c, &e), e);
+    assert_ok(model_allocate(&m, &e), e);
+    model_initialize(&m, 1);
+    model_attach_gradients(&m, &plan);
+    assert_ok(arena_init(gradients, plan.used, "test", &e), e);
+    model_attach_gradients(&m, gradients);
+    return m;
+}
+
+static void fill_gradients(struct model *m, uint64_t seed)
+{
+    for (size_t i = 0; i < m->n_params; i++) {
+        struct rng rng;
+        rng_init(&rng, seed, i);
+        rng_fill_normal(&rng, m->params[i].grad, m->params[i].count, 0.1f);
+    }
+}
+
+static double norm_with_threads(const struct model *m, int threads)
+{
+    kernels_set_threads(threads);
+    return gradient_norm(m);
+}
+
+static void gradient_norm_is_exact_and_the_same_for_any_threads(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct model m = small_model(&arena);
+    fill_gradients(&m, 5);
+    double sum = 0;
+    for (size_t i = 0; i < m.n_params; i++)
+        for (size_t j = 0; j < m.params[i].count; j++)
+            sum += (double)m.params[i].grad[j] * m.params[i].grad[j];
+    double one = norm_with_threads(&m, 1), two = norm_with_threads(&m, 2);
+    assert_true(one == two);
+    assert_true(fabs(one / sqrt(sum) - 1) < 1e-12);
+    m.params[3].grad[7] = NAN;
+    assert_false(isfinite(gradient_norm(&m)));
+    m.params[3].grad[7] = INFINITY;
+    assert_false(isfinite(gradient_norm(&m)));
+    arena_free(&arena);
+    model_free(&m);
+}
+
+/* One element followed by hand in f64 through several steps. */
+static void adamw_follows_its_formula(void **state)
+{
+    (void)state;
+    struct arena arena, moments, plan = {0};
+    struct model m = small_model(&arena);
+    struct adamw_settings settings = {0.9, 0.95, 1e-8, 0.1};
+    struct adamw o;
+    struct error e;
+    adamw_init(&o, &settings, &m, &plan);
+    adamw_free(&o);
+    assert_ok(arena_init(&moments, plan.used, "test", &e), e);
+    adamw_init(&o, &settings, &m, &moments);
+    struct param *matrix = model_find(&m, "blk.1.ffn_gate.weight"),
+                 *vector = model_find(&m, "output_norm.weight");
+    double w[2] = {matrix->value[9], vector->value[9]}, first[2] = {0}, second[2] = {0};
+    for (int t = 1; t <= 4; t++) {
+        fill_gradients(&m, 100 + (uint64_t)t);
+        double lr = 1e-2 / t, scale = t == 2 ? 0.5 : 1;
+        double g[2] = {matrix->grad[9] * scale, vector->grad[9] * scale};
+        for (int i = 0; i < 2; i++) {
+            first[i] = 0.9 * first[i] + 0.1 * g[i];
+            second[i] = 0.95 * second[i] + 0.05 * g[i] * g[i];
+            w[i] -= i == 0 ? lr * 0.1 * w[i] : 0;
+            w[i] -= lr * first[i] / (1 - pow(0.9, t)) /
+                    (sqrt(second[i] / (1 - pow(0.95, t))) + 1e-8);
+        }
+        adamw_update(&o, &m, lr, scale);
+        assert_true(fabs(matrix->value[9] - w[0]) < 1e-6);
+        assert_true(fabs(vector->value[9] - w[1]) < 1e-6);
+        assert_true(matrix->grad[9] == 0);
+    }
+    adamw_free(&o);
+    arena_free(&moments);
+    arena_free(&arena);
+    model_free(&m);
+}
+
+static void schedules_pass_through_their_points(void **state)
+{
+    (void)state;
+    struct schedule s = {.kind = SCHEDULE_COSINE, .peak = 1, .floor = 0.1, .warmup_iters = 10,
+                         .decay_iters = 20, .iters = 111};
+    assert_true(fabs(schedule_at(&s, 0) - 0.1) < 1e-12);
+    assert_true(fabs(schedule_at(&s, 9) - 1) < 1e-12);
+    assert_true(fabs(schedule_at(&s, 10) - 1) < 1e-12);
+    assert_true(fabs(schedule_at(&s, 60) - 0.55) < 1e-12);
+    assert_true(fabs(schedule_at(&s, 110) - 0.1) < 1e-12);
+    s.kind = SCHEDULE_LINEAR;
+    assert_true(fabs(schedule_at(&s, 60) - 0.55) < 1e-12);
+    assert_true(fabs(schedule_at(&s, 35) - 0.775) < 1e-12);
+    s.kind = SCHEDULE_CONSTANT;
+    assert_true(schedule_at(&s, 110) == 1);
+    s.kind = SCHEDULE_WSD;
+    assert_true(schedule_at(&s, 91) == 1);
+    assert_true(schedule_at(&s, 92) < 1);
+    assert_true(fabs(schedule_at(&s, 110) - 0.1) < 1e-12);
+    /* degenerate lengths stay within their range */
+    for (int kind = SCHEDULE_COSINE; kind <= SCHEDULE_WSD; kind++) {
+        for (size_t iters = 1; iters < 5; iters++) {
+            struct schedule t = {.kind = (enum schedule_kind)kind, .peak = 1, .floor = 0.1,
+                                 .warmup_iters = 2, .decay_iters = 9, .iters = iters};
+            for (size_t i = 0; i < iters; i++) {
+                double lr = schedule_at(&t, i);
+                assert_true(lr >= 0.1 - 1e-12 && lr <= 1 + 1e-12);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    kernels_set_threads(2);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradient_norm_is_exact_and_the_same_for_any_threads),
+        cmocka_unit_test(adamw_follows_its_formula),
+        cmocka_unit_test(schedules_pass_through_their_points),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

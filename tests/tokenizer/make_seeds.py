@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Writes the seeds of fuzz_tokenizer_json.c and fuzz_tokenizer_gguf.c: good-* must be accepted,
+bad-* refused.
+
+usage: make_seeds.py tests/fuzz/corpus
+"""
+import copy
+import json
+import os
+import struct
+import sys
+
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+          r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+SPACE = "\u2581"
+
+
+def alphabet():
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [b for b in range(256) if b not in shown]
+    return sorted([chr(b) for b in shown] + [chr(0x100 + i) for i in range(len(hidden))])
+
+
+def byte_level(**options):
+    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, **options}
+
+
+def make(tokens, merges, **parts):
+    model = {"type": "BPE", "dropout": None, "unk_token": None, "fuse_unk": False,
+             "byte_fallback": False, "ignore_merges": False, **parts.pop("model", {}),
+             "vocab": {t: i for i, t in enumerate(tokens)}, "merges": merges}
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
+            "normalizer": None, "pre_tokenizer": byte_level(), "post_processor": None,
+            "decoder": byte_level(), **parts, "model": model}
+
+
+def added(i, content, **flags):
+    return {"id": i, "content": content, "single_word": False, "lstrip": False, "rstrip": False,
+            "normalized": False, "special": True, **flags}
+
+
+def good():
+    letters = alphabet()
+    words = letters + ["he", "ll", "hell", "hello", "aa", "aaaa"]
+    merges = [["h", "e"], ["l", "l"], ["he", "ll"], ["hell", "o"], ["a", "a"], ["aa", "aa"]]
+    split = {"type": "Split", "pattern": {"Regex": LLAMA3}, "behavior": "Isolated", "invert": False}
+    sequence = {"type": "Sequence", "pretokenizers": [split, byte_level(use_regex=False)]}
+    template = {"type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                           {"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [], "special_tokens": {}}
+    sp_tokens = (["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] +
+                 [SPACE, "a", "l", "o", "H", "e", SPACE + "H", "ll", "llo", "aa", SPACE + SPACE])
+    sp_merges = [[SPACE, "H"], ["l", "l"], ["ll", "o"], ["a", "a"], [SPACE, SPACE]]
+    sp_added = [added(0, "<unk>"), added(1, "<s>"), added(2, "</s>", rstrip=True, lstrip=True)]
+    sp = {"added_tokens": sp_added, "post_processor": template,
+          "model": {"unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True}}
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    decoder = {"type": "Sequence",
+               "decoders": [{"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+                            {"type": "ByteFallback"}, {"type": "Fuse"},
+                            {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+    yield "gpt2", make(words, [" ".join(m) for m in merges])
+    yield "llama3", make(words + ["<s>"], merges, pre_tokenizer=sequence, post_processor=template,
+                         added_tokens=[added(262, "<s>"), added(265, "<user>", special=False)],
+                         model={"ignore_merges": True})
+    yield "qwen2-nfc", make(words, merges, normalizer={"type": "NFC"}, pre_tokenizer={
+        "type": "Sequence", "pretokenizers": [
+            {**split, "pattern": {"Regex": LLAMA3.replace("{1,3}", "")}},
+            byte_level(use_regex=False)]})
+    yield "bytes", make(letters, [], pre_tokenizer=byte_level(use_regex=False))
+    yield "llama2", make(sp_tokens, sp_merges, pre_tokenizer=None, decoder=decoder, normalizer={
+        "type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": SPACE}, replace]}, **sp)
+    yield "metaspace", make(sp_tokens, sp_merges, decoder=decoder, pre_tokenizer={
+        "type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first", "split": False}, **sp)
+
+
+def bad():
+    base = dict(good())["gpt2"]
+
+    def change(path, value):
+        root = copy.deepcopy(base)
+        at = root
+        for key in path[:-1]:
+            at = at[key]
+        at[path[-1]] = value
+        return root
+
+    yield "model-type", change(["model", "type"], "Unigram")
+    yield "merge-unknown", change(["model", "merges", 0], "h \u00e9\u00e9")
+    yield "merge-result", change(["model", "merges", 0], "e h")
+    yield "merge-three", change(["model", "merges", 0], "h e l")
+    yield "merge-twice", change(["model", "merges", 1], "h e")
+    yield "merge-type", change(["model", "merges", 1], 7)
+    yield "id-twice", change(["model", "vocab", "he"], 3)
+    yield "id-huge", change(["model", "vocab", "he"], 2 ** 40)
+    yield "id-negative", change(["model", "vocab", "he"], -1)
+    yield "id-string", change(["model", "vocab", "he"], "1")
+    yield "no-byte", change(["model", "vocab", "!"], 300)
+    yield "added-conflict", change(["added_tokens"], [added(5, "<s>")])
+    yield "added-no-id", change(["added_tokens"], [{"content": "<s>"}])
+    yield "added-nul", change(["added_tokens"], [added(262, "<\0s>")])
+    yield "added-word", change(["added_tokens"], [added(262, "<s>", single_word=True)])
+    yield "normalizer", change(["normalizer"], {"type": "Lowercase"})
+    yield "pattern", change(["pre_tokenizer"], {"type": "Split", "behavior": "Isolated",
+                                                "pattern": {"Regex": "a+"}})
+    yield "prefix-space", change(["pre_tokenizer", "add_prefix_space"], True)
+    yield "post-processor", change(["post_processor"], {"type": "BertProcessing"})
+    yield "decoder", change(["decoder"], {"type": "WordPiece"})
+    yield "dropout", change(["model", "dropout"], 0.1)
+    yield "suffix", change(["model", "end_of_word_suffix"], "</w>")
+
+
+def gguf(**pairs):
+    """A GGUF file without tensors; values are strings, whole numbers, truths and lists."""
+    def text(s):
+        s = s if isinstance(s, bytes) else s.encode()
+        return struct.pack("<Q", len(s)) + s
+
+    def value(v):
+        if isinstance(v, bool):
+            return 7, struct.pack("<B", v)
+        if isinstance(v, int):
+            return 4, struct.pack("<I", v)
+        if isinstance(v, (str, bytes)):
+            return 8, text(v)
+        kind = 5 if v and isinstance(v[0], int) else 6 if v and isinstance(v[0], float) else 8
+        items = b"".join(text(x) if kind == 8 else struct.pack("<i" if kind == 5 else "<f", x)
+                         for x in v)
+        return 9, struct.pack("<IQ", kind, len(v)) + items
+
+    out = b"GGUF" + struct.pack("<IQQ", 3, 0, len(pairs))
+    for key, v in pairs.items():
+        kind, body = value(v)
+        out += text("tokenizer.ggml." + key) + struct.pack("<I", kind) + body
+    return out
+
+
+def gguf_seeds():
+    letters = alphabet()
+    words = letters + ["he", "ll", "hell", "<s>", "<user>"]
+    byte_level_bpe = dict(model="gpt2", pre="llama-bpe", tokens=words,
+                          token_type=[1] * 259 + [3, 4], merges=["h e", "l l", "he ll"],
+                          bos_token_id=259, eos_token_id=259)
+    pieces = ["<unk>", "<s>", "</s>", SPACE, "a", "b", "ab", SPACE + "a", "aa", "xy", "<0x41>"]
+    sp = dict(model="llama", tokens=pieces, scores=[0.0] * 4 + [-float(i) for i in range(7)],
+              token_type=[2, 3, 3] + [1] * 7 + [6], bos_token_id=1, eos_token_id=2,
+              add_bos_token=True, add_space_prefix=False)
+    yield "good-bpe", gguf(**byte_level_bpe)
+    yield "good-bytes", gguf(model="gpt2", pre="gpt-2", tokens=letters, merges=[])
+    yield "good-sentencepiece", gguf(**sp)
+    yield "bad-merge", gguf(**{**byte_level_bpe, "merges": ["h e", "e h"]})
+    yield "bad-eos", gguf(**{**sp, "eos_token_id": 11})
+    yield "bad-scores", gguf(**{**sp, "scores": [float("nan")] * 11})
+    yield "bad-utf8", gguf(**{**sp, "tokens": pieces[:-1] + [b"\xFF"]})
+
+
+def main():
+    for name, data in gguf_seeds():
+        directory = os.path.join(sys.argv[1], "tokenizer_gguf")
+        os.makedirs(directory, exist_ok=True)
+        with open(os.path.join(directory, name + ".gguf"), "wb") as f:
+            f.write(data)
+    directory = os.path.join(sys.argv[1], "tokenizer_json")
+    os.makedirs(directory, exist_ok=True)
+
+    def write(name, text):
+        with open(os.path.join(directory, name + ".json"), "w", encoding="utf-8") as f:
+            f.write(text)
+
+    for name, root in good():
+        write("good-" + name, json.dumps(root, ensure_ascii=False, separators=(",", ":")))
+    for name, root in bad():
+        if name == "no-byte":
+            del root["model"]["vocab"]["!"]
+        write("bad-" + name, json.dumps(root, ensure_ascii=False, separators=(",", ":")))
+    write("bad-empty", "")
+    write("bad-array", "[]")
+    write("bad-duplicate", '{"model": {"vocab": {"a": 0, "a": 1}}}')
+    write("bad-deep", "[" * 5000)
+    write("bad-truncated", '{"model": {"vocab": {"a')
+
+
+main()

@@ -1,0 +1,457 @@
+/* Steps of training against PyTorch, accumulation against the large batch, resumption to the bit, and
+ * the guard against numbers that are not finite. */
+#include "base/file.h"
+#include "base/log.h"
+#include "formats/hdf5_file.h"
+#include "kernels/gemm.h"
+#include "model/load.h"
+#include "tests/test.h"
+#include "tokenizer/train.h"
+#include "train/trainer.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- AdamW on a whole model, as PyTorch does it --- */
+
+static void read_f64(struct hdf5_file *f, const char *name, size_t n, double *out)
+{
+    struct error e;
+    assert_ok(hdf5_read(f, name, HDF5_F64, n, out, &e), e);
+}
+
+static size_t config_number(struct hdf5_file *f, const char *key)
+{
+    char name[96];
+    double value;
+    snprintf(name, sizeof name, "case_a/config/%s", key);
+    read_f64(f, name, 1, &value);
+    return (size_t)value;
+}
+
+static struct model_config case_a_config(struct hdf5_file *f)
+{
+    return (struct model_config){
+        .vocab_size = config_number(f, "vocab_size"),
+        .hidden_size = config_number(f, "hidden_size"),
+        .intermediate_size = config_number(f, "intermediate_size"),
+        .num_hidden_layers = config_number(f, "num_hidden_layers"),
+        .num_attention_heads = config_number(f, "num_attention_heads"),
+        .num_key_value_heads = config_number(f, "num_key_value_heads"),
+        .rms_norm_eps = 1e-5, .rope_theta = 10000, .tie_word_embeddings = true,
+    };
+}
+
+static void read_batch(struct hdf5_file *f, struct batch *b)
+{
+    struct error e;
+    size_t n = b->n_rows * b->seq_len;
+    assert_ok(hdf5_read(f, "case_a/input_ids", HDF5_I32, n, b->input_ids, &e), e);
+    assert_ok(hdf5_read(f, "case_a/targets", HDF5_I32, n, b->targets, &e), e);
+    assert_ok(hdf5_read(f, "case_a/positions", HDF5_I32, n, b->positions, &e), e);
+    assert_ok(hdf5_read(f, "case_a/first_key", HDF5_I32, n, b->first_key, &e), e);
+    for (size_t i = 0; i < n; i++)
+        b->n_targets += b->targets[i] != TARGET_IGNORED;
+}
+
+static void compare_weights(struct hdf5_file *f, const struct model *m, int step)
+{
+    size_t compared = 0;
+    for (size_t i = 0; i < m->n_params; i++) {
+        const struct param *p = &m->params[i];
+        struct error e;
+        char name[192];
+        snprintf(name, sizeof name, "case_e/after_step_%d/%s", step, p->name);
+        if (!hdf5_has(f, name))
+            continue;
+        float *want = mem_alloc(p->count, sizeof *want);
+        assert_ok(hdf5_read(f, name, HDF5_F32, p->count, want, &e), e);
+        for (size_t j = 0; j < p->count; j++)
+            if (!(fabsf(want[j] - p->value[j]) < 2e-5f))
+                fail_msg("%s[%zu]: %g, PyTorch has %g", name, j, p->value[j], want[j]);
+        mem_free(want);
+        compared++;
+    }
+    assert_true(compared >= 4);
+}
+
+static void five_steps_equal_pytorch(void **state)
+{
+    (void)state;
+    struct hdf5_file *f;
+    struct error e;
+    struct model m;
+    assert_ok(hdf5_open("tests/fixtures/decoder.h5", &f, &e), e);
+    struct model_config config = case_a_config(f);
+    assert_ok(model_init(&m, &config, &e), e);
+    assert_ok(model_allocate(&m, &e), e);
+    for (size_t i = 0; i < m.n_params; i++) {
+        char name[192];
+        snprintf(name, sizeof name, "case_a/weights/%s", m.params[i].name);
+        assert_ok(hdf5_read(f, name, HDF5_F32, m.params[i].count, m.params[i].value, &e), e);
+    }
+    double rates[5], losses[5], norms[5], beta1, beta2, epsilon, decay, clip;
+    read_f64(f, "case_e/learning_rates", 5, rates);
+    read_f64(f, "case_e/losses", 5, losses);
+    read_f64(f, "case_e/gradient_norms", 5, norms);
+    read_f64(f, "case_e/settings/beta1", 1, &beta1);
+    read_f64(f, "case_e/settings/beta2", 1, &beta2);
+    read_f64(f, "case_e/settings/epsilon", 1, &epsilon);
+    read_f64(f, "case_e/settings/weight_decay", 1, &decay);
+    read_f64(f, "case_e/settings/grad_clip", 1, &clip);
+
+    struct adamw_settings settings = {beta1, beta2, epsilon, decay};
+    struct arena arena;
+    struct activations activations;
+    struct adamw o;
+    struct batch batch;
+    size_t n_rows = config_number(f, "B"), seq_len = config_number(f, "T");
+    assert_ok(arena_init(&arena, 64 << 20, "test", &e), e);
+    model_attach_gradients(&m, &arena);
+    adamw_init(&o, &settings, &m, &arena);
+    activations_init(&activations, &m.config, n_rows, seq_len, true, &arena);
+    batch_init(&batch, n_rows, seq_len, &arena);
+    float *scratch = arena_alloc(&arena, 1 << 20, sizeof *scratch);
+    model_reserve_positions(&m, seq_len);
+    read_batch(f, &batch);
+    const struct objective *objective = &language_model_objective;
+    for (int step = 0; step < 5; step++) {
+        const float *hidden = decoder_forward(&m, &activations, &batch, NULL, 0);
+        double loss = objective->loss(objective, &m, &batch, hidden, 1 / (float)batch.n_targets,
+                                      activations.dnormed, scratch) / (double)batch.n_targets;
+        decoder_backward(&m, &activations, &batch, activations.dnormed, 0);
+        double norm = gradient_norm(&m);
+        assert_true(fabs(loss / losses[step] - 1) < 1e-4);
+        assert_true(fabs(norm / norms[step] - 1) < 1e-4);
+        adamw_update(&o, &m, rates[step], norm > clip ? clip / (norm + 1e-6) : 1);
+        if (step == 0)
+            compare_weights(f, &m, 1);
+    }
+    compare_weights(f, &m, 5);
+    activations_free(&activations);
+    adamw_free(&o);
+    arena_free(&arena);
+    model_free(&m);
+    hdf5_close(f);
+}
+
+/* --- the loop --- */
+
+/* A run on a little text in a temporary directory. */
+struct run {
+    char directory[64];
+    struct tokenizer *tokenizer;
+    struct shard shard;
+    struct model model;
+    struct train_settings settings;
+    struct optim_settings optim;
+    struct trainer trainer;
+};
+
+static void path_in(const struct run *r, const char *name, char out[128])
+{
+    snprintf(out, 128, "%s/%s", r->directory, name);
+}
+
+static void run_prepare(struct run *r)
+{
+    struct error e;
+    char text_path[128], shard_path[128], checkpoints[128];
+    snprintf(r->directory, sizeof r->directory, "/tmp/linnet-test-XXXXXX");
+    assert_non_null(mkdtemp(r->directory));
+    path_in(r, "text.txt", text_path);
+    path_in(r, "shard.h5", shard_path);
+    path_in(r, "checkpoints", checkpoints);
+    assert_ok(dir_make(checkpoints, &e), e);
+    struct buffer text = {0};
+    for (int i = 0; i < 400; i++)
+        buffer_printf(&text, "%d plus %d is %d. ", i % 13, i % 7, i % 13 + i % 7);
+    assert_ok(file_write(text_path, text.data, text.size, &e), e);
+    buffer_free(&text);
+    struct tokenizer_settings ts = {.splitter = SPLITTER_BYTES, .vocab_size = 256, .threads = 1};
+    struct tokenizer_trainer *trainer;
+    assert_ok(tokenizer_trainer_new(&ts, &trainer, &e), e);
+    assert_ok(tokenizer_trainer_finish(trainer, &r->tokenizer, &e), e);
+    tokenizer_trainer_free(trainer);
+    const char *paths[] = {text_path};
+    struct shard_settings ss = {.paths = paths, .n_paths = 1, .text_field = "text",
+                                .validation_fraction = 0.1, .threads = 1};
+    bool reused;
+    assert_ok(shard_prepare(&ss, r->tokenizer, shard_path, &reused, &e), e);
+    assert_ok(shard_open(shard_path, r->tokenizer, &r->shard, &e), e);
+    r->settings = (struct train_settings){
+        .iters = 12, .batch_size = 4, .grad_accumulation = 1, .max_seq_length = 32, .seed = 7,
+        .eval_interval = 4, .eval_iters = 3, .checkpoint_interval = 5, .log_interval = 1,
+        .max_bad_steps = 2};
+    r->optim = (struct optim_settings){.learning_rate = 3e-3, .min_learning_rate_ratio = 0.1,
+                                       .warmup_iters = 3, .beta1 = 0.9, .beta2 = 0.95,
+                                       .epsilon = 1e-8, .weight_decay = 0.1, .grad_clip = 1};
+}
+
+static void run_begin(struct run *r)
+{
+    struct error e;
+    struct model_config c = {.vocab_size = 256, .hidden_size = 32, .intermediate_size = 64,
+                             .num_hidden_layers = 2, .num_attention_heads = 4,
+                             .num_key_value_heads = 2, .rms_norm_eps = 1e-5, .rope_theta = 10000,
+                             .initializer_range = 0.05, .tie_word_embeddings = true,
+                             .resid_dropout = 0.1};
+    assert_ok(model_init(&r->model, &c, &e), e);
+    assert_ok(model_allocate(&r->model, &e), e);
+    model_initialize(&r->model, r->settings.seed);
+    r->trainer = (struct trainer){.model = &r->model, .objective = &language_model_objective,
+                                  .settings = &r->settings, .optim = &r->optim,
+                                  .run = r->directory, .config = "model:\n  hidden_size: 32\n",
+                                  .has_validation = true};
+    assert_ok(loader_init(&r->trainer.train, &r->shard, LOADER_TRAIN, r->settings.max_seq_length,
+                          false, true, r->settings.seed, &e), e);
+    assert_ok(loader_init(&r->trainer.validation, &r->shard, LOADER_VALIDATION,
+                          r->settings.max_seq_length, false, false, 0, &e), e);
+    assert_ok(trainer_init(&r->trainer, &e), e);
+}
+
+static void run_end(struct run *r)
+{
+    trainer_free(&r->trainer);
+    model_free(&r->model);
+}
+
+static void run_remove(struct run *r)
+{
+    struct path_list files;
+    struct error e;
+    shard_close(&r->shard);
+    tokenizer_free(r->tokenizer);
+    assert_ok(dir_list(r->directory, &files, &e), e);
+    for (size_t i = 0; i < files.count; i++)
+        unlink(files.paths[i]);
+    path_list_free(&files);
+    char checkpoints[128];
+    path_in(r, "checkpoints", checkpoints);
+    rmdir(checkpoints);
+    assert_int_equal(rmdir(r->directory), 0);
+}
+
+static float *copy_weights(const struct model *m)
+{
+    float *copy = mem_alloc(m->n_weights, sizeof *copy), *at = copy;
+    for (size_t i = 0; i < m->n_params; i++) {
+        memcpy(at, m->params[i].value, m->params[i].count * sizeof *at);
+        at += m->params[i].count;
+    }
+    return copy;
+}
+
+static void stop_now(void *context, struct buffer *out)
+{
+    (void)context;
+    (void)out;
+    raise(SIGTERM);
+}
+
+static void resuming_gives_the_same_bits(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    run_prepare(&r);
+    run_begin(&r);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    float *whole = copy_weights(&r.model);
+    double best = r.trainer.state.best_loss;
+    assert_true(best < 5);
+    run_end(&r);
+
+    /* The same again, with a signal after step 7 of 12 ... */
+    run_begin(&r);
+    r.settings.sample_interval = 7;
+    r.trainer.sample = stop_now;
+    assert_int_equal(trainer_run(&r.trainer, &e), ERR_INTERRUPTED);
+    assert_non_null(strstr(e.message, "interrupted at step 7 of 12"));
+    run_end(&r);
+    r.settings.sample_interval = 0;
+
+    /* ... goes on from there as if nothing had happened. */
+    run_begin(&r);
+    assert_ok(trainer_resume(&r.trainer, &e), e);
+    assert_int_equal(r.trainer.state.step, 7);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    float *resumed = copy_weights(&r.model);
+    assert_memory_equal(whole, resumed, r.model.n_weights * sizeof *whole);
+    assert_true(r.trainer.state.best_loss == best);
+    mem_free(resumed);
+    mem_free(whole);
+    run_end(&r);
+    run_remove(&r);
+}
+
+static size_t count_lines(const char *path, const char *part)
+{
+    struct buffer text = {0};
+    struct error e;
+    assert_ok(file_read(path, &text, 1 << 20, &e), e);
+    size_t n = 0;
+    for (const char *at = text.data; (at = strstr(at, part)); at++)
+        n++;
+    buffer_free(&text);
+    return n;
+}
+
+static void metrics_of_a_resumed_run_have_no_gap_and_no_double(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    char metrics[128];
+    run_prepare(&r);
+    path_in(&r, RUN_METRICS, metrics);
+    run_begin(&r);
+    r.settings.sample_interval = 7;
+    r.trainer.sample = stop_now;
+    assert_int_equal(trainer_run(&r.trainer, &e), ERR_INTERRUPTED);
+    run_end(&r);
+    /* as if the machine had died later: lines beyond the checkpoint, the last one torn */
+    FILE *f = fopen(metrics, "a");
+    fputs("{\"step\": 8, \"loss\": 1}\n{\"step\": 9, \"lo", f);
+    fclose(f);
+    r.settings.sample_interval = 0;
+    run_begin(&r);
+    assert_ok(trainer_resume(&r.trainer, &e), e);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    run_end(&r);
+    assert_int_equal(count_lines(metrics, "\"loss\":"), 12);
+    assert_int_equal(count_lines(metrics, "\"validation_loss\":"), 3);
+    assert_int_equal(count_lines(metrics, "\"final_validation_loss\":"), 1);
+    run_remove(&r);
+}
+
+/* Four rows at once, and two by two: the same step but for the order of sums. */
+static void accumulation_equals_the_large_batch(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    run_prepare(&r);
+    float *weights[2];
+    for (int i = 0; i < 2; i++) {
+        r.settings.batch_size = i ? 2 : 4;
+        r.settings.grad_accumulation = i ? 2 : 1;
+        run_begin(&r);
+        r.model.config.resid_dropout = 0;
+        r.settings.iters = 3;
+        assert_ok(trainer_run(&r.trainer, &e), e);
+        weights[i] = copy_weights(&r.model);
+        run_end(&r);
+    }
+    run_begin(&r);
+    for (size_t i = 0; i < r.model.n_weights; i++)
+        if (!(fabsf(weights[0][i] - weights[1][i]) < 2e-4f))
+            fail_msg("weight %zu: %g and %g", i, weights[0][i], weights[1][i]);
+    run_end(&r);
+    mem_free(weights[0]);
+    mem_free(weights[1]);
+    run_remove(&r);
+}
+
+static void numbers_that_are_not_finite_change_no_weight(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    run_prepare(&r);
+    run_begin(&r);
+    model_find(&r.model, "output_norm.weight")->value[3] = INFINITY;
+    float *before = copy_weights(&r.model);
+    assert_int_equal(trainer_run(&r.trainer, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, "2 steps in a row were not finite"));
+    float *after = copy_weights(&r.model);
+    assert_memory_equal(before, after, r.model.n_weights * sizeof *before);
+    mem_free(before);
+    mem_free(after);
+    run_end(&r);
+    run_remove(&r);
+}
+
+static void damaged_checkpoints_are_refused(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    char path[128], damaged[128];
+    run_prepare(&r);
+    run_begin(&r);
+    r.settings.iters = 2;
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    path_in(&r, RUN_LAST, path);
+    path_in(&r, "checkpoints/damaged.h5", damaged);
+    struct buffer whole = {0};
+    assert_ok(file_read(path, &whole, 64 << 20, &e), e);
+    struct run_state s;
+    /* truncated anywhere: an error, never a crash */
+    for (size_t n = 0; n < whole.size; n += whole.size / 23 + 1) {
+        assert_ok(file_write(damaged, whole.data, n, &e), e);
+        assert_int_not_equal(checkpoint_read(damaged, &r.model, &r.trainer.adamw, &s, &e), OK);
+        assert_non_null(strstr(e.message, "damaged.h5"));
+    }
+    /* one bit flipped: noticed, or in a byte that means nothing */
+    float *weights = copy_weights(&r.model);
+    size_t noticed = 0, tries = 0;
+    for (size_t at = 97; at < whole.size; at += whole.size / 41, tries++) {
+        whole.data[at] ^= 0x10;
+        assert_ok(file_write(damaged, whole.data, whole.size, &e), e);
+        if (checkpoint_read(damaged, &r.model, &r.trainer.adamw, &s, &e)) {
+            noticed++;
+        } else {
+            float *read = copy_weights(&r.model);
+            assert_memory_equal(read, weights, r.model.n_weights * sizeof *read);
+            assert_memory_equal(&s, &r.trainer.state, sizeof s);
+            mem_free(read);
+        }
+        whole.data[at] ^= 0x10;
+    }
+    assert_true(noticed > tries / 3);
+    mem_free(weights);
+    /* a missing file says so */
+    unlink(damaged);
+    assert_int_equal(checkpoint_read(damaged, &r.model, &r.trainer.adamw, &s, &e), ERR_IO);
+    buffer_free(&whole);
+    run_end(&r);
+    run_remove(&r);
+}
+
+static void patience_stops_early(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    run_prepare(&r);
+    r.optim.learning_rate = 0; /* nothing ever gets better */
+    r.optim.weight_decay = 0;
+    r.settings.eval_interval = 1;
+    r.settings.early_stopping_patience = 3;
+    run_begin(&r);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    assert_int_equal(r.trainer.state.step, 4);
+    assert_int_equal(r.trainer.state.best_step, 1);
+    run_end(&r);
+    run_remove(&r);
+}
+
+int main(void)
+{
+    log_set_quiet(true);
+    kernels_set_threads(2);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(five_steps_equal_pytorch),
+        cmocka_unit_test(resuming_gives_the_same_bits),
+        cmocka_unit_test(metrics_of_a_resumed_run_have_no_gap_and_no_double),
+        cmocka_unit_test(accumulation_equals_the_large_batch),
+        cmocka_unit_test(numbers_that_are_not_finite_change_no_weight),
+        cmocka_unit_test(damaged_checkpoints_are_refused),
+        cmocka_unit_test(patience_stops_early),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,102 @@
+#include "base/check.h"
+#include "tokenizer/tokenizer_internal.h"
+#include "tokenizer/unicode.h"
+
+#include <string.h>
+
+/* The bytes of one token. *started says whether text came before in this stretch: SentencePiece
+ * put a space of its own at the start of a text and after a special token. */
+static const char *token_bytes(const struct tokenizer *t, int32_t id, bool with_special,
+                               bool *started, size_t *n)
+{
+    *n = 0;
+    if (id < 0 || (size_t)id >= t->n_tokens)
+        return "";
+    const struct token *token = &t->tokens[id];
+    const char *bytes = t->bytes.data + token->bytes;
+    if (tokenizer_is_special(t, id)) {
+        *started = false;
+        *n = with_special ? token->n_bytes : 0;
+        return bytes;
+    }
+    *n = token->n_bytes;
+    if (!*started && t->space_prefix && *n > 0 && bytes[0] == ' ') {
+        bytes++;
+        --*n;
+    }
+    *started = true;
+    return bytes;
+}
+
+void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool with_special,
+                      struct buffer *out)
+{
+    bool started = false;
+    for (size_t i = 0; i < n; i++) {
+        size_t size;
+        const char *bytes = token_bytes(t, ids[i], with_special, &started, &size);
+        buffer_append(out, bytes, size);
+    }
+}
+
+static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
+
+/* How many bytes the sequence that starts with `first` should have; 1 for what starts none. */
+static size_t expected(unsigned char first)
+{
+    if (first < 0xC2 || first > 0xF4)
+        return 1;
+    return first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+}
+
+/* Whether the n bytes at p may still become a character once more arrive. */
+static bool may_grow(const unsigned char *p, size_t n)
+{
+    if (n >= expected(p[0]))
+        return false;
+    unsigned char tail[4] = {p[0], 0x80, 0x80, 0x80};
+    memcpy(tail, p, n);
+    uint32_t code;
+    if (n == 1) /* the narrowest second bytes: E0 and F0 want high ones, ED and F4 low ones */
+        tail[1] = p[0] == 0xE0 || p[0] == 0xF0 ? 0xBF : 0x80;
+    return utf8_decode(tail, expected(p[0]), &code) > 0;
+}
+
+static void push_byte(struct decode_stream *s, unsigned char byte, struct buffer *out)
+{
+    CHECK(s->n_held < sizeof s->held);
+    s->held[s->n_held++] = byte;
+    while (s->n_held > 0) {
+        uint32_t code;
+        size_t size = utf8_decode(s->held, s->n_held, &code);
+        if (size) {
+            buffer_append(out, s->held, size);
+        } else if (may_grow(s->held, s->n_held)) {
+            return;
+        } else { /* one U+FFFD for the longest prefix that began well, as Unicode 15 section 3.9 */
+            size = 1;
+            while (size + 1 < s->n_held && may_grow(s->held, size + 1))
+                size++;
+            buffer_append(out, replacement, 3);
+        }
+        s->n_held -= size;
+        memmove(s->held, s->held + size, s->n_held);
+    }
+}
+
+void decode_stream_push(struct decode_stream *s, const struct tokenizer *t, int32_t id,
+                        bool with_special, struct buffer *out)
+{
+    size_t n;
+    const char *bytes = token_bytes(t, id, with_special, &s->started, &n);
+    for (size_t i = 0; i < n; i++)
+        push_byte(s, (unsigned char)bytes[i], out);
+}
+
+void decode_stream_flush(struct decode_stream *s, struct buffer *out)
+{
+    if (s->n_held)
+        buffer_append(out, replacement, 3);
+    s->n_held = 0;
+    s->started = false;
+}

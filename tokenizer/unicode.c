@@ -1,0 +1,235 @@
+#include "tokenizer/unicode.h"
+
+#include "base/check.h"
+#include "base/memory.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <utf8proc.h>
+
+/* Letters and numbers are assigned in planes 0 to 3 only; beyond are tags and private use. */
+enum { PAGE = 256, CODES = 0x40000, PAGES = CODES / PAGE, MAX_DISTINCT = 512 };
+
+static uint8_t pages[MAX_DISTINCT][PAGE];
+static uint16_t page_of[PAGES];
+
+#define O   CLASS_OTHER
+#define L   CLASS_LETTER
+#define N   CLASS_NUMBER
+#define S   CLASS_SPACE
+#define R   CLASS_NEWLINE
+#define M   CLASS_MULTIBYTE
+#define M16 M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M
+const uint8_t class_of_byte[256] = {
+    O,   O,   O,   O,   O,   O,   O,   O,   O, S, R, S, S, R, O, O, /* 00: tab, LF, VT, FF, CR */
+    O,   O,   O,   O,   O,   O,   O,   O,   O, O, O, O, O, O, O, O, /* 10 */
+    S,   O,   O,   O,   O,   O,   O,   O,   O, O, O, O, O, O, O, O, /* 20: space */
+    N,   N,   N,   N,   N,   N,   N,   N,   N, N, O, O, O, O, O, O, /* 30: digits */
+    O,   L,   L,   L,   L,   L,   L,   L,   L, L, L, L, L, L, L, L, /* 40 */
+    L,   L,   L,   L,   L,   L,   L,   L,   L, L, L, O, O, O, O, O, /* 50 */
+    O,   L,   L,   L,   L,   L,   L,   L,   L, L, L, L, L, L, L, L, /* 60 */
+    L,   L,   L,   L,   L,   L,   L,   L,   L, L, L, O, O, O, O, O, /* 70 */
+    M16, M16, M16, M16, M16, M16, M16, M16,
+};
+#undef O
+#undef L
+#undef N
+#undef S
+#undef R
+#undef M
+#undef M16
+
+static bool is_white_space(uint32_t c)
+{
+    return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+           c == 0x205F || c == 0x3000;
+}
+
+/* Letters and numbers of Unicode 15.1 and 16, the edition Hugging Face's patterns know; Debian 12's
+ * utf8proc stops at 15. A difference here would be a difference in ids. */
+static const struct {
+    uint32_t first, last;
+    enum char_class class;
+} newer[] = {
+    {0x1C89, 0x1C8A, CLASS_LETTER},   {0xA7CB, 0xA7CD, CLASS_LETTER},
+    {0xA7DA, 0xA7DC, CLASS_LETTER},   {0x105C0, 0x105F3, CLASS_LETTER},
+    {0x10D40, 0x10D49, CLASS_NUMBER}, {0x10D4A, 0x10D65, CLASS_LETTER},
+    {0x10D6F, 0x10D85, CLASS_LETTER}, {0x10EC2, 0x10EC4, CLASS_LETTER},
+    {0x11380, 0x11389, CLASS_LETTER}, {0x1138B, 0x1138B, CLASS_LETTER},
+    {0x1138E, 0x1138E, CLASS_LETTER}, {0x11390, 0x113B5, CLASS_LETTER},
+    {0x113B7, 0x113B7, CLASS_LETTER}, {0x113D1, 0x113D1, CLASS_LETTER},
+    {0x113D3, 0x113D3, CLASS_LETTER}, {0x116D0, 0x116E3, CLASS_NUMBER},
+    {0x11BC0, 0x11BE0, CLASS_LETTER}, {0x11BF0, 0x11BF9, CLASS_NUMBER},
+    {0x13460, 0x143FA, CLASS_LETTER}, {0x16100, 0x1611D, CLASS_LETTER},
+    {0x16130, 0x16139, CLASS_NUMBER}, {0x16D40, 0x16D6C, CLASS_LETTER},
+    {0x16D70, 0x16D79, CLASS_NUMBER}, {0x18CFF, 0x18CFF, CLASS_LETTER},
+    {0x1CCF0, 0x1CCF9, CLASS_NUMBER}, {0x1E5D0, 0x1E5ED, CLASS_LETTER},
+    {0x1E5F0, 0x1E5F0, CLASS_LETTER}, {0x1E5F1, 0x1E5FA, CLASS_NUMBER},
+    {0x2EBF0, 0x2EE5D, CLASS_LETTER},
+};
+
+static enum char_class classify_unassigned(uint32_t c)
+{
+    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+        if (c >= newer[i].first && c <= newer[i].last)
+            return newer[i].class;
+    return CLASS_OTHER;
+}
+
+static enum char_class classify(uint32_t c)
+{
+    if (c == '\r' || c == '\n')
+        return CLASS_NEWLINE;
+    if (is_white_space(c))
+        return CLASS_SPACE;
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+    if (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO)
+        return CLASS_LETTER;
+    if (category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO)
+        return CLASS_NUMBER;
+    return category == UTF8PROC_CATEGORY_CN ? classify_unassigned(c) : CLASS_OTHER;
+}
+
+/* Two stages: equal pages are stored once, so the whole of Unicode takes some 40 KB. */
+static void build(void)
+{
+    size_t n = 0;
+    uint64_t seen[MAX_DISTINCT]; /* a cheap sum to skip most comparisons */
+    for (uint32_t i = 0; i < PAGES; i++) {
+        uint8_t page[PAGE];
+        uint64_t sum = 0;
+        for (uint32_t j = 0; j < PAGE; j++) {
+            page[j] = (uint8_t)classify(i * PAGE + j);
+            sum = sum * 31 + page[j];
+        }
+        size_t k = 0;
+        while (k < n && (seen[k] != sum || memcmp(pages[k], page, PAGE) != 0))
+            k++;
+        if (k == n) {
+            CHECK(n < MAX_DISTINCT);
+            memcpy(pages[n], page, PAGE);
+            seen[n++] = sum;
+        }
+        page_of[i] = (uint16_t)k;
+    }
+}
+
+void unicode_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, build);
+}
+
+size_t utf8_decode(const unsigned char *p, size_t n, uint32_t *code)
+{
+    uint32_t c = p[0];
+    if (c < 0x80) {
+        *code = c;
+        return 1;
+    }
+    if (c < 0xC2 || c > 0xF4 || n < 2)
+        return 0;
+    if (c < 0xE0) {
+        if ((p[1] & 0xC0) != 0x80)
+            return 0;
+        *code = (c & 0x1F) << 6 | (p[1] & 0x3F);
+        return 2;
+    }
+    /* The second byte excludes overlong forms, surrogates and what is above U+10FFFF. */
+    unsigned low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
+    unsigned high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
+    size_t size = c < 0xF0 ? 3 : 4;
+    if (n < size || p[1] < low || p[1] > high || (p[2] & 0xC0) != 0x80)
+        return 0;
+    *code = (c & 0x0F) << 12 | (uint32_t)(p[1] & 0x3F) << 6 | (p[2] & 0x3F);
+    if (size == 3)
+        return 3;
+    if ((p[3] & 0xC0) != 0x80)
+        return 0;
+    *code = (c & 7) << 18 | (uint32_t)(p[1] & 0x3F) << 12 | (uint32_t)(p[2] & 0x3F) << 6 |
+            (p[3] & 0x3F);
+    return 4;
+}
+
+size_t utf8_encode(uint32_t c, char out[4])
+{
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xC0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 0x3F));
+        return 2;
+    }
+    if (c < 0x10000) {
+        out[0] = (char)(0xE0 | c >> 12);
+        out[1] = (char)(0x80 | (c >> 6 & 0x3F));
+        out[2] = (char)(0x80 | (c & 0x3F));
+        return 3;
+    }
+    out[0] = (char)(0xF0 | c >> 18);
+    out[1] = (char)(0x80 | (c >> 12 & 0x3F));
+    out[2] = (char)(0x80 | (c >> 6 & 0x3F));
+    out[3] = (char)(0x80 | (c & 0x3F));
+    return 4;
+}
+
+bool utf8_valid(const char *text, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)text, *end = p + n;
+    uint32_t code;
+    while (p < end) {
+        size_t size = utf8_decode(p, (size_t)(end - p), &code);
+        if (!size)
+            return false;
+        p += size;
+    }
+    return true;
+}
+
+enum char_class unicode_class(const unsigned char *p, size_t n, size_t *size)
+{
+    enum char_class direct = class_of_byte[p[0]];
+    *size = 1;
+    if (direct != CLASS_MULTIBYTE)
+        return direct;
+    uint32_t code;
+    size_t length = utf8_decode(p, n, &code);
+    if (!length)
+        return CLASS_OTHER;
+    *size = length;
+    return code < CODES ? pages[page_of[code / PAGE]][code % PAGE] : CLASS_OTHER;
+}
+
+/* The longest well-formed run from p. */
+static size_t valid_run(const unsigned char *p, size_t n)
+{
+    size_t i = 0, size;
+    uint32_t code;
+    while (i < n && (size = utf8_decode(p + i, n - i, &code)) > 0)
+        i += size;
+    return i;
+}
+
+void unicode_nfc(const char *text, size_t n, struct buffer *out)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    while (n > 0) {
+        size_t run = valid_run(p, n);
+        if (run) {
+            utf8proc_uint8_t *composed = NULL;
+            utf8proc_ssize_t length = utf8proc_map(p, (utf8proc_ssize_t)run, &composed,
+                                                   UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+            CHECK(length >= 0); /* the run is valid UTF-8, so only memory could fail */
+            buffer_append(out, composed, (size_t)length);
+            free(composed);
+        } else {
+            run = 1;
+            buffer_append(out, p, 1);
+        }
+        p += run;
+        n -= run;
+    }
+}

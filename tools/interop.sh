@@ -1,0 +1,205 @@
+#!/bin/sh
+# Holds linnet's tokenizers and model files against the real clients: Hugging Face's tokenizers and
+# llama.cpp (node-llama-cpp's prebuilt library). Needs node 20, npm and, the first time, a network.
+# usage: LINNET=build/linnet tools/interop.sh     from the repository root
+set -u
+: "${LINNET:=build/linnet}"
+shared=${LINNET_SHARED:-../shared}
+out=build/interop
+mkdir -p "$out"
+# Many short runs of tiny models: threads that wait by spinning would only be in each other's way.
+export OMP_WAIT_POLICY=passive
+
+node_version=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)
+if [ "$node_version" -lt 20 ] || ! command -v npm >/dev/null 2>&1; then
+    if [ "${CI:-}" = true ]; then
+        echo "interop: needs node 20 or later, and npm" >&2
+        exit 1
+    fi
+    echo "skipped: needs node 20 or later, and npm"
+    exit 0
+fi
+
+# The prebuilt libraries for other processors and for GPUs (optional packages) are left out; the one
+# for this machine is named.
+install_clients() {
+    if [ -d "$out/node_modules/node-llama-cpp" ] &&
+        cmp -s tests/interop/package.json "$out/package.installed.json"; then
+        return 0
+    fi
+    case $(uname -m) in
+    x86_64) machine=linux-x64 ;;
+    aarch64) machine=linux-arm64 ;;
+    *) echo "interop: no prebuilt llama.cpp for $(uname -m)" >&2; return 1 ;;
+    esac
+    version=$(sed -n 's/.*"node-llama-cpp": "\(.*\)".*/\1/p' tests/interop/package.json)
+    cp tests/interop/package.json "$out/package.json"
+    rm -rf "$out/node_modules" "$out/package-lock.json"
+    echo "Installing the clients into $out"
+    (cd "$out" && npm install --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error \
+        "@node-llama-cpp/$machine@$version") >"$out/npm.log" 2>&1 ||
+        { cat "$out/npm.log" >&2; return 1; }
+    cp tests/interop/package.json "$out/package.installed.json"
+}
+
+passed=0 failed=0 skipped=0
+# check NAME COMMAND...: one line when it succeeds (with the command's last), all of it when not
+check() {
+    title=$1
+    shift
+    if "$@" >"$out/log" 2>&1; then
+        passed=$((passed + 1))
+        printf '  ok    %-34s %s\n' "$title" "$(tail -n 1 "$out/log" | cut -c 1-100)"
+    else
+        failed=$((failed + 1))
+        printf '  FAIL  %-34s %s\n' "$title" "$*"
+        tail -n 40 "$out/log" | sed 's/^/        /'
+        return 1
+    fi
+}
+skip() {
+    skipped=$((skipped + 1))
+    echo "  skipped: $1"
+}
+finish() {
+    echo "interop: $passed passed, $failed failed, $skipped skipped"
+    [ "$failed" = 0 ]
+    exit
+}
+# differs COMMAND...: succeeds when the comparison says that the two differ
+differs() {
+    "$@"
+    [ $? = 1 ]
+}
+
+install_clients || exit 1
+cp tests/interop/*.mjs "$out/"
+compare="node $out/compare.mjs"
+
+# The comparison itself first: llama.cpp against llama.cpp agrees, and each kind of fault is seen.
+try_the_judge() {
+    posing="node $out/posing.mjs"
+    check "judge: agrees with itself" $compare "$posing" "$1" --quick || return
+    for fault in tokens probability greedy; do
+        check "judge: sees wrong $fault" differs env POSING_FAULT=$fault \
+            $compare "$posing" "$1" --quick
+    done
+}
+
+# The ids of every line of a text, and the text from the ids.
+same_ids() {
+    "$LINNET" tokenizer encode --tokenizer "$1" --file "$2" >"$out/ids" &&
+        node "$out/tokenizer.mjs" encode "$1" "$out/ids" "$2"
+}
+
+# Every merge, learnt from the same lines. Their trainer makes up to 30,000 tokens and fewer where the
+# text has no more pairs; it says how many, and ours is then asked for as many.
+same_merges() {
+    lines=$out/lines.txt
+    node -e '
+        const fs = require("fs");
+        const texts = fs.readFileSync(process.argv[1], "utf8").trim().split("\n");
+        const lines = texts.flatMap((t) => JSON.parse(t).text.split("\n")).map((t) => t + "\n");
+        fs.writeFileSync(process.argv[2], lines.join(""));
+        fs.writeFileSync(process.argv[3], lines.map((t) => JSON.stringify({text: t}) + "\n").join(""));
+        ' "$corpus" "$lines" "$out/lines.jsonl" || return 1
+    size=30000
+    for attempt in first second; do
+        "$LINNET" tokenizer train --data "$out/lines.jsonl" --vocab-size $size --min-frequency 0 \
+            --splitter "$1" --out "$out/merges.json" || return 1
+        node "$out/tokenizer.mjs" train "$out/merges.json" "$lines" >"$out/merges.log" 2>&1 && break
+        size=$(sed -n 's/.*train with vocab_size \([0-9]*\).*/\1/p' "$out/merges.log")
+        [ $attempt = first ] && [ -n "$size" ] || break
+    done
+    cat "$out/merges.log"
+    grep -q 'merges are the same' "$out/merges.log"
+}
+
+# Text from a trained model: exactly what llama.cpp continues with.
+continues() {
+    model=$1 wanted=$2 n=$3
+    "$LINNET" generate --model "$model" --prompt "Once upon a time" --temperature 0 \
+        --max-tokens "$n" --json >"$out/text.json" || return 1
+    got=$(node -p 'JSON.parse(require("fs").readFileSync(process.argv[1], "utf8")).text' \
+        "$out/text.json") || return 1
+    case $got in
+    "$wanted"*) echo "$n tokens" ;;
+    *) printf 'got    %s\nwanted %s\n' "$got" "$wanted"; return 1 ;;
+    esac
+}
+
+golden() {
+    lily=", there was a little girl named Lily. She loved to play outside in the"
+    check "stories260K: text" continues "$1/stories260K-f32.gguf" \
+        "$lily park. One day, she saw a big, red ball. She wanted to play with it, but it was too high." 90
+    check "babyllama f32: text" continues "$1/babyllama-f32.gguf" "$lily sunshine." 100
+    check "stories260K: llama.cpp" $compare "$LINNET" "$1/stories260K-f32.gguf"
+    check "random256 f32: llama.cpp" $compare "$LINNET" "$1/random256-f32.gguf"
+    # Quantised weights meet activations rounded to 8 bits in llama.cpp.
+    check "random256 BF16: llama.cpp" $compare "$LINNET" "$1/random256-BF16.gguf" \
+        --absolute 1e-3 --relative 5e-2
+    for type in Q6_K Q4_K_M; do
+        check "random256 $type: llama.cpp" $compare "$LINNET" "$1/random256-$type.gguf" \
+            --absolute 2e-3 --relative 1e-1
+    done
+}
+
+# llama.cpp rounds activations to the type of the weights it multiplies them with. Measured against
+# f64 on stories260K, its probabilities are off by 2e-6 for f32 weights (relatively 4e-6), 5e-4 (6e-3)
+# for f16 and 5e-3 (4e-2) for bf16; the tolerances are a few times that.
+tolerance() {
+    case $1 in
+    f32) echo "--absolute 2e-5 --relative 2e-4" ;;
+    f16) echo "--absolute 2e-3 --relative 2e-2" ;;
+    bf16) echo "--absolute 1e-2 --relative 1e-1" ;;
+    esac
+}
+
+# trained_model NAME SPLITTER [--set KEY=VALUE]...: a model of some 200 steps, exported in three types
+trained_model() {
+    name=$1 splitter=$2
+    shift 2
+    run=$out/run-$name
+    rm -rf "$run"
+    check "$name: pretrain" "$LINNET" pretrain -c configs/interop.yaml --data "$corpus" \
+        --out "$run" --set "tokenizer.splitter=$splitter" "$@" || return
+    for dtype in f32 f16 bf16; do
+        gguf=$out/$name-$dtype.gguf
+        check "$name $dtype: export" "$LINNET" export --model "$run" --format gguf \
+            --dtype $dtype --out "$gguf" || return
+        check "$name $dtype: llama.cpp" $compare "$LINNET" "$gguf" $(tolerance $dtype)
+    done
+    check "$name: run against f32 GGUF" $compare "$LINNET" "$out/$name-f32.gguf" --model "$run"
+}
+
+corpus=$out/corpus.jsonl
+check "synthetic corpus" "$LINNET" data synth --out "$corpus" --size 2M --seed 5 || finish
+
+if [ -d "$shared/data" ]; then
+    texts=$(ls "$shared"/data/*.txt "$shared"/data/*.jsonl)
+else
+    texts=$corpus
+fi
+for splitter in gpt2 llama3 qwen2 bytes; do
+    mkdir -p "$out/$splitter"
+    tokenizer=$out/$splitter/tokenizer.json
+    check "tokenizer $splitter: train" "$LINNET" tokenizer train --data "$corpus" \
+        --vocab-size 2000 --splitter $splitter --out "$tokenizer" || continue
+    for text in $texts; do
+        check "tokenizer $splitter: ${text##*/}" same_ids "$tokenizer" "$text"
+    done
+    [ $splitter = bytes ] || check "tokenizer $splitter: merges" same_merges $splitter
+done
+
+trained_model tied gpt2
+try_the_judge "$out/tied-f32.gguf"
+trained_model untied llama3 --set model.tie_word_embeddings=false \
+    --set model.num_key_value_heads=1 --set model.head_dim=24
+trained_model bytes bytes
+
+if [ -d "$shared/golden" ]; then
+    golden "$shared/golden"
+else
+    skip "no golden models in $shared/golden"
+fi
+finish

@@ -1,0 +1,174 @@
+#include "train/checkpoint.h"
+
+#include "base/hash.h"
+#include "formats/hdf5_file.h"
+#include "model/load.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CHECKPOINT_FORMAT "linnet-checkpoint-1"
+
+/* The scalars of a checkpoint, so that writing, reading and hashing see the same list. */
+static const struct state_field {
+    const char *name;
+    size_t offset;
+    bool is_double;
+} state_fields[] = {
+    {"step", offsetof(struct run_state, step), false},
+    {"rows_consumed", offsetof(struct run_state, rows_consumed), false},
+    {"tokens_seen", offsetof(struct run_state, tokens_seen), false},
+    {"tokenizer_hash", offsetof(struct run_state, tokenizer_hash), false},
+    {"data_hash", offsetof(struct run_state, data_hash), false},
+    {"seconds", offsetof(struct run_state, seconds), true},
+    {"best_loss", offsetof(struct run_state, best_loss), true},
+    {"best_step", offsetof(struct run_state, best_step), false},
+    {"evals_since_best", offsetof(struct run_state, evals_since_best), false},
+    {"window_loss", offsetof(struct run_state, window_loss), true},
+    {"window_steps", offsetof(struct run_state, window_steps), false},
+};
+enum { N_STATE_FIELDS = sizeof state_fields / sizeof state_fields[0] };
+
+static uint64_t state_hash(const struct run_state *s, uint64_t optimizer_steps, const char *config)
+{
+    uint64_t h = hash64(config, strlen(config), optimizer_steps);
+    for (int i = 0; i < N_STATE_FIELDS; i++)
+        h = hash64((const char *)s + state_fields[i].offset, 8, h);
+    return h;
+}
+
+static int write_state(struct hdf5_file *f, const struct run_state *s, struct error *e)
+{
+    int code = OK;
+    for (int i = 0; i < N_STATE_FIELDS && !code; i++) {
+        const char *at = (const char *)s + state_fields[i].offset;
+        if (state_fields[i].is_double)
+            code = hdf5_put_f64(f, state_fields[i].name, *(const double *)at, e);
+        else
+            code = hdf5_put_u64(f, state_fields[i].name, *(const uint64_t *)at, e);
+    }
+    return code;
+}
+
+static int write_moments(struct hdf5_file *f, const struct model *m, const struct adamw *o,
+                         struct error *e)
+{
+    int code = OK;
+    for (size_t i = 0; i < m->n_params && !code; i++) {
+        const struct param *p = &m->params[i];
+        if (!o->m[i])
+            continue;
+        size_t dims[2] = {p->rows, p->cols};
+        const size_t *shape = p->n_dims == 2 ? dims : dims + 1;
+        char name[PARAM_NAME_SIZE + 16];
+        snprintf(name, sizeof name, "adamw/m/%s", p->name);
+        code = hdf5_write(f, name, HDF5_F32, p->n_dims, shape, o->m[i], e);
+        snprintf(name, sizeof name, "adamw/v/%s", p->name);
+        if (!code)
+            code = hdf5_write(f, name, HDF5_F32, p->n_dims, shape, o->v[i], e);
+    }
+    return code;
+}
+
+int checkpoint_write(const char *path, const struct model *m, const struct adamw *o,
+                     const struct run_state *s, const char *config, struct error *e)
+{
+    struct hdf5_file *f = NULL;
+    uint64_t optimizer_steps = o ? o->step : 0;
+    int code = hdf5_create(path, &f, e);
+    if (code)
+        return code;
+    code = hdf5_put_string(f, "format", CHECKPOINT_FORMAT, e);
+    if (!code)
+        code = hdf5_put_string(f, "config", config, e);
+    if (!code)
+        code = hdf5_put_u64(f, "optimizer_steps", optimizer_steps, e);
+    if (!code)
+        code = hdf5_put_u64(f, "state_xxh64", state_hash(s, optimizer_steps, config), e);
+    if (!code)
+        code = write_state(f, s, e);
+    if (!code)
+        code = model_write_hdf5(m, f, e);
+    if (!code && o)
+        code = write_moments(f, m, o, e);
+    if (code) {
+        hdf5_close(f);
+        return code;
+    }
+    return hdf5_commit(f, e);
+}
+
+static int read_state(struct hdf5_file *f, const char *path, struct run_state *s,
+                      uint64_t *optimizer_steps, struct error *e)
+{
+    char *format = NULL, *config = NULL;
+    uint64_t expected = 0;
+    int code = hdf5_get_string(f, "format", &format, e);
+    if (!code && strcmp(format, CHECKPOINT_FORMAT) != 0)
+        code = error_set(e, ERR_FORMAT, "%s: format \"%s\", expected \"%s\"", path, format,
+                         CHECKPOINT_FORMAT);
+    if (!code)
+        code = hdf5_get_string(f, "config", &config, e);
+    if (!code)
+        code = hdf5_get_u64(f, "optimizer_steps", optimizer_steps, e);
+    if (!code)
+        code = hdf5_get_u64(f, "state_xxh64", &expected, e);
+    for (int i = 0; i < N_STATE_FIELDS && !code; i++) {
+        char *at = (char *)s + state_fields[i].offset;
+        if (state_fields[i].is_double)
+            code = hdf5_get_f64(f, state_fields[i].name, (double *)at, e);
+        else
+            code = hdf5_get_u64(f, state_fields[i].name, (uint64_t *)at, e);
+    }
+    if (!code && state_hash(s, *optimizer_steps, config) != expected)
+        code = error_set(e, ERR_FORMAT, "%s: damaged: the state does not match its checksum", path);
+    mem_free(format);
+    mem_free(config);
+    return code;
+}
+
+static int read_moments(struct hdf5_file *f, const struct model *m, struct adamw *o,
+                        struct error *e)
+{
+    int code = OK;
+    for (size_t i = 0; i < m->n_params && !code; i++) {
+        const struct param *p = &m->params[i];
+        if (!o->m[i])
+            continue;
+        char name[PARAM_NAME_SIZE + 16];
+        snprintf(name, sizeof name, "adamw/m/%s", p->name);
+        code = hdf5_read(f, name, HDF5_F32, p->count, o->m[i], e);
+        snprintf(name, sizeof name, "adamw/v/%s", p->name);
+        if (!code)
+            code = hdf5_read(f, name, HDF5_F32, p->count, o->v[i], e);
+    }
+    return code;
+}
+
+int checkpoint_read(const char *path, struct model *m, struct adamw *o, struct run_state *s,
+                    struct error *e)
+{
+    struct hdf5_file *f = NULL;
+    int code = hdf5_open(path, &f, e);
+    if (code)
+        return code;
+    code = read_state(f, path, s, &o->step, e);
+    if (!code)
+        code = model_read_hdf5(m, f, e);
+    if (!code)
+        code = read_moments(f, m, o, e);
+    hdf5_close(f);
+    return code;
+}
+
+int checkpoint_read_state(const char *path, struct run_state *s, struct error *e)
+{
+    struct hdf5_file *f = NULL;
+    uint64_t optimizer_steps;
+    int code = hdf5_open(path, &f, e);
+    if (code)
+        return code;
+    code = read_state(f, path, s, &optimizer_steps, e);
+    hdf5_close(f);
+    return code;
+}

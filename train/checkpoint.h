@@ -1,0 +1,35 @@
+/* Checkpoints: one HDF5 file that holds everything a run needs to go on to the bit: weights,
+ * moments, position in the data, and the configuration. Written to a temporary name, synced and
+ * renamed; every dataset and the state carry checksums. See docs/file-formats.md. */
+#ifndef LINNET_TRAIN_CHECKPOINT_H
+#define LINNET_TRAIN_CHECKPOINT_H
+
+#include "model/model.h"
+#include "optim/adamw.h"
+
+struct run_state {
+    uint64_t step;            /* steps done */
+    uint64_t rows_consumed;   /* the training loader's position */
+    uint64_t tokens_seen;     /* targets trained on */
+    uint64_t tokenizer_hash;
+    uint64_t data_hash;       /* of the shard's corpus and settings */
+    double seconds;           /* of training so far, over all resumptions */
+    double best_loss;         /* infinite before the first evaluation */
+    uint64_t best_step, evals_since_best;
+    double window_loss;       /* sum over the steps since the last line of metrics */
+    uint64_t window_steps;
+};
+
+/* config: the resolved configuration as YAML. Without an optimiser (NULL) the file holds weights
+ * only: enough to use the model, not to resume. */
+int checkpoint_write(const char *path, const struct model *m, const struct adamw *o,
+                     const struct run_state *s, const char *config, struct error *e);
+
+/* Reads back into a model and optimiser of the same shape. */
+int checkpoint_read(const char *path, struct model *m, struct adamw *o, struct run_state *s,
+                    struct error *e);
+
+/* Only the state; for `info`, and to refuse an occupied run directory. */
+int checkpoint_read_state(const char *path, struct run_state *s, struct error *e);
+
+#endif

@@ -1,0 +1,29 @@
+/* The loss on held-out data. */
+#ifndef LINNET_TRAIN_EVALUATE_H
+#define LINNET_TRAIN_EVALUATE_H
+
+#include "data/loader.h"
+#include "model/decoder.h"
+#include "train/objective.h"
+
+/* What a forward pass needs, measured and taken from an arena. */
+struct evaluator {
+    struct model *model;
+    const struct objective *objective;
+    struct activations *activations;
+    struct batch *batch;
+    float *scratch;
+};
+
+struct evaluation {
+    double loss;       /* mean over targets */
+    double loss_sum;
+    size_t n_targets;
+};
+
+/* Runs the loader from its first row over n_batches batches, or all of its rows when that is 0. With
+ * a label, shows progress. Stops early (n_targets so far) when `stop` says so; NULL: never. */
+struct evaluation evaluate(const struct evaluator *v, struct loader *loader, size_t n_batches,
+                           const char *label, bool (*stop)(void));
+
+#endif

@@ -1,0 +1,47 @@
+#include "train/options.h"
+
+#define FIELD(member) offsetof(struct train_settings, member)
+
+const struct option train_options[] = {
+    {.key = "iters", .flag = "--iters", .type = OPTION_SIZE, .offset = FIELD(iters),
+     .default_value = "1000", .minimum = 1, .maximum = 1e12, .help = "optimiser steps"},
+    {.key = "batch_size", .flag = "--batch-size", .type = OPTION_SIZE,
+     .offset = FIELD(batch_size), .default_value = "8", .minimum = 1, .maximum = 1 << 20,
+     .help = "rows of a micro-batch"},
+    {.key = "grad_accumulation", .flag = "--grad-accumulation", .type = OPTION_SIZE,
+     .offset = FIELD(grad_accumulation), .default_value = "1", .minimum = 1, .maximum = 1 << 20,
+     .help = "micro-batches summed, weighted by token, before each step"},
+    {.key = "max_seq_length", .flag = "--max-seq-length", .type = OPTION_SIZE,
+     .offset = FIELD(max_seq_length), .default_value = "256", .minimum = 1, .maximum = 1 << 20,
+     .placeholder = "TOKENS", .help = "tokens of a row"},
+    {.key = "seed", .flag = "--seed", .type = OPTION_SIZE, .offset = FIELD(seed),
+     .default_value = "1", .minimum = 0, .maximum = 1e15,
+     .help = "of initial weights, data order, dropout, and the documents held out"},
+    {.key = "eval_interval", .flag = "--eval-interval", .type = OPTION_SIZE,
+     .offset = FIELD(eval_interval), .default_value = "250", .minimum = 0, .maximum = 1e12,
+     .placeholder = "STEPS", .help = "steps between evaluations on held-out data; 0 is only at the end"},
+    {.key = "eval_iters", .flag = "--eval-iters", .type = OPTION_SIZE, .offset = FIELD(eval_iters),
+     .default_value = "50", .minimum = 0, .maximum = 1e12, .placeholder = "BATCHES",
+     .help = "batches of each evaluation; 0, and always at the end, is all held-out data"},
+    {.key = "checkpoint_interval", .flag = "--checkpoint-interval", .type = OPTION_SIZE,
+     .offset = FIELD(checkpoint_interval), .default_value = "250", .minimum = 0, .maximum = 1e12,
+     .placeholder = "STEPS", .help = "steps between checkpoints; 0 is only at the end"},
+    {.key = "log_interval", .type = OPTION_SIZE, .offset = FIELD(log_interval),
+     .default_value = "10", .minimum = 1, .maximum = 1e12,
+     .help = "steps between lines of metrics.jsonl"},
+    {.key = "sample_interval", .flag = "--sample-interval", .type = OPTION_SIZE,
+     .offset = FIELD(sample_interval), .default_value = "0", .minimum = 0, .maximum = 1e12,
+     .placeholder = "STEPS", .help = "steps between printed samples of the model's text; 0 is never"},
+    {.key = "sample_tokens", .type = OPTION_SIZE, .offset = FIELD(sample_tokens),
+     .default_value = "64", .minimum = 1, .maximum = 1 << 20, .help = "length of such a sample"},
+    {.key = "sample_prompt", .type = OPTION_STRING, .offset = FIELD(sample_prompt),
+     .default_value = "Once upon a time", .help = "what a sample continues"},
+    {.key = "early_stopping_patience", .type = OPTION_SIZE,
+     .offset = FIELD(early_stopping_patience), .default_value = "0", .minimum = 0, .maximum = 1e12,
+     .help = "stop after this many evaluations in a row without a new best; 0 is never"},
+    {.key = "max_bad_steps", .type = OPTION_SIZE, .offset = FIELD(max_bad_steps),
+     .default_value = "5", .minimum = 1, .maximum = 1e12,
+     .help = "give up after this many steps in a row whose loss or gradient is not finite; such "
+             "steps change no weight"},
+};
+_Static_assert(sizeof train_options / sizeof *train_options == N_TRAIN_OPTIONS, "count the rows");

@@ -1,0 +1,394 @@
+#include "train/trainer.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "model/load.h"
+#include "train/interrupt.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- memory --- */
+
+/* Everything a step needs beside weights, gradients and moments; measures when the arena does. */
+static void take_work(struct trainer *t, struct arena *arena)
+{
+    const struct train_settings *s = t->settings;
+    const struct model_config *c = &t->model->config;
+    size_t n = s->batch_size * s->max_seq_length;
+    activations_init(&t->activations, c, s->batch_size, s->max_seq_length, true, arena);
+    t->scratch = arena_alloc(arena, t->objective->scratch(t->objective, c, n), sizeof(float));
+    t->batches = mem_zero(s->grad_accumulation, sizeof *t->batches);
+    for (size_t i = 0; i < s->grad_accumulation; i++)
+        batch_init(&t->batches[i], s->batch_size, s->max_seq_length, arena);
+}
+
+struct memory_plan trainer_plan(const struct model_config *c, size_t n_weight_bytes,
+                                const struct objective *objective,
+                                const struct train_settings *s)
+{
+    struct memory_plan plan = {.weights = n_weight_bytes, .gradients = n_weight_bytes,
+                               .optimizer = 2 * n_weight_bytes};
+    struct arena arena = {0};
+    struct activations activations;
+    activations_init(&activations, c, s->batch_size, s->max_seq_length, true, &arena);
+    activations_free(&activations);
+    plan.activations = arena.used;
+    plan.logits = sizeof(float) * objective->scratch(objective, c,
+                                                     s->batch_size * s->max_seq_length);
+    arena.used = 0;
+    struct batch batch;
+    batch_init(&batch, s->batch_size, s->max_seq_length, &arena);
+    plan.batches = arena.used * s->grad_accumulation;
+    plan.total = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.logits +
+                 plan.batches;
+    return plan;
+}
+
+double trainer_step_flops(const struct model *m, const struct train_settings *s)
+{
+    const struct model_config *c = &m->config;
+    double products = (double)m->head.weight->count;
+    for (size_t i = 0; i < m->n_params; i++)
+        if (m->params[i].layer >= 0 && m->params[i].n_dims == 2)
+            products += (double)m->params[i].count;
+    double query = (double)(c->num_attention_heads * c->head_dim);
+    double attention = 6 * query * (double)s->max_seq_length * (double)c->num_hidden_layers;
+    double tokens = (double)(s->batch_size * s->max_seq_length * s->grad_accumulation);
+    return tokens * (6 * products + attention);
+}
+
+int trainer_init(struct trainer *t, struct error *e)
+{
+    struct arena gradients = {0}, moments = {0}, work = {0};
+    model_attach_gradients(t->model, &gradients);
+    struct adamw_settings adamw = optim_adamw(t->optim);
+    adamw_init(&t->adamw, &adamw, t->model, &moments);
+    adamw_free(&t->adamw);
+    take_work(t, &work);
+    activations_free(&t->activations);
+    mem_free(t->batches);
+    t->batches = NULL;
+
+    int code = arena_init(&t->gradients, gradients.used, "the gradients", e);
+    if (!code)
+        code = arena_init(&t->moments, moments.used, "the optimiser's moments", e);
+    if (!code)
+        code = arena_init(&t->work, work.used, "the activations", e);
+    if (code) {
+        trainer_free(t);
+        return code;
+    }
+    model_attach_gradients(t->model, &t->gradients);
+    adamw_init(&t->adamw, &adamw, t->model, &t->moments);
+    take_work(t, &t->work);
+    model_reserve_positions(t->model, t->settings->max_seq_length);
+    t->state.best_loss = INFINITY;
+    return OK;
+}
+
+void trainer_free(struct trainer *t)
+{
+    metrics_close(&t->metrics);
+    activations_free(&t->activations);
+    adamw_free(&t->adamw);
+    mem_free(t->batches);
+    t->batches = NULL;
+    arena_free(&t->gradients);
+    arena_free(&t->moments);
+    arena_free(&t->work);
+}
+
+/* --- checkpoints --- */
+
+static int save(struct trainer *t, const char *name, bool complete, struct error *e)
+{
+    char *path = run_file(t->run, name);
+    t->state.rows_consumed = t->train.rows_consumed;
+    int code = checkpoint_write(path, t->model, complete ? &t->adamw : NULL, &t->state, t->config,
+                                e);
+    mem_free(path);
+    if (code) {
+        char old[sizeof e->message];
+        memcpy(old, e->message, sizeof old);
+        error_set(e, (enum error_code)code,
+                  "step %llu: the checkpoint could not be written: %.700s; the one before is "
+                  "untouched: make room and continue with --resume",
+                  (unsigned long long)t->state.step, old);
+    }
+    return code;
+}
+
+int trainer_resume(struct trainer *t, struct error *e)
+{
+    struct run_state expected = t->state;
+    char *path = run_file(t->run, RUN_LAST);
+    int code = checkpoint_read(path, t->model, &t->adamw, &t->state, e);
+    if (!code && t->state.tokenizer_hash != expected.tokenizer_hash)
+        code = error_set(e, ERR_FORMAT,
+                         "%s: was trained with another tokenizer than the run's tokenizer.json; "
+                         "put the original back", path);
+    if (!code && t->state.data_hash != expected.data_hash)
+        code = error_set(e, ERR_FORMAT,
+                         "%s: was trained on other data; resume with the same files, or start a "
+                         "new run", path);
+    mem_free(path);
+    t->train.rows_consumed = t->state.rows_consumed;
+    return code;
+}
+
+/* --- one step --- */
+
+struct step_result {
+    double loss, grad_norm, learning_rate;
+    size_t n_targets;
+    bool finite;
+};
+
+/* The mask seed of a micro-batch; never 0, which would turn dropout off. */
+static uint64_t dropout_seed(const struct trainer *t, size_t micro_batch)
+{
+    uint64_t i = t->state.step * t->settings->grad_accumulation + micro_batch;
+    return rng_at(t->settings->seed ^ 0xD509, i) | 1;
+}
+
+/* Losses are divided by the targets of the whole step, so that accumulation equals one large batch
+ * however the targets are spread. */
+static struct step_result train_step(struct trainer *t)
+{
+    const struct train_settings *s = t->settings;
+    struct step_result r = {0};
+    for (size_t i = 0; i < s->grad_accumulation; i++) {
+        loader_next(&t->train, &t->batches[i]);
+        r.n_targets += t->batches[i].n_targets;
+    }
+    float scale = r.n_targets ? 1 / (float)r.n_targets : 0;
+    for (size_t i = 0; i < s->grad_accumulation; i++) {
+        struct batch *b = &t->batches[i];
+        uint64_t seed = dropout_seed(t, i);
+        const float *hidden = decoder_forward(t->model, &t->activations, b, NULL, seed);
+        float *dhidden = t->activations.dnormed;
+        r.loss += t->objective->loss(t->objective, t->model, b, hidden, scale, dhidden, t->scratch);
+        decoder_backward(t->model, &t->activations, b, dhidden, seed);
+    }
+    r.loss = r.n_targets ? r.loss / (double)r.n_targets : 0;
+    r.grad_norm = gradient_norm(t->model);
+    r.finite = isfinite(r.loss) && isfinite(r.grad_norm);
+    struct schedule schedule = optim_schedule(t->optim, s->iters);
+    r.learning_rate = schedule_at(&schedule, t->state.step);
+    return r;
+}
+
+static int apply_step(struct trainer *t, const struct step_result *r, struct error *e)
+{
+    if (r->finite) {
+        double clip = t->optim->grad_clip;
+        double scale = clip > 0 && r->grad_norm > clip ? clip / (r->grad_norm + 1e-6) : 1;
+        adamw_update(&t->adamw, t->model, r->learning_rate, scale);
+        t->bad_steps = 0;
+        return OK;
+    }
+    memset(t->gradients.base, 0, t->gradients.used);
+    t->bad_steps++;
+    log_warn("step %llu: loss %g, gradient norm %g; no weight was changed",
+             (unsigned long long)t->state.step + 1, r->loss, r->grad_norm);
+    if (t->bad_steps < t->settings->max_bad_steps)
+        return OK;
+    return error_set(e, ERR_FORMAT,
+                     "%zu steps in a row were not finite; the last checkpoint is kept: resume from "
+                     "it with a lower --learning-rate or a tighter optim.grad_clip", t->bad_steps);
+}
+
+/* --- evaluation --- */
+
+static struct evaluation run_evaluation(struct trainer *t, size_t n_batches, const char *label)
+{
+    struct evaluator v = {t->model, t->objective, &t->activations, &t->batches[0], t->scratch};
+    return evaluate(&v, &t->validation, n_batches, label, NULL);
+}
+
+static void describe(const struct trainer *t, double loss, char *text, size_t size)
+{
+    size_t n = (size_t)snprintf(text, size, "validation loss %.4f, perplexity %.2f", loss,
+                                exp(loss));
+    if (t->bytes_per_token > 0 && n < size)
+        snprintf(text + n, size - n, ", %.3f bits per byte", loss / log(2) / t->bytes_per_token);
+}
+
+static int write_evaluation(struct trainer *t, const char *name, double loss, struct error *e)
+{
+    double bits = t->bytes_per_token > 0 ? loss / log(2) / t->bytes_per_token : NAN;
+    struct metric line[] = {
+        {name, loss}, {"perplexity", exp(loss)}, {"bits_per_byte", bits}, {NULL, 0}};
+    if (!(t->bytes_per_token > 0))
+        line[2].name = NULL;
+    return metrics_write(&t->metrics, t->state.step, line, e);
+}
+
+/* Evaluates, remembers and saves the best. *stop: patience has run out. */
+static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
+{
+    struct evaluation r = run_evaluation(t, t->settings->eval_iters, NULL);
+    bool best = r.loss < t->state.best_loss;
+    char text[160];
+    describe(t, r.loss, text, sizeof text);
+    log_info("step %llu: %s%s", (unsigned long long)t->state.step, text, best ? ", the best" : "");
+    int code = write_evaluation(t, "validation_loss", r.loss, e);
+    if (code)
+        return code;
+    if (best) {
+        t->state.best_loss = r.loss;
+        t->state.best_step = t->state.step;
+        t->state.evals_since_best = 0;
+        return save(t, RUN_BEST, false, e);
+    }
+    t->state.evals_since_best++;
+    size_t patience = t->settings->early_stopping_patience;
+    *stop = patience > 0 && t->state.evals_since_best >= patience;
+    if (*stop)
+        log_info("no better for %llu evaluations: stopping early; the best was step %llu",
+                 (unsigned long long)t->state.evals_since_best,
+                 (unsigned long long)t->state.best_step);
+    return OK;
+}
+
+/* --- the loop --- */
+
+/* Speed since the last line of metrics; the loss since then is part of the state. */
+struct window {
+    double began;
+    size_t targets;
+};
+
+static int log_step(struct trainer *t, const struct step_result *r, struct window *w,
+                    struct error *e)
+{
+    struct run_state *s = &t->state;
+    s->window_loss += r->loss;
+    s->window_steps++;
+    w->targets += r->n_targets;
+    if (s->step % t->settings->log_interval != 0 && s->step < t->settings->iters)
+        return OK;
+    double now = clock_seconds();
+    struct metric line[] = {
+        {"loss", s->window_loss / (double)s->window_steps},
+        {"learning_rate", r->learning_rate},
+        {"grad_norm", r->grad_norm},
+        {"tokens", (double)s->tokens_seen},
+        {"tokens_per_s", (double)w->targets / (now - w->began)},
+        {"seconds", s->seconds},
+        {"resident_mb", (double)mem_resident() / 1e6},
+        {NULL, 0},
+    };
+    *w = (struct window){.began = now};
+    s->window_loss = 0;
+    s->window_steps = 0;
+    return metrics_write(&t->metrics, s->step, line, e);
+}
+
+static void show_step(const struct trainer *t, struct progress *p, const struct step_result *r,
+                      double smooth_loss, double tokens_per_second)
+{
+    char detail[160], speed[32], memory[32];
+    snprintf(detail, sizeof detail,
+             "step %llu/%zu · loss %.4f · lr %.2e · |g| %.2f · %s tok/s · %s",
+             (unsigned long long)t->state.step, t->settings->iters, smooth_loss, r->learning_rate,
+             r->grad_norm, format_count(tokens_per_second, speed),
+             format_bytes((double)mem_resident(), memory));
+    progress_update(p, (double)t->state.step, detail);
+}
+
+static bool due(uint64_t step, size_t interval)
+{
+    return interval > 0 && step % interval == 0;
+}
+
+/* What happens between steps. *stop: the run is over before its last step. */
+static int after_step(struct trainer *t, bool *stop, struct error *e)
+{
+    const struct train_settings *s = t->settings;
+    int code = OK;
+    bool last = t->state.step >= s->iters;
+    if (t->has_validation && (due(t->state.step, s->eval_interval) || last))
+        code = evaluate_now(t, stop, e);
+    if (!code && t->sample && (due(t->state.step, s->sample_interval))) {
+        struct buffer text = {0};
+        t->sample(t->sample_context, &text);
+        log_info("step %llu: %s", (unsigned long long)t->state.step, text.data ? text.data : "");
+        buffer_free(&text);
+    }
+    if (!code && (due(t->state.step, s->checkpoint_interval) || last || *stop))
+        code = save(t, RUN_LAST, true, e);
+    if (!code && !last && !*stop && interrupt_requested()) {
+        code = save(t, RUN_LAST, true, e);
+        if (!code)
+            code = error_set(e, ERR_INTERRUPTED,
+                             "interrupted at step %llu of %zu, saved in %s; continue with --resume",
+                             (unsigned long long)t->state.step, s->iters, t->run);
+    }
+    return code;
+}
+
+static int loop(struct trainer *t, struct progress *progress, struct error *e)
+{
+    struct window window = {.began = clock_seconds()};
+    double smooth_loss = 0, first = clock_seconds();
+    uint64_t first_tokens = t->state.tokens_seen;
+    bool stop = false;
+    int code = OK;
+    while (t->state.step < t->settings->iters && !stop && !code) {
+        double began = clock_seconds();
+        struct step_result r = train_step(t);
+        code = apply_step(t, &r, e);
+        if (code)
+            break;
+        t->state.step++;
+        t->state.tokens_seen += r.n_targets;
+        double now = clock_seconds();
+        t->state.seconds += now - began;
+        smooth_loss = smooth_loss == 0 ? r.loss : smooth_loss + 0.1 * (r.loss - smooth_loss);
+        show_step(t, progress, &r, smooth_loss,
+                  (double)(t->state.tokens_seen - first_tokens) / (now - first));
+        code = log_step(t, &r, &window, e);
+        if (!code)
+            code = after_step(t, &stop, e);
+    }
+    return code;
+}
+
+static int finish(struct trainer *t, struct error *e)
+{
+    if (!t->has_validation)
+        return OK;
+    struct evaluation r = run_evaluation(t, 0, "evaluate");
+    char text[160];
+    describe(t, r.loss, text, sizeof text);
+    log_info("all held-out data (%zu tokens): %s", r.n_targets, text);
+    if (t->state.best_step != t->state.step)
+        log_info("the best checkpoint is of step %llu (%.4f)",
+                 (unsigned long long)t->state.best_step, t->state.best_loss);
+    return write_evaluation(t, "final_validation_loss", r.loss, e);
+}
+
+int trainer_run(struct trainer *t, struct error *e)
+{
+    struct progress progress;
+    char *path = run_file(t->run, RUN_METRICS);
+    int code = metrics_open(&t->metrics, path, t->state.step, e);
+    mem_free(path);
+    if (code)
+        return code;
+    if (t->state.step >= t->settings->iters) {
+        log_info("the run is complete: %llu of %zu steps", (unsigned long long)t->state.step,
+                 t->settings->iters);
+        return OK;
+    }
+    interrupt_install();
+    progress_start(&progress, "train", (double)t->settings->iters);
+    progress.first = (double)t->state.step;
+    code = loop(t, &progress, e);
+    progress_finish(&progress, "");
+    interrupt_restore();
+    return code ? code : finish(t, e);
+}
