@@ -225,7 +225,8 @@ static void forward_finish(const struct attention_forward_job *job, struct forwa
     for (size_t r = 0; r < n; r++) {
         float total = vf_sum(vf_load(f->total + (row + r) * W));
         float *out = job->out + (b * s->n_queries + i + r) * s->q_stride + h * s->head_dim;
-        unpack_rows(out, 0, f->sums + (row + r) * padded, 1, s->head_dim, 1 / total, false);
+        unpack_rows(out, 0, f->sums + (row + r) * padded, 1, s->head_dim,
+                    total == 0 ? 0 : 1 / total, false);
         if (job->lse)
             job->lse[(b * s->n_heads + h) * s->n_queries + i + r] =
                 f->max[row + r] * LN_2 + logf(total);
