@@ -73,6 +73,16 @@ grep -q "already holds a run; continue it with --resume" "$dir/err" || fail "say
 [ "$before" = "$(cksum "$dir/whole/checkpoints/last.h5" "$dir/whole/config.yaml")" ] ||
     fail "a refused run changed files"
 
+# A disk that fills (here: a limit on the size of a file) costs nothing that was there.
+cp -r "$dir/whole" "$dir/full"
+status=0
+(ulimit -f 200; pretrain --out "$dir/full" --resume --iters 200 2>"$dir/err") || status=$?
+[ "$status" = 1 ] || fail "a full disk gives exit status $status"
+grep -q "full/checkpoints/.*the one before is untouched" "$dir/err" || fail "says: $(cat "$dir/err")"
+weights "$dir/full" "$dir/full.gguf"
+cmp "$dir/whole.gguf" "$dir/full.gguf" || fail "the checkpoint of a full disk has changed"
+[ "$(ls "$dir/full/checkpoints")" = "$(printf 'best.h5\nlast.h5')" ] || fail "a half-written file is left"
+
 # Each mistake: its exit status, and one line that says what, where and what to try.
 expect() { # STATUS TEXT ARGUMENT...
     want=$1 text=$2
