@@ -21,6 +21,10 @@ else
     echo "PyTorch is not installed (python3-torch); measuring linnet alone"
 fi
 
+# --dtype is offered where training can use bf16 products.
+dtypes="f32 bf16"
+"$LINNET" pretrain --help | grep -q -- '--dtype' || dtypes=f32
+
 corpus=$out/corpus.jsonl
 [ -s "$corpus" ] || "$LINNET" data synth --out "$corpus" --size 8M --seed 1
 
@@ -28,7 +32,7 @@ corpus=$out/corpus.jsonl
 linnet_speed() {
     run=$out/run-$1-$2
     rm -rf "$run"
-    "$LINNET" pretrain -c "configs/bench-$1.yaml" --data "$corpus" --out "$run" --dtype "$2" \
+    "$LINNET" pretrain -c "configs/bench-$1.yaml" --data "$corpus" --out "$run" $3 \
         >"$run.log" 2>&1 || { tail -5 "$run.log" >&2; return 1; }
     awk '
         match($0, /"tokens_per_s": [0-9.e+]+/) {
@@ -44,8 +48,10 @@ linnet_speed() {
 
 printf '%-6s %-5s %14s %10s %14s %10s %7s\n' shape dtype linnet MB PyTorch MB ratio
 for shape in "$@"; do
-    for dtype in f32 bf16; do
-        ours=$(linnet_speed "$shape" "$dtype")
+    for dtype in $dtypes; do
+        flags=""
+        [ "$dtypes" = f32 ] || flags="--dtype $dtype"
+        ours=$(linnet_speed "$shape" "$dtype" "$flags")
         theirs="- -"
         [ $torch = yes ] && theirs=$("$python" bench/torch_train.py "configs/bench-$shape.yaml" $dtype)
         echo "$shape $dtype $ours $theirs" | awk '{

@@ -81,6 +81,10 @@ int main(int argc, char **argv)
         fflush(stdout);
     if (!code)
         return 0;
+    if (code == ERR_INTERRUPTED) { /* the user's own wish: no error, but not done either */
+        fprintf(stderr, "linnet: %s\n", e.message);
+        return 130;
+    }
     struct buffer line = {0}; /* a message may quote a hostile file */
     append_visible(&line, e.message, strlen(e.message), sizeof e.message);
     log_error("%s", line.data);

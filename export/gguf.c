@@ -82,7 +82,7 @@ int export_gguf(const struct model *m, const struct tokenizer *t, const struct e
     struct weight_source *sources =
         weight_sources(m, o->type, DTYPE_F32, model_architecture(&m->config)->gguf_rope_style);
     put_metadata(w, m, o);
-    tokenizer_to_gguf(t, w);
+    tokenizer_to_gguf(t, m->config.vocab_size, w);
     for (size_t i = 0; i < m->n_params; i++) {
         const struct param *p = &m->params[i];
         size_t dims[2] = {p->cols, p->rows};

@@ -4,6 +4,14 @@
 #include "kernels/scratch.h"
 #include "kernels/table.h"
 
+/* Multiply-adds below which waking the other threads takes longer than they would save. */
+enum { WORTH_THREADS = 1 << 17 };
+
+static size_t forward_work(const struct attention_shape *s)
+{
+    return 2 * s->n_batch * s->n_heads * s->n_queries * (s->n_past + s->n_queries) * s->head_dim;
+}
+
 /* Queries of a forward piece. A piece packs its keys once for all heads that share them, so fewer
  * queries do when there are more heads; the packed queries and sums should stay in the second-level
  * cache. Multiples of 24, the rows that the inner products take at once. */
@@ -26,7 +34,7 @@ void attention_forward(float *out, float *lse, const float *q, const float *k, c
     size_t n = piece_queries(s), pieces = (s->n_queries + n - 1) / n;
     size_t n_scratch = table->attention_forward_scratch(s, n), lanes = s->n_batch * s->n_kv_heads;
     /* late queries see the most keys: they go first, so that the threads finish together */
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (forward_work(s) > WORTH_THREADS)
     for (size_t at = 0; at < pieces * lanes; at++) {
         size_t from = (pieces - 1 - at / lanes) * n, lane = at % lanes;
         size_t to = from + n < s->n_queries ? from + n : s->n_queries;

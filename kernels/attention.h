@@ -2,7 +2,9 @@
  * with a running softmax (Milakov and Gimelshein, 2018; Dao, 2023): nothing of size T x T exists.
  *
  * Query i of a row of the batch stands at key position i + n_past and attends to the key positions
- * [first_key[i], i + n_past]. Document masks and sliding windows are both just larger first_key. */
+ * [first_key[i], i + n_past]. Document masks and sliding windows are both just larger first_key; a
+ * query whose first_key lies behind its own position (padding) sees nothing, and its output and
+ * gradients are 0. Results do not depend on the number of threads. */
 #ifndef LINNET_KERNELS_ATTENTION_H
 #define LINNET_KERNELS_ATTENTION_H
 

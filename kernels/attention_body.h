@@ -104,37 +104,67 @@ static size_t attention_forward_scratch(const struct attention_shape *s, size_t 
     return lay_out_forward(&f, s, n_queries, NULL);
 }
 
-/* Softmax so far of one row: raises the running maximum, shrinks the sums made under the old one,
- * and turns scores into p. */
-INLINE void forward_row(float *scores, struct span row, struct span all, float *max, float *total,
-                        float *sums, size_t padded)
+/* Hides what rows do not see of the columns around `all`, and finds the largest score of each. */
+static void forward_mask(float *largest, float *scores, const struct span *rows, size_t m,
+                         struct span all)
 {
     size_t from = span_start(all), n = span_vectors(all);
-    if (row.lo > from || row.hi < from + n * W) {
-        for (size_t v = 0; v < n; v++) {
-            float at = (float)(from + v * W);
-            vf_store(scores + v * W, vf_keep(vf_load(scores + v * W), vf_set(-INFINITY),
-                                             (float)row.lo - at, (float)row.hi - at));
+    for (size_t r = 0; r < m; r += W) {
+        vf most[W];
+        for (size_t i = 0; i < W; i++) {
+            if (r + i >= m) {
+                most[i] = vf_set(0);
+                continue;
+            }
+            float *row = scores + (r + i) * TILE_KEYS;
+            struct span see = rows[r + i];
+            for (size_t v = 0; (see.lo > from || see.hi < from + n * W) && v < n; v++) {
+                float at = (float)(from + v * W);
+                vf_store(row + v * W, vf_keep(vf_load(row + v * W), vf_set(-INFINITY),
+                                              (float)see.lo - at, (float)see.hi - at));
+            }
+            most[i] = vf_load(row);
+            for (size_t v = 1; v < n; v++)
+                most[i] = vf_max(most[i], vf_load(row + v * W));
         }
+        if (m - r >= W / 2)
+            largest_lanes(largest + r, most);
+        else
+            for (size_t i = 0; i < m - r; i++)
+                largest[r + i] = vf_largest(most[i]);
     }
-    vf most = vf_load(scores);
-    for (size_t v = 1; v < n; v++)
-        most = vf_max(most, vf_load(scores + v * W));
-    float largest = vf_largest(most);
-    vf sum = vf_load(total);
-    if (largest > *max) {
-        vf shrink = vf_exp2(vf_set(*max - largest));
-        *max = largest;
-        sum *= shrink;
-        for (size_t i = 0; i < padded; i += W)
-            vf_store(sums + i, vf_load(sums + i) * shrink);
+}
+
+/* The softmax so far of m rows: raises their running maxima, shrinks the sums made under the old
+ * ones, and turns scores into p. */
+static void forward_softmax(float *scores, const struct span *rows, size_t m, struct span all,
+                            float *max, float *total, float *sums, size_t padded)
+{
+    size_t n = span_vectors(all);
+    float largest[STRIP + W] = {0}, shrink[STRIP + W], old[STRIP + W] = {0};
+    forward_mask(largest, scores, rows, m, all);
+    memcpy(old, max, m * sizeof *old);
+    for (size_t r = 0; r < m; r += W) {
+        vf raised = vf_max(vf_load(old + r), vf_load(largest + r));
+        vf_store(shrink + r, vf_exp2(vf_load(old + r) - raised));
+        vf_store(largest + r, raised);
     }
-    for (size_t v = 0; v < n; v++) {
-        vf p = vf_exp2(vf_load(scores + v * W) - *max);
-        sum += p;
-        vf_store(scores + v * W, p);
+    memcpy(max, largest, m * sizeof *max);
+    for (size_t r = 0; r < m; r++) {
+        float *row = scores + r * TILE_KEYS;
+        vf sum = vf_load(total + r * W);
+        if (shrink[r] != 1) {
+            sum *= shrink[r];
+            for (size_t i = 0; i < padded; i += W)
+                vf_store(sums + r * padded + i, vf_load(sums + r * padded + i) * shrink[r]);
+        }
+        for (size_t v = 0; v < n; v++) {
+            vf p = vf_exp2(vf_load(row + v * W) - max[r]);
+            sum += p;
+            vf_store(row + v * W, p);
+        }
+        vf_store(total + r * W, sum);
     }
-    vf_store(total, sum);
 }
 
 /* One head's n queries from i on against the packed tile of keys. `row` is the first one's place in
@@ -153,18 +183,11 @@ static void forward_tile(const struct attention_forward_job *job, struct forward
         float *queries = f->queries + (row + at) * padded, *sums = f->sums + (row + at) * padded;
         tile_product(m, span_vectors(all), d, (struct strided){queries, padded, 1}, f->keys + from,
                      TILE_KEYS, false, f->scores + from, TILE_KEYS);
-        for (size_t r = 0; r < m; r++)
-            forward_row(f->scores + r * TILE_KEYS + from, rows[r], all, f->max + row + at + r,
-                        f->total + (row + at + r) * W, sums + r * padded, padded);
+        forward_softmax(f->scores + from, rows, m, all, f->max + row + at,
+                        f->total + (row + at) * W, sums, padded);
         tile_product(m, padded / W, all.hi - from, (struct strided){f->scores + from, TILE_KEYS, 1},
                      f->values + from * padded, padded, true, sums, padded);
     }
-}
-
-INLINE void prefetch_row(const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i += 16)
-        __builtin_prefetch(x + i);
 }
 
 /* The few queries of decoding, of all heads of the group at once, read keys where they lie: packing
@@ -179,16 +202,11 @@ static void forward_few(const struct attention_forward_job *job, struct forward_
     if (all.hi == 0)
         return;
     size_t from = span_start(all);
-    bool next = key + 2 * TILE_KEYS <= i + n + job->shape->n_past;
-    for (size_t r = 0; next && r < TILE_KEYS; r++) {
-        prefetch_row(k + (TILE_KEYS + r) * stride, d);
-        prefetch_row(v + (TILE_KEYS + r) * stride, d);
-    }
     product_few_rows(all_rows, from, all.hi, d, f->queries, padded, k, stride, 0, f->scores,
                      TILE_KEYS);
-    for (size_t r = 0; r < all_rows; r++)
-        forward_row(f->scores + r * TILE_KEYS + from, rows[r % n], all, f->max + r,
-                    f->total + r * W, f->sums + r * padded, padded);
+    for (size_t r = n; r < all_rows; r++)
+        rows[r] = rows[r - n];
+    forward_softmax(f->scores + from, rows, all_rows, all, f->max, f->total, f->sums, padded);
     if (padded != d) {
         pack_rows(f->values, v, stride, n_keys, d, 1);
         v = f->values;
@@ -207,7 +225,8 @@ static void forward_finish(const struct attention_forward_job *job, struct forwa
     for (size_t r = 0; r < n; r++) {
         float total = vf_sum(vf_load(f->total + (row + r) * W));
         float *out = job->out + (b * s->n_queries + i + r) * s->q_stride + h * s->head_dim;
-        unpack_rows(out, 0, f->sums + (row + r) * padded, 1, s->head_dim, 1 / total, false);
+        unpack_rows(out, 0, f->sums + (row + r) * padded, 1, s->head_dim,
+                    total == 0 ? 0 : 1 / total, false);
         if (job->lse)
             job->lse[(b * s->n_heads + h) * s->n_queries + i + r] =
                 f->max[row + r] * LN_2 + logf(total);
@@ -240,6 +259,10 @@ static void attention_forward_task(const struct attention_forward_job *job, size
     for (size_t key = first; key < to + s->n_past; key += TILE_KEYS) {
         size_t n_keys = to + s->n_past - key;
         n_keys = n_keys < TILE_KEYS ? n_keys : TILE_KEYS;
+        for (size_t r = TILE_KEYS; r < 2 * TILE_KEYS && key + r < to + s->n_past; r++) {
+            prefetch_row(k + (key + r) * s->kv_stride, s->head_dim);
+            prefetch_row(v + (key + r) * s->kv_stride, s->head_dim);
+        }
         if (group * n <= FEW_QUERIES) {
             forward_few(job, &f, b, from, n, group * n, k + key * s->kv_stride,
                         v + key * s->kv_stride, key, n_keys);
@@ -422,6 +445,10 @@ static void attention_backward_task(const struct attention_backward_job *job, si
     for (size_t h = g * group; h < (g + 1) * group; h++) {
         for (size_t i = 0; i < s->n_queries; i++) {
             size_t at = (b * s->n_queries + i) * s->q_stride + h * s->head_dim;
+            if (i + AHEAD < s->n_queries) {
+                prefetch_row(job->dout + at + AHEAD * s->q_stride, s->head_dim);
+                prefetch_row(job->out + at + AHEAD * s->q_stride, s->head_dim);
+            }
             job->delta[(b * s->n_heads + h) * s->n_queries + i] =
                 row_dot(job->dout + at, job->out + at, s->head_dim);
             memset(job->dq + at, 0, s->head_dim * sizeof *job->dq);

@@ -10,8 +10,8 @@
 /* Rows handled at once, and floats of scratch, for a vocabulary of v. */
 size_t linear_cross_entropy_scratch(size_t n, size_t v);
 
-/* loss = sum over rows of -log softmax(hidden w^T)[target], rows with target < 0 left out; returned
- * in f64, not scaled. hidden: (n, c), w: (v, c), targets: (n).
+/* loss = sum over rows of -log softmax(hidden w^T)[target], rows with target < 0 left out (they
+ * cost nothing); returned in f64, not scaled. hidden: (n, c), w: (v, c), targets: (n).
  * row_loss (n): each row's own loss, 0 where left out; NULL when not wanted.
  * When dhidden is not NULL: dhidden (n, c) is written and dw (v, c) += (skipped when NULL), both of
  * scale * loss. scratch: linear_cross_entropy_scratch(n, v) floats. */

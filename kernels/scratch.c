@@ -1,20 +1,52 @@
 #include "kernels/scratch.h"
 
+#include "base/check.h"
 #include "base/memory.h"
 
+#include <pthread.h>
 #include <stdint.h>
 
-static _Thread_local float *memory; /* as allocated */
-static _Thread_local size_t capacity;
+struct scratch {
+    float *memory; /* as allocated */
+    size_t capacity;
+};
+
+/* A key rather than only _Thread_local: its destructor frees what a finished thread held. */
+static pthread_key_t key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Thread_local struct scratch *own;
+
+static void scratch_free(void *p)
+{
+    struct scratch *s = p;
+    mem_free(s->memory);
+    mem_free(s);
+}
+
+static void make_key(void)
+{
+    CHECK(pthread_key_create(&key, scratch_free) == 0);
+}
+
+static struct scratch *own_scratch(void)
+{
+    if (!own) {
+        CHECK(pthread_once(&once, make_key) == 0);
+        own = mem_zero(1, sizeof *own);
+        CHECK(pthread_setspecific(key, own) == 0);
+    }
+    return own;
+}
 
 float *scratch_floats(size_t n)
 {
     enum { LINE = ARENA_ALIGN / sizeof(float) };
-    if (n > capacity || !memory) {
-        mem_free(memory);
-        memory = mem_alloc(n + LINE, sizeof *memory);
-        capacity = n;
+    struct scratch *s = own_scratch();
+    if (n > s->capacity || !s->memory) {
+        mem_free(s->memory);
+        s->memory = mem_alloc(n + LINE, sizeof *s->memory);
+        s->capacity = n;
     }
-    uintptr_t address = (uintptr_t)memory;
+    uintptr_t address = (uintptr_t)s->memory;
     return (float *)((address + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
 }

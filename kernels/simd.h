@@ -214,6 +214,21 @@ INLINE vf vf_keep(vf x, vf other, float from, float to)
     return (vf)((inside & (vi)x) | (~inside & (vi)other));
 }
 
+/* Lane i is element index[i] of a's lanes followed by b's. */
+INLINE vf vf_shuffle(vf a, vf b, vi index)
+{
+#if SIMD_WIDTH == 16
+    return _mm512_permutex2var_ps(a, (__m512i)index, b);
+#elif defined(__clang__) /* which shuffles by literal numbers only */
+    vf x;
+    for (int i = 0; i < W; i++)
+        x[i] = index[i] < W ? a[index[i]] : b[index[i] - W];
+    return x;
+#else
+    return __builtin_shuffle(a, b, index);
+#endif
+}
+
 /* |x|, and the lanes of a where x < 0, of b elsewhere (b for NaN). */
 INLINE vf vf_abs(vf x)
 {

@@ -6,6 +6,7 @@
 #define LINNET_KERNELS_TABLE_H
 
 #include "kernels/attention.h"
+#include "kernels/update.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +44,11 @@ struct kernel_table {
                         size_t from, size_t to);
     void (*dropout_backward)(float *dy, const float *dx, uint64_t below, float scale, uint64_t seed,
                              size_t from, size_t to);
+
+    /* See kernels/update.h. */
+    void (*adamw)(float *w, float *gradient, float *m, float *v, size_t n,
+                  const struct adamw_step *step);
+    double (*sum_of_squares)(const float *x, size_t n);
 
     /* One row of c; returns rstd. */
     float (*rmsnorm_forward)(float *y, const float *x, const float *w, float eps, size_t c);

@@ -113,9 +113,34 @@ INLINE void transpose_step(vf x[W], const int h)
         if (i & h)
             continue;
         vf a = x[i], b = x[i | h];
-        x[i] = __builtin_shuffle(a, b, upper_a);
-        x[i | h] = __builtin_shuffle(a, b, upper_b);
+        x[i] = vf_shuffle(a, b, upper_a);
+        x[i | h] = vf_shuffle(a, b, upper_b);
     }
+}
+
+/* Rows of one head lie far apart, which the hardware's own prefetching does not follow. */
+INLINE void prefetch_row(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16)
+        __builtin_prefetch(x + i);
+}
+
+/* largest[i] = the largest lane of x[i], by halving the number of vectors log2(W) times. */
+INLINE void largest_lanes(float *largest, vf x[W])
+{
+    static const int32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    vi lanes;
+    memcpy(&lanes, numbers, sizeof lanes);
+#pragma GCC unroll 4
+    for (int h = W / 2; h > 0; h /= 2) {
+        vi bit = (vi)((lanes & h) != 0);
+        vi stay = (bit & (W + lanes)) | (~bit & lanes);
+        vi swap = (bit & (W + (lanes ^ h))) | (~bit & (lanes | h));
+#pragma GCC unroll 8
+        for (int i = 0; i < h; i++)
+            x[i] = vf_max(vf_shuffle(x[i], x[i + h], stay), vf_shuffle(x[i], x[i + h], swap));
+    }
+    vf_store(largest, x[0]);
 }
 
 /* to (d, ld) = from (n, d) transposed; columns from n up to the next whole vector become 0. */
@@ -151,12 +176,16 @@ static void pack_transposed(float *to, size_t ld, const float *from, size_t stri
     }
 }
 
+enum { AHEAD = 8 }; /* rows to fetch early */
+
 /* to (n, d rounded up to whole vectors) = from (n, d) * factor. */
 static void pack_rows(float *to, const float *from, size_t stride, size_t n, size_t d, float factor)
 {
     size_t ld = (d + W - 1) / W * W;
     for (size_t r = 0; r < n; r++) {
         size_t i = 0;
+        if (r + AHEAD < n)
+            prefetch_row(from + (r + AHEAD) * stride, d);
         for (; i + W <= d; i += W)
             vf_store(to + r * ld + i, vf_load(from + r * stride + i) * factor);
         if (i < d)

@@ -1,4 +1,5 @@
 /* The vocabulary in GGUF metadata, tokenizer.ggml.*, as llama.cpp reads and writes it. */
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "formats/gguf.h"
@@ -282,18 +283,40 @@ int tokenizer_from_gguf(const struct gguf *g, struct tokenizer **out, struct err
     return tokenizer_error_line(e, code);
 }
 
-static void put_tokens(const struct tokenizer *t, struct gguf_writer *w)
+/* Tokens beyond the vocabulary are "[PADi]", as llama.cpp's converters call them; where that is a
+ * token already, an underscore more. */
+static void name_padding(const struct tokenizer *t, size_t i, struct buffer *all)
 {
-    struct gguf_string *texts = mem_alloc(t->n_tokens, sizeof *texts);
-    int32_t *kinds = mem_alloc(t->n_tokens, sizeof *kinds);
+    size_t start = all->size;
+    buffer_printf(all, "[PAD%zu]", i);
+    while (tokenizer_find(t, all->data + start, all->size - start) != TOKEN_NONE)
+        buffer_byte(all, '_');
+}
+
+static void put_tokens(const struct tokenizer *t, size_t n_tokens, struct gguf_writer *w)
+{
+    struct gguf_string *texts = mem_alloc(n_tokens, sizeof *texts);
+    int32_t *kinds = mem_alloc(n_tokens, sizeof *kinds);
+    struct buffer names = {0};
+    size_t start = 0;
     for (size_t i = 0; i < t->n_tokens; i++) {
         texts[i] = (struct gguf_string){t->text.data + t->tokens[i].text, t->tokens[i].n_text};
         kinds[i] = t->tokens[i].kind;
     }
-    gguf_put_strings(w, KEY "tokens", texts, t->n_tokens);
-    gguf_put_i32s(w, KEY "token_type", kinds, t->n_tokens);
+    for (size_t i = t->n_tokens; i < n_tokens; i++) {
+        name_padding(t, i, &names);
+        texts[i].size = names.size - start;
+        kinds[i] = TOKEN_UNUSED;
+        start = names.size;
+    }
+    start = 0;
+    for (size_t i = t->n_tokens; i < n_tokens; start += texts[i++].size)
+        texts[i].data = names.data + start;
+    gguf_put_strings(w, KEY "tokens", texts, n_tokens);
+    gguf_put_i32s(w, KEY "token_type", kinds, n_tokens);
     mem_free(texts);
     mem_free(kinds);
+    buffer_free(&names);
 }
 
 static void put_merges(const struct tokenizer *t, struct gguf_writer *w)
@@ -319,20 +342,21 @@ static void put_merges(const struct tokenizer *t, struct gguf_writer *w)
     buffer_free(&all);
 }
 
-/* From merges (read from a tokenizer.json) scores follow: the earlier the merge, the higher. What
- * no merge makes is below all of them. */
-static void put_scores(const struct tokenizer *t, struct gguf_writer *w)
+/* From merges (read from a tokenizer.json) scores follow: the earlier the merge, the higher. What no
+ * merge makes is below all of them. */
+static void put_scores(const struct tokenizer *t, size_t n_tokens, struct gguf_writer *w)
 {
-    if (t->scores) {
-        gguf_put_f32s(w, KEY "scores", t->scores, t->n_tokens);
-        return;
-    }
-    float *scores = mem_alloc(t->n_tokens, sizeof *scores);
+    float *scores = mem_alloc(n_tokens, sizeof *scores);
     for (size_t i = 0; i < t->n_tokens; i++)
-        scores[i] = t->tokens[i].kind == TOKEN_NORMAL ? -(float)(t->n_merges + 1) : 0.0f;
-    for (size_t i = t->n_merges; i-- > 0;)
-        scores[t->merges[i].id] = -(float)i;
-    gguf_put_f32s(w, KEY "scores", scores, t->n_tokens);
+        scores[i] = t->scores                              ? t->scores[i]
+                    : t->tokens[i].kind == TOKEN_NORMAL ? -(float)(t->n_merges + 1)
+                                                           : 0.0f;
+    if (!t->scores)
+        for (size_t i = t->n_merges; i-- > 0;)
+            scores[t->merges[i].id] = -(float)i;
+    for (size_t i = t->n_tokens; i < n_tokens; i++)
+        scores[i] = -1000; /* as llama.cpp's converters give to what no text contains */
+    gguf_put_f32s(w, KEY "scores", scores, n_tokens);
     mem_free(scores);
 }
 
@@ -342,7 +366,7 @@ static void put_id(struct gguf_writer *w, const char *key, int32_t id)
         gguf_put_u32(w, key, (uint32_t)id);
 }
 
-void tokenizer_to_gguf(const struct tokenizer *t, struct gguf_writer *w)
+void tokenizer_to_gguf(const struct tokenizer *t, size_t n_tokens, struct gguf_writer *w)
 {
     static const char *const pre[] = {[SPLITTER_GPT2] = "gpt-2",
                                       [SPLITTER_LLAMA3] = "llama-bpe",
@@ -354,12 +378,12 @@ void tokenizer_to_gguf(const struct tokenizer *t, struct gguf_writer *w)
     if (!sp)
         gguf_put_string(w, KEY "pre", pre[t->splitter]);
     if (t->ignore_merges && t->splitter != SPLITTER_LLAMA3)
-        log_warn(
-            "GGUF cannot say \"ignore_merges\" for this vocabulary: a few words will be encoded "
-            "differently there");
-    put_tokens(t, w);
+        log_warn("GGUF cannot say \"ignore_merges\" for this vocabulary: a few words will be encoded "
+                 "differently there");
+    CHECK(n_tokens >= t->n_tokens);
+    put_tokens(t, n_tokens, w);
     if (sp)
-        put_scores(t, w);
+        put_scores(t, n_tokens, w);
     else
         put_merges(t, w);
     /* llama.cpp takes id 11 for a missing BOS or EOS of a byte-level vocabulary. */

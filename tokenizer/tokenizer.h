@@ -115,6 +115,8 @@ int tokenizer_write_config_json(const struct tokenizer *t, size_t max_length, co
 struct gguf;
 struct gguf_writer;
 int tokenizer_from_gguf(const struct gguf *g, struct tokenizer **t, struct error *e);
-void tokenizer_to_gguf(const struct tokenizer *t, struct gguf_writer *w);
+/* Writes n_tokens tokens, at least the vocabulary's: llama.cpp wants one for every row of the
+ * embedding, so what the tokenizer lacks is filled up with unused ones. */
+void tokenizer_to_gguf(const struct tokenizer *t, size_t n_tokens, struct gguf_writer *w);
 
 #endif

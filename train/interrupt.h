@@ -1,5 +1,5 @@
 /* SIGINT and SIGTERM as a request: the loop finishes its step, saves and returns. A second signal
- * ends the process at once. */
+ * ends the process. */
 #ifndef LINNET_TRAIN_INTERRUPT_H
 #define LINNET_TRAIN_INTERRUPT_H
 

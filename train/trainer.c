@@ -373,6 +373,7 @@ static int finish(struct trainer *t, struct error *e)
 
 int trainer_run(struct trainer *t, struct error *e)
 {
+    struct progress progress;
     char *path = run_file(t->run, RUN_METRICS);
     int code = metrics_open(&t->metrics, path, t->state.step, e);
     mem_free(path);
@@ -383,7 +384,6 @@ int trainer_run(struct trainer *t, struct error *e)
                  t->settings->iters);
         return OK;
     }
-    struct progress progress;
     interrupt_install();
     progress_start(&progress, "train", (double)t->settings->iters);
     progress.first = (double)t->state.step;

@@ -278,7 +278,7 @@ static void what_hugging_face_reads(void **state)
     assert_ok(file_read(file, &text, 1 << 16, &e), e);
     static const char *const lines[] = {
         "\"architectures\": [\n    \"LlamaForCausalLM\"\n  ]", "\"model_type\": \"llama\"",
-        "\"torch_dtype\": \"bfloat16\"", "\"head_dim\": 16", "\"rms_norm_eps\": 1e-05",
+        "\"torch_dtype\": \"bfloat16\"", "\"head_dim\": 16", "\"rms_norm_eps\": 1e-5",
         "\"rope_theta\": 10000.0", "\"num_key_value_heads\": 2", "\"hidden_act\": \"silu\"",
         "\"tie_word_embeddings\": false", "\"max_position_embeddings\": 64"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)

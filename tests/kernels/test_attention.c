@@ -275,6 +275,40 @@ static void reference_matches_finite_differences(void **state)
     }
 }
 
+/* Padding: rows that see nothing give and take nothing; the others do not notice them. */
+static void blind_queries_are_zero(void **state)
+{
+    (void)state;
+    struct problem p = make_problem(2, 150, 0, 4, 2, 24, MASK_DOCUMENTS);
+    const struct attention_shape *s = &p.shape;
+    for_each_level(level)
+    {
+        float *out = floats(p.n_q), *lse = floats(p.n_rows), *delta = floats(p.n_rows);
+        float *dq = floats(p.n_q), *dk = floats(p.n_kv), *dv = floats(p.n_kv);
+        float *sighted = floats(p.n_q);
+        attention_forward(sighted, NULL, p.q, p.k, p.v, p.first_key, s);
+        for (size_t r = 0; r < 2 * s->n_queries; r += 2)
+            p.first_key[r] += 1000;
+        attention_forward(out, lse, p.q, p.k, p.v, p.first_key, s);
+        attention_backward(dq, dk, dv, delta, p.dout, out, lse, p.q, p.k, p.v, p.first_key, s);
+        for (size_t r = 0; r < 2 * s->n_queries; r++) {
+            for (size_t d = 0; d < s->n_heads * s->head_dim; d++) {
+                size_t at = r * s->q_stride + d;
+                assert_true(r % 2 ? fabsf(out[at] - sighted[at]) < 1e-5 : out[at] == 0);
+                assert_true(r % 2 ? isfinite(dq[at]) : dq[at] == 0);
+            }
+        }
+        for (size_t d = 0; d < s->n_kv_heads * s->head_dim; d++)
+            assert_true(isfinite(dk[d]) && isfinite(dv[d]));
+        for (size_t r = 0; r < 2 * s->n_queries; r += 2)
+            p.first_key[r] -= 1000;
+        done_with(out, p.n_q), done_with(lse, p.n_rows), done_with(delta, p.n_rows);
+        done_with(dq, p.n_q), done_with(dk, p.n_kv), done_with(dv, p.n_kv);
+        done_with(sighted, p.n_q);
+    }
+    free_problem(&p);
+}
+
 /* Scores of +-1000 overflow exp unless the maximum is taken out first. */
 static void large_scores_stay_finite(void **state)
 {
@@ -336,6 +370,7 @@ int main(void)
         cmocka_unit_test(matches_reference_over_head_sizes),
         cmocka_unit_test(matches_reference_with_a_cache),
         cmocka_unit_test(reference_matches_finite_differences),
+        cmocka_unit_test(blind_queries_are_zero),
         cmocka_unit_test(large_scores_stay_finite),
         cmocka_unit_test(same_bits_for_any_threads),
     };

@@ -110,12 +110,44 @@ static void matches_finite_differences(void **state)
         matches_reference(sizes[i][0], sizes[i][1], sizes[i][2]);
 }
 
+/* Nothing left out, and everything. */
+static void all_or_no_targets(void **state)
+{
+    (void)state;
+    size_t n = 33, c = 20, v = 71;
+    struct problem p = make_problem(n, c, v);
+    struct reference r = {as_f64(p.hidden, n * c), as_f64(p.w, v * c), mem_alloc(v, sizeof(double)),
+                          &p, 1};
+    float *scratch = floats(linear_cross_entropy_scratch(n, v)), *row_loss = floats(n);
+    float *dhidden = floats(n * c), *dw = zeros(v * c);
+    for (size_t i = 0; i < n; i++)
+        p.targets[i] = -100;
+    double loss =
+        linear_cross_entropy(p.hidden, p.w, p.targets, 1, row_loss, dhidden, dw, n, c, v, scratch);
+    assert_true(loss == 0);
+    for (size_t i = 0; i < n * c; i++)
+        assert_true(dhidden[i] == 0 && row_loss[i / c] == 0);
+    for (size_t i = 0; i < v * c; i++)
+        assert_true(dw[i] == 0);
+    for (size_t i = 0; i < n; i++)
+        p.targets[i] = (int32_t)(i * 2);
+    loss = linear_cross_entropy(p.hidden, p.w, p.targets, 1, NULL, dhidden, dw, n, c, v, scratch);
+    assert_within(fabs(loss / reference_loss(&r) - 1), 5e-7, "loss");
+    assert_within(gradcheck_f64(reference_loss, &r, r.hidden, dhidden, n * c, 40, 1e-4), 1e-5,
+                  "dhidden");
+    assert_within(gradcheck_f64(reference_loss, &r, r.w, dw, v * c, 40, 1e-4), 1e-5, "dw");
+    mem_free(r.hidden), mem_free(r.w), mem_free(r.logits);
+    done_with(scratch, linear_cross_entropy_scratch(n, v)), done_with(row_loss, n);
+    done_with(dhidden, n * c), done_with(dw, v * c);
+    free_problem(&p);
+}
+
 /* More rows than one block holds: every row is checked through row_loss, and the gradients against
  * those of the same rows passed one by one. */
 static void blocks_join_without_a_seam(void **state)
 {
     (void)state;
-    size_t v = 50021, c = 5, n = 300;
+    size_t v = 50021, c = 5, n = 700; /* a block is 160 rows with a target */
     assert_true(linear_cross_entropy_scratch(n, v) < n * v);
     struct problem p = make_problem(n, c, v);
     for (size_t i = 0; i < 170; i++)
@@ -145,23 +177,50 @@ static void large_logits_stay_finite(void **state)
     (void)state;
     for_each_level(level)
     {
-        assert_int_equal(linear_cross_entropy_scratch(1, 5), 6);
-        float hidden = 1000, w[5] = {5, -5, 4.999f, 0, 1}, row[6], dhidden, dw[5] = {0};
+        float *row = floats(linear_cross_entropy_scratch(1, 5));
+        float hidden = 1000, w[5] = {5, -5, 4.999f, 0, 1}, dhidden, dw[5] = {0};
         int32_t target = 1;
         double loss =
             linear_cross_entropy(&hidden, w, &target, 1, NULL, &dhidden, dw, 1, 1, 5, row);
         assert_within(fabs(loss - 10000.313), 0.01, "loss");
         assert_within(fabs(dw[1] + 1000), 1e-3, "dw of the target");
         assert_true(dw[3] == 0 && isfinite(dhidden));
+        done_with(row, linear_cross_entropy_scratch(1, 5));
     }
+}
+
+static void same_bits_every_time(void **state)
+{
+    (void)state;
+    size_t n = 150, c = 64, v = 3001;
+    struct problem p = make_problem(n, c, v);
+    float *scratch = floats(linear_cross_entropy_scratch(n, v));
+    float *first_dhidden = NULL, *first_dw = NULL;
+    double first = 0;
+    for (int run = 0; run < 6; run++) {
+        float *dhidden = floats(n * c), *dw = zeros(v * c);
+        double loss = linear_cross_entropy(p.hidden, p.w, p.targets, 0.1f, NULL, dhidden, dw, n, c,
+                                           v, scratch);
+        if (run == 0) {
+            first = loss, first_dhidden = dhidden, first_dw = dw;
+            continue;
+        }
+        assert_true(loss == first);
+        assert_memory_equal(dhidden, first_dhidden, n * c * sizeof *dhidden);
+        assert_memory_equal(dw, first_dw, v * c * sizeof *dw);
+        done_with(dhidden, n * c), done_with(dw, v * c);
+    }
+    done_with(first_dhidden, n * c), done_with(first_dw, v * c);
+    done_with(scratch, linear_cross_entropy_scratch(n, v));
+    free_problem(&p);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matches_finite_differences),
-        cmocka_unit_test(blocks_join_without_a_seam),
-        cmocka_unit_test(large_logits_stay_finite),
+        cmocka_unit_test(matches_finite_differences), cmocka_unit_test(all_or_no_targets),
+        cmocka_unit_test(blocks_join_without_a_seam), cmocka_unit_test(large_logits_stay_finite),
+        cmocka_unit_test(same_bits_every_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,7 +52,7 @@ static void survives(const struct tokenizer *t)
     struct tokenizer *back;
     struct error e;
     struct gguf_writer *w = gguf_writer_new();
-    tokenizer_to_gguf(t, w);
+    tokenizer_to_gguf(t, tokenizer_vocab_size(t), w);
     write_file(w);
     assert_ok(read_back(&back, &e), e);
     assert_int_equal(tokenizer_splitter(back), tokenizer_splitter(t));
@@ -100,7 +100,7 @@ static void sentencepiece_survives(void **state)
     struct error e;
     assert_ok(tokenizer_read_json("tests/fuzz/corpus/tokenizer_json/good-llama2.json", &t, &e), e);
     struct gguf_writer *w = gguf_writer_new();
-    tokenizer_to_gguf(t, w);
+    tokenizer_to_gguf(t, tokenizer_vocab_size(t), w);
     write_file(w);
     struct tokenizer *back;
     assert_ok(read_back(&back, &e), e);

@@ -1,0 +1,32 @@
+/* Plain loops that the compiler turns into vectors of each level's width. */
+#include "kernels/update.h"
+
+static void row_adamw(float *restrict w, float *restrict gradient, float *restrict m,
+                      float *restrict v, size_t n, const struct adamw_step *step)
+{
+    const struct adamw_step k = *step;
+    for (size_t i = 0; i < n; i++) {
+        float g = gradient[i] * k.gradient_scale;
+        float first = k.beta1 * m[i] + (1 - k.beta1) * g;
+        float second = k.beta2 * v[i] + (1 - k.beta2) * g * g;
+        gradient[i] = 0;
+        m[i] = first;
+        v[i] = second;
+        w[i] = k.keep * w[i] - k.rate * first / (sqrtf(second) * k.root + k.epsilon);
+    }
+}
+
+static double row_sum_of_squares(const float *x, size_t n)
+{
+    enum { LANES = 32 };
+    double sums[LANES] = {0}, total = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            sums[j] += (double)x[i + j] * x[i + j];
+    for (; i < n; i++)
+        sums[0] += (double)x[i] * x[i];
+    for (size_t j = 0; j < LANES; j++)
+        total += sums[j];
+    return total;
+}
