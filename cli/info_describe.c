@@ -160,7 +160,7 @@ static json_t *token_to_json(const struct tokenizer *t, int32_t id)
 
 static int describe_tokenizer(const char *path, json_t *file, struct error *e)
 {
-    static const char *const splitters[] = {"gpt2", "llama3", "qwen2", "bytes", "none"};
+    static const char *const splitters[] = {"gpt2", "llama3", "qwen2", "bytes", "smollm", "none"};
     struct tokenizer *t = NULL;
     int code = tokenizer_read_json(path, &t, e);
     if (code)

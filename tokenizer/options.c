@@ -1,7 +1,8 @@
 #include "tokenizer/options.h"
 
 /* In the order of enum splitter; SPLITTER_NONE cannot be trained. */
-static const char *const splitter_names[] = {"gpt2", "llama3", "qwen2", "bytes", NULL};
+static const char *const splitter_names[] = {"gpt2", "llama3", "qwen2", "bytes",
+                                              "smollm", NULL};
 
 #define FIELD(member) offsetof(struct tokenizer_options, member)
 

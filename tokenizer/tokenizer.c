@@ -301,17 +301,22 @@ static void make_matched(struct tokenizer *t)
     t->matched_from[256] = (uint32_t)k;
 }
 
+/* Left out is what has no say in encoding: without merges every splitter gives the same ids, and
+ * unused tokens at the end only fill up to a model's embedding. */
 static uint64_t make_hash(const struct tokenizer *t)
 {
     bool plain = t->n_merges == 0 && t->splitter != SPLITTER_NONE && !t->nfc && !t->ignore_merges;
-    /* without merges every splitter gives the same ids */
     uint64_t h = hash64_combine(0, (uint64_t)(plain ? SPLITTER_BYTES : t->splitter));
     h = hash64_combine(h, (uint64_t)t->nfc | (uint64_t)t->ignore_merges << 1 |
                               (uint64_t)t->space_prefix << 2 | (uint64_t)t->fuse_unknown << 3);
-    h = hash64(t->text.data, t->text.size, h);
-    for (size_t i = 0; i < t->n_tokens; i++)
-        h = hash64_combine(h, (uint64_t)t->tokens[i].n_text << 16 |
-                                  (uint64_t)t->tokens[i].kind << 8 | t->tokens[i].strip);
+    size_t n = t->n_tokens;
+    while (n > 0 && t->tokens[n - 1].kind == TOKEN_UNUSED)
+        n--;
+    for (size_t i = 0; i < n; i++) {
+        const struct token *token = &t->tokens[i];
+        h = hash64(t->text.data + token->text, token->n_text, h);
+        h = hash64_combine(h, (uint64_t)token->kind << 8 | token->strip);
+    }
     for (size_t i = 0; i < t->n_merges; i++) {
         h = hash64_combine(h, pair_key(t->merges[i].left, t->merges[i].right));
         h = hash64_combine(h, pair_key(t->merges[i].id, (int32_t)t->merges[i].rank));

@@ -18,8 +18,8 @@ enum splitter {
     SPLITTER_LLAMA3,
     SPLITTER_QWEN2,
     SPLITTER_BYTES,  /* 256 ids, one a byte, no merges */
-    SPLITTER_NONE,   /* SentencePiece: no pre-splitting */
     SPLITTER_SMOLLM, /* every digit alone, then as gpt2 (SmolLM, StarCoder) */
+    SPLITTER_NONE,   /* SentencePiece: no pre-splitting */
 };
 
 enum { TOKEN_NONE = -1 };

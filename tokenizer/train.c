@@ -2,7 +2,6 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/split.h"
@@ -238,11 +237,6 @@ int tokenizer_trainer_finish(struct tokenizer_trainer *t, struct tokenizer **out
         if (all->n_words == 0)
             return error_set(e, ERR_FORMAT, "there is no text to train a tokenizer on");
         train_merges(t->vocabulary, all, s->vocab_size, s->min_frequency, s->progress);
-        if (t->vocabulary->n_tokens < s->vocab_size)
-            log_warn(
-                "the text yields only %zu of the %zu tokens asked for: no pair is left that is "
-                "seen often enough (min_frequency %zu)",
-                t->vocabulary->n_tokens, s->vocab_size, s->min_frequency);
     }
     /* llama.cpp takes whole words first wherever it meets this splitter; say so, for the rare word
      * where it makes a difference, so that every client encodes alike. */

@@ -29,8 +29,9 @@ int tokenizer_trainer_new(const struct tokenizer_settings *s, struct tokenizer_t
 /* Texts back to back: text i is bytes[offsets[i]..offsets[i+1]), n_texts + 1 offsets. */
 void tokenizer_trainer_feed(struct tokenizer_trainer *t, const char *bytes, const size_t *offsets,
                             size_t n_texts);
-/* Merges and hands out the tokenizer; call once, then free the trainer. Warns when the text yields
- * fewer tokens than asked for. ERR_FORMAT: no text was fed. */
+/* Merges and hands out the tokenizer; call once, then free the trainer. It has fewer than
+ * vocab_size tokens when no pair is left that occurs min_frequency times. ERR_FORMAT: no text was
+ * fed. */
 int tokenizer_trainer_finish(struct tokenizer_trainer *t, struct tokenizer **out, struct error *e);
 void tokenizer_trainer_free(struct tokenizer_trainer *t);
 

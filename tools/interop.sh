@@ -187,7 +187,7 @@ if [ -d "$shared/data" ]; then
 else
     texts=$corpus
 fi
-for splitter in gpt2 llama3 qwen2 bytes; do
+for splitter in gpt2 llama3 qwen2 smollm bytes; do
     mkdir -p "$out/$splitter"
     tokenizer=$out/$splitter/tokenizer.json
     check "tokenizer $splitter: train" "$LINNET" tokenizer train --data "$corpus" \

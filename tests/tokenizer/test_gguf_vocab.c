@@ -52,9 +52,10 @@ static void survives(const struct tokenizer *t)
     struct tokenizer *back;
     struct error e;
     struct gguf_writer *w = gguf_writer_new();
-    tokenizer_to_gguf(t, tokenizer_vocab_size(t), w);
+    tokenizer_to_gguf(t, tokenizer_vocab_size(t) + 3, w); /* rows that no token has */
     write_file(w);
     assert_ok(read_back(&back, &e), e);
+    assert_int_equal(tokenizer_vocab_size(back), tokenizer_vocab_size(t) + 3);
     assert_int_equal(tokenizer_splitter(back), tokenizer_splitter(t));
     assert_int_equal(tokenizer_hash(back), tokenizer_hash(t));
     assert_int_equal(tokenizer_bos(back), tokenizer_bos(t));
@@ -71,8 +72,6 @@ static void trained_vocabularies_survive(void **state)
         "the cat and the hat and the bat sat  down\nthe cats don't 12345 12345";
     static const char *const specials[] = {"<|endoftext|>", "<|user|>"};
     for (enum splitter s = SPLITTER_GPT2; s <= SPLITTER_SMOLLM; s++) {
-        if (s == SPLITTER_NONE)
-            continue;
         struct tokenizer_settings settings = {.splitter = s,
                                               .vocab_size = 280,
                                               .min_frequency = 1,
