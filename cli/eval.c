@@ -97,6 +97,8 @@ static void end_text(struct ppl_pass *p)
     scorer_add(&p->scorer, p->tokens.ids, p->tokens.count);
 }
 
+enum { CHUNK_BYTES = 1 << 16 }; /* of text between two looks at the progress */
+
 static int score_corpus(struct ppl_pass *p, struct error *e)
 {
     struct corpus *corpus = NULL;
@@ -107,7 +109,7 @@ static int score_corpus(struct ppl_pass *p, struct error *e)
         return code;
     bool inside = false; /* a text that came in pieces */
     progress_start(&p->progress, "perplexity", (double)corpus_bytes_total(corpus));
-    while (!(code = corpus_next(corpus, 1 << 20, &chunk, e)) && chunk.n > 0) {
+    while (!(code = corpus_next(corpus, CHUNK_BYTES, &chunk, e)) && chunk.n > 0) {
         for (size_t i = 0; i < chunk.n; i++) {
             size_t size = chunk.offsets[i + 1] - chunk.offsets[i];
             if (!inside)

@@ -206,6 +206,8 @@ static int generate_text(struct model *m, const struct tokenizer *t, const struc
                                   "stop_reason", stop_reason_name(r.reason)));
     fflush(stdout);
     report(&r);
+    if (r.reason == STOPPED_INTERRUPTED)
+        code = error_set(e, ERR_INTERRUPTED, "interrupted");
 done:
     tokens_free(&prompt);
     generation_free(&r);
