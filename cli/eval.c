@@ -254,6 +254,10 @@ static int show_distributions(struct model *m, const struct tokenizer *t, struct
         code = error_set(e, ERR_USAGE, "--top %zu is too many for so long a text", logits.top);
     if (code)
         return code;
+    size_t trained = m->config.max_position_embeddings;
+    if (trained && tokens.count > trained)
+        log_warn("the text is %zu tokens long, more than the %zu the model was made for",
+                 tokens.count, trained);
     struct token_probability *p = mem_alloc(n, sizeof *p);
     code = score_distributions(m, tokens.ids, tokens.count, top, p, e);
     if (!code && logits.json)

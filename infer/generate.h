@@ -1,5 +1,5 @@
-/* Text from a model: a session holds everything one sequence needs (keys and values, activations for
- * a chunk of the prompt, logits), so that sampling again and again allocates nothing.
+/* Text from a model: a generator holds everything large that one sequence needs (keys and values,
+ * activations for a chunk of the prompt, logits), reserved once for any number of sequences.
  *
  *     prompt_tokens(tokenizer, text, n, false, &ids, e);
  *     generator_init(&g, &model, tokenizer, capacity, GENERATOR_CHUNK, e);
