@@ -6,17 +6,17 @@
 
 /* Floating-point operations per second of the product that a step does most: (tokens, hidden) by
  * (ffn, hidden)^T. */
-static double measure_products(const struct model_config *c, size_t tokens)
+static double measure_products(const struct model_config *c, enum dtype type, size_t tokens)
 {
     size_t m = tokens < 64 ? 64 : tokens > 1024 ? 1024 : tokens, n = c->intermediate_size,
            k = c->hidden_size;
-    float *a = mem_zero(m * k, sizeof *a), *b = mem_zero(n * k, sizeof *b),
-          *out = mem_zero(m * n, sizeof *out);
-    gemm_f32(false, true, m, n, k, a, k, b, k, 0, out, n);
+    size_t size = dtype_info(type)->block_bytes;
+    void *a = mem_zero(m * k, size), *b = mem_zero(n * k, size), *out = mem_zero(m * n, size);
+    gemm(false, true, m, n, k, type, a, k, b, k, 0, type, out, n);
     double began = clock_seconds(), elapsed;
     size_t times = 0;
     do {
-        gemm_f32(false, true, m, n, k, a, k, b, k, 0, out, n);
+        gemm(false, true, m, n, k, type, a, k, b, k, 0, type, out, n);
         times++;
         elapsed = clock_seconds() - began;
     } while (elapsed < 0.2);
@@ -33,10 +33,10 @@ static void print_bytes(FILE *out, const char *what, size_t bytes)
 }
 
 void plan_print(const struct model *m, const struct objective *o, const struct train_settings *s,
-                FILE *out)
+                enum dtype type, FILE *out)
 {
     const struct model_config *c = &m->config;
-    struct memory_plan p = trainer_plan(c, model_value_bytes(m), o, s);
+    struct memory_plan p = trainer_plan(m, o, s, type);
     char text[32];
     fprintf(out, "parameters               %10s  (%zu)\n",
             format_count((double)m->n_weights, text), m->n_weights);
@@ -48,21 +48,22 @@ void plan_print(const struct model *m, const struct objective *o, const struct t
     print_bytes(out, "logits", p.logits);
     print_bytes(out, "batches", p.batches);
     fprintf(out, "disk: two checkpoints    %10s\n",
-            format_bytes((double)p.weights * 4, text));
+            format_bytes((double)model_value_bytes(m) * 4, text));
     size_t tokens = s->batch_size * s->max_seq_length;
-    double flops = trainer_step_flops(m, s), rate = measure_products(c, tokens);
+    double flops = trainer_step_flops(m, s), rate = measure_products(c, type, tokens);
     fprintf(out, "one step                 %10zu  tokens\n", tokens * s->grad_accumulation);
-    fprintf(out, "this machine             %10.0f  GFLOP/s in f32 products\n", rate / 1e9);
+    fprintf(out, "this machine             %10.0f  GFLOP/s in %s products\n", rate / 1e9,
+            dtype_info(type)->name);
     /* A step spends about seven tenths of its time in products. */
     fprintf(out, "estimated time           %10s  for %zu steps\n",
             format_duration(flops / (0.7 * rate) * (double)s->iters, text), s->iters);
 }
 
 void plan_summary(const struct model *m, const struct objective *o, const struct train_settings *s,
-                  const struct shard *shard, const struct loader *train)
+                  enum dtype type, const struct shard *shard, const struct loader *train)
 {
     const struct model_config *c = &m->config;
-    struct memory_plan p = trainer_plan(c, model_value_bytes(m), o, s);
+    struct memory_plan p = trainer_plan(m, o, s, type);
     char a[32], b[32], d[32], f[32];
     size_t step = s->batch_size * s->max_seq_length * s->grad_accumulation;
     double total = (double)step * (double)s->iters;
@@ -74,8 +75,8 @@ void plan_summary(const struct model *m, const struct objective *o, const struct
              format_count((double)(train->end - train->begin), a),
              format_count((double)(shard->n_tokens - shard->n_train_tokens), b), s->iters, step,
              format_count(total, d), total / (double)(train->end - train->begin));
-    log_info("memory  %s: weights %s, gradients and moments %s, activations %s",
+    log_info("memory  %s: weights %s, gradients and moments %s, activations %s; products in %s",
              format_bytes((double)p.total, a), format_bytes((double)p.weights, b),
              format_bytes((double)(p.gradients + p.optimizer), d),
-             format_bytes((double)(p.activations + p.logits + p.batches), f));
+             format_bytes((double)(p.activations + p.logits + p.batches), f), dtype_info(type)->name);
 }

@@ -186,12 +186,15 @@ static int plan_without_data(struct error *e)
 {
     struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, 1, false);
     int code = settle_model(model_section.vocab_size ? model_section.vocab_size : s.vocab_size, e);
+    enum dtype type;
+    if (!code)
+        code = train_product_type(&train_section, &type, e);
     struct model m;
     if (!code)
         code = model_init(&m, &model_section, e);
     if (code)
         return code;
-    plan_print(&m, &language_model_objective, &train_section, stdout);
+    plan_print(&m, &language_model_objective, &train_section, type, stdout);
     model_free(&m);
     return OK;
 }
@@ -217,7 +220,7 @@ static int train(struct trainer *t, const struct shard *shard, struct error *e)
     else
         model_initialize(t->model, s->seed);
     if (!code) {
-        plan_summary(t->model, t->objective, s, shard, &t->train);
+        plan_summary(t->model, t->objective, s, t->type, shard, &t->train);
         code = trainer_run(t, e);
     }
     trainer_free(t);
@@ -234,7 +237,9 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
         .optim = &optim_section, .run = flags.out, .config = config,
         .state = {.tokenizer_hash = tokenizer_hash(tokenizer), .data_hash = shard_hash(shard)},
     };
-    int code = model_init(&model, &model_section, e);
+    int code = train_product_type(&train_section, &trainer.type, e);
+    if (!code)
+        code = model_init(&model, &model_section, e);
     if (!code)
         code = model_allocate(&model, e);
     if (!code && train_section.sample_interval > 0) {

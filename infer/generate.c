@@ -27,7 +27,7 @@ int prompt_tokens(const struct tokenizer *t, const char *text, size_t n, bool pa
 static void take_memory(struct generator *g)
 {
     const struct model_config *c = &g->model->config;
-    activations_init(&g->activations, c, 1, g->chunk, false, &g->arena);
+    activations_init(&g->activations, c, DTYPE_F32, 1, g->chunk, false, &g->arena);
     batch_init(&g->batch, 1, g->chunk, &g->arena);
     g->logits = arena_alloc(&g->arena, c->vocab_size, sizeof(float));
 }
@@ -86,8 +86,8 @@ static void feed_chunk(struct generator *g, const int32_t *ids, size_t n, bool l
         b.positions[i] = (int32_t)(g->cache.length + i);
     const float *hidden = decoder_forward(g->model, &g->activations, &b, &g->cache, 0);
     if (last)
-        linear_forward(&g->model->head, g->logits, hidden + (n - 1) * g->model->config.hidden_size,
-                       1);
+        linear_forward(&g->model->head, g->logits, DTYPE_F32,
+                       hidden + (n - 1) * g->model->config.hidden_size, DTYPE_F32, 1);
 }
 
 int generator_feed(struct generator *g, const int32_t *ids, size_t n, bool (*interrupted)(void),

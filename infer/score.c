@@ -20,10 +20,10 @@ static void take_memory(struct scorer *s)
 {
     const struct scorer_options *o = &s->options;
     const struct model_config *c = &s->model->config;
-    activations_init(&s->activations, c, o->n_rows, o->context, false, &s->arena);
+    activations_init(&s->activations, c, DTYPE_F32, o->n_rows, o->context, false, &s->arena);
     batch_init(&s->batch, o->n_rows, o->context, &s->arena);
     s->scratch = arena_alloc(
-        &s->arena, linear_cross_entropy_scratch(o->n_rows * o->context, c->vocab_size),
+        &s->arena, linear_cross_entropy_scratch(o->n_rows * o->context, c->hidden_size, c->vocab_size),
         sizeof(float));
 }
 
@@ -81,7 +81,7 @@ static void run_batch(struct scorer *s)
     if (b.n_targets > 0) {
         b.n_rows = s->row + (s->column > 0); /* the last batch may be short */
         const float *hidden = decoder_forward(s->model, &s->activations, &b, NULL, 0);
-        s->score.nats += linear_cross_entropy(hidden, head->value, b.targets, 1, NULL, NULL, NULL,
+        s->score.nats += linear_cross_entropy(hidden, head->value, DTYPE_F32, b.targets, 1, NULL, NULL, NULL,
                                               b.n_rows * b.seq_len, head->cols, head->rows,
                                               s->scratch);
         s->score.n_targets += b.n_targets;
@@ -175,7 +175,7 @@ struct distribution_pass {
 
 static void take_pass_memory(struct distribution_pass *p, const struct model_config *c, size_t chunk)
 {
-    activations_init(&p->activations, c, 1, chunk, false, &p->arena);
+    activations_init(&p->activations, c, DTYPE_F32, 1, chunk, false, &p->arena);
     batch_init(&p->batch, 1, chunk, &p->arena);
     p->logits = arena_alloc(&p->arena, chunk * c->vocab_size, sizeof(float));
 }
@@ -221,7 +221,7 @@ int score_distributions(struct model *m, const int32_t *ids, size_t n, size_t to
             b.positions[i] = (int32_t)(from + i);
         }
         const float *hidden = decoder_forward(m, &p.activations, &b, &p.cache, 0);
-        linear_forward(&m->head, p.logits, hidden, b.seq_len);
+        linear_forward(&m->head, p.logits, DTYPE_F32, hidden, DTYPE_F32, b.seq_len);
         for (size_t i = 0; i < b.seq_len && !code; i++)
             if (!distribution(p.logits + i * vocab, vocab, top, out + (from + i) * top))
                 code = error_set(e, ERR_FORMAT,

@@ -4,7 +4,6 @@
 #include "kernels/table.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Elementwise loops are handed out in pieces of this many elements. */
 enum { PIECE = 8192 };
@@ -19,61 +18,47 @@ static size_t piece_size(size_t n, size_t from)
     return n - from < PIECE ? n - from : PIECE;
 }
 
-void swiglu_forward(float *y, const float *gate, const float *up, size_t n)
+void swiglu_forward(void *y, const void *gate, const void *up, enum dtype type, size_t n)
 {
     const struct kernel_table *table = kernel_table();
 #pragma omp parallel for schedule(static) if (n > 2 * PIECE)
-    for (size_t p = 0; p < pieces(n); p++) {
-        size_t at = p * PIECE;
-        table->swiglu_forward(y + at, gate + at, up + at, piece_size(n, at));
-    }
+    for (size_t p = 0; p < pieces(n); p++)
+        table->swiglu_forward(y, gate, up, type, p * PIECE, piece_size(n, p * PIECE));
 }
 
-void swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate, const float *up,
-                     size_t n)
+void swiglu_backward(void *dgate, void *dup, const void *dy, const void *gate, const void *up,
+                     enum dtype type, size_t n)
 {
     const struct kernel_table *table = kernel_table();
 #pragma omp parallel for schedule(static) if (n > 2 * PIECE)
-    for (size_t p = 0; p < pieces(n); p++) {
-        size_t at = p * PIECE;
-        table->swiglu_backward(dgate + at, dup + at, dy + at, gate + at, up + at,
-                               piece_size(n, at));
-    }
+    for (size_t p = 0; p < pieces(n); p++)
+        table->swiglu_backward(dgate, dup, dy, gate, up, type, p * PIECE,
+                               piece_size(n, p * PIECE));
 }
 
 /* Element i is dropped when its hash, read as a number in [0, 1), is below p. */
-static uint64_t drop_below(float p)
+static struct dropout make_dropout(float p, uint64_t seed)
 {
     CHECK(p >= 0 && p < 1);
-    return (uint64_t)ldexp((double)p, 53);
+    return (struct dropout){(uint64_t)ldexp((double)p, 53), seed, 1 / (1 - p)};
 }
 
-void residual_add(float *x, const float *y, float p, uint64_t seed, size_t n)
+void residual_add(float *out, const float *x, const void *y, enum dtype type, float p,
+                  uint64_t seed, size_t n)
 {
     const struct kernel_table *table = kernel_table();
-    uint64_t below = drop_below(p);
-    float scale = 1 / (1 - p);
+    struct dropout drop = make_dropout(p, seed);
 #pragma omp parallel for schedule(static) if (n > 2 * PIECE)
-    for (size_t i = 0; i < pieces(n); i++) {
-        size_t at = i * PIECE, size = piece_size(n, at);
-        if (below == 0)
-            table->axpy(x + at, 1, y + at, size);
-        else
-            table->dropout_add(x, y, below, scale, seed, at, at + size);
-    }
+    for (size_t i = 0; i < pieces(n); i++)
+        table->residual_add(out, x, y, type, &drop, i * PIECE, piece_size(n, i * PIECE));
 }
 
-void residual_add_backward(float *dy, const float *dx, float p, uint64_t seed, size_t n)
+void residual_add_backward(void *dy, enum dtype type, const float *dx, float p, uint64_t seed,
+                           size_t n)
 {
     const struct kernel_table *table = kernel_table();
-    uint64_t below = drop_below(p);
-    float scale = 1 / (1 - p);
+    struct dropout drop = make_dropout(p, seed);
 #pragma omp parallel for schedule(static) if (n > 2 * PIECE)
-    for (size_t i = 0; i < pieces(n); i++) {
-        size_t at = i * PIECE, size = piece_size(n, at);
-        if (below == 0)
-            memcpy(dy + at, dx + at, size * sizeof *dy);
-        else
-            table->dropout_backward(dy, dx, below, scale, seed, at, at + size);
-    }
+    for (size_t i = 0; i < pieces(n); i++)
+        table->residual_add_backward(dy, type, dx, &drop, i * PIECE, piece_size(n, i * PIECE));
 }

@@ -23,7 +23,7 @@ static size_t piece_queries(const struct attention_shape *s)
     return n < s->n_queries ? n : s->n_queries;
 }
 
-void attention_forward(float *out, float *lse, const float *q, const float *k, const float *v,
+void attention_forward(void *out, float *lse, const void *q, const void *k, const void *v,
                        const int32_t *first_key, const struct attention_shape *s)
 {
     CHECK(s->n_kv_heads > 0 && s->n_heads % s->n_kv_heads == 0);
@@ -43,9 +43,9 @@ void attention_forward(float *out, float *lse, const float *q, const float *k, c
     }
 }
 
-void attention_backward(float *dq, float *dk, float *dv, float *delta, const float *dout,
-                        const float *out, const float *lse, const float *q, const float *k,
-                        const float *v, const int32_t *first_key, const struct attention_shape *s)
+void attention_backward(float *dq, float *dk, void *dv, float *delta, const void *dout,
+                        const void *out, const float *lse, const void *q, const void *k,
+                        const void *v, const int32_t *first_key, const struct attention_shape *s)
 {
     CHECK(s->n_past == 0 && s->n_kv_heads > 0 && s->n_heads % s->n_kv_heads == 0);
     const struct kernel_table *table = kernel_table();

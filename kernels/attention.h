@@ -8,6 +8,8 @@
 #ifndef LINNET_KERNELS_ATTENTION_H
 #define LINNET_KERNELS_ATTENTION_H
 
+#include "kernels/dtype.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,19 +22,20 @@ struct attention_shape {
     size_t q_stride, kv_stride; /* elements from one position to the next, of q/out and of k/v */
     size_t kv_batch_stride;     /* elements from one batch row's keys to the next's */
     float scale;                /* of the dot products, usually 1 / sqrt(head_dim) */
+    enum dtype type;            /* of q, k, v, out, dout and dv: f32 or bf16; computed in f32 */
 };
 
 /* q, out: (B, Tq, n_heads, head_dim); k, v: (B, n_past + Tq, n_kv_heads, head_dim); lse: (B,
  * n_heads, Tq), log-sum-exp of the scaled scores for the backward pass, or NULL. first_key: (B, Tq)
  * or NULL for 0. Heads of one position are adjacent. out may not overlap the inputs. */
-void attention_forward(float *out, float *lse, const float *q, const float *k, const float *v,
+void attention_forward(void *out, float *lse, const void *q, const void *k, const void *v,
                        const int32_t *first_key, const struct attention_shape *shape);
 
-/* dq, dk, dv are written, in the layouts of q, k, v; delta (B, n_heads, Tq) is scratch. n_past must
+/* dq, dk (f32), dv are written, in the layouts of q, k, v; delta (B, n_heads, Tq) is scratch. n_past must
  * be 0. Parallel over batch rows and key/value heads, so that sums have a fixed order. */
-void attention_backward(float *dq, float *dk, float *dv, float *delta, const float *dout,
-                        const float *out, const float *lse, const float *q, const float *k,
-                        const float *v, const int32_t *first_key,
+void attention_backward(float *dq, float *dk, void *dv, float *delta, const void *dout,
+                        const void *out, const float *lse, const void *q, const void *k,
+                        const void *v, const int32_t *first_key,
                         const struct attention_shape *shape);
 
 #endif

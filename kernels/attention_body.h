@@ -208,7 +208,7 @@ static void forward_few(const struct attention_forward_job *job, struct forward_
         rows[r] = rows[r - n];
     forward_softmax(f->scores + from, rows, all_rows, all, f->max, f->total, f->sums, padded);
     if (padded != d) {
-        pack_rows(f->values, v, stride, n_keys, d, 1);
+        pack_rows(false, f->values, (struct rows){v, 0, stride, n_keys, d}, 1);
         v = f->values;
         stride = padded;
     }
@@ -217,65 +217,82 @@ static void forward_few(const struct attention_forward_job *job, struct forward_
                  f->sums, padded);
 }
 
-static void forward_finish(const struct attention_forward_job *job, struct forward_scratch *f,
-                           size_t b, size_t h, size_t i, size_t n, size_t row)
+INLINE void forward_finish(const bool bf16, const struct attention_forward_job *job,
+                           struct forward_scratch *f, size_t b, size_t h, size_t i, size_t n,
+                           size_t row)
 {
     const struct attention_shape *s = job->shape;
     size_t padded = whole_vectors(s->head_dim);
     for (size_t r = 0; r < n; r++) {
         float total = vf_sum(vf_load(f->total + (row + r) * W));
-        float *out = job->out + (b * s->n_queries + i + r) * s->q_stride + h * s->head_dim;
-        unpack_rows(out, 0, f->sums + (row + r) * padded, 1, s->head_dim,
-                    total == 0 ? 0 : 1 / total, false);
+        unpack_row(bf16, job->out, (b * s->n_queries + i + r) * s->q_stride + h * s->head_dim,
+                   f->sums + (row + r) * padded, s->head_dim, total == 0 ? 0 : 1 / total);
         if (job->lse)
             job->lse[(b * s->n_heads + h) * s->n_queries + i + r] =
                 f->max[row + r] * LN_2 + logf(total);
     }
 }
 
-static void attention_forward_task(const struct attention_forward_job *job, size_t b, size_t g,
-                                   size_t from, size_t to, float *scratch)
+/* The first key that any query of [from, to) sees. */
+static size_t first_visible(const struct attention_forward_job *job, size_t b, size_t from,
+                            size_t to)
+{
+    size_t first = to + job->shape->n_past;
+    for (size_t i = from; i < to; i++) {
+        size_t own = job->first_key ? (size_t)job->first_key[b * job->shape->n_queries + i] : 0;
+        first = own < first ? own : first;
+    }
+    return first;
+}
+
+INLINE void attention_forward_as(const bool bf16, const struct attention_forward_job *job, size_t b,
+                                 size_t g, size_t from, size_t to, float *scratch)
 {
     const struct attention_shape *s = job->shape;
-    size_t group = s->n_heads / s->n_kv_heads, n = to - from, padded = whole_vectors(s->head_dim);
+    size_t group = s->n_heads / s->n_kv_heads, n = to - from, d = s->head_dim,
+           padded = whole_vectors(d);
     struct forward_scratch f;
     lay_out_forward(&f, s, n, scratch);
-    for (size_t h = 0; h < group; h++)
-        pack_rows(f.queries + h * n * padded,
-                  job->q + (b * s->n_queries + from) * s->q_stride + (g * group + h) * s->head_dim,
-                  s->q_stride, n, s->head_dim, s->scale * LOG2_E);
+    for (size_t h = 0; h < group; h++) {
+        size_t at = (b * s->n_queries + from) * s->q_stride + (g * group + h) * d;
+        pack_rows(bf16, f.queries + h * n * padded, (struct rows){job->q, at, s->q_stride, n, d},
+                  s->scale * LOG2_E);
+    }
     memset(f.sums, 0, group * n * padded * sizeof *f.sums);
     memset(f.total, 0, group * n * W * sizeof *f.total);
     for (size_t r = 0; r < group * n; r++)
         f.max[r] = -3e38f; /* finite: infinity minus itself is no number */
 
-    size_t first = to + s->n_past;
-    for (size_t i = from; i < to; i++) {
-        size_t own = job->first_key ? (size_t)job->first_key[b * s->n_queries + i] : 0;
-        first = own < first ? own : first;
-    }
-    const float *k = job->k + b * s->kv_batch_stride + g * s->head_dim;
-    const float *v = job->v + b * s->kv_batch_stride + g * s->head_dim;
-    for (size_t key = first; key < to + s->n_past; key += TILE_KEYS) {
-        size_t n_keys = to + s->n_past - key;
-        n_keys = n_keys < TILE_KEYS ? n_keys : TILE_KEYS;
-        for (size_t r = TILE_KEYS; r < 2 * TILE_KEYS && key + r < to + s->n_past; r++) {
-            prefetch_row(k + (key + r) * s->kv_stride, s->head_dim);
-            prefetch_row(v + (key + r) * s->kv_stride, s->head_dim);
+    size_t kv = b * s->kv_batch_stride + g * d, end = to + s->n_past;
+    for (size_t key = first_visible(job, b, from, to); key < end; key += TILE_KEYS) {
+        size_t n_keys = end - key < TILE_KEYS ? end - key : TILE_KEYS;
+        size_t at = kv + key * s->kv_stride;
+        for (size_t r = TILE_KEYS; r < 2 * TILE_KEYS && key + r < end; r++) {
+            prefetch_row(bf16, job->k, at + r * s->kv_stride, d);
+            prefetch_row(bf16, job->v, at + r * s->kv_stride, d);
         }
-        if (group * n <= FEW_QUERIES) {
-            forward_few(job, &f, b, from, n, group * n, k + key * s->kv_stride,
-                        v + key * s->kv_stride, key, n_keys);
+        if (!bf16 && group * n <= FEW_QUERIES) {
+            forward_few(job, &f, b, from, n, group * n, (const float *)job->k + at,
+                        (const float *)job->v + at, key, n_keys);
             continue;
         }
-        pack_transposed(f.keys, TILE_KEYS, k + key * s->kv_stride, s->kv_stride, n_keys,
-                        s->head_dim);
-        pack_rows(f.values, v + key * s->kv_stride, s->kv_stride, n_keys, s->head_dim, 1);
+        pack_transposed(bf16, f.keys, TILE_KEYS,
+                        (struct rows){job->k, at, s->kv_stride, n_keys, d});
+        pack_rows(bf16, f.values, (struct rows){job->v, at, s->kv_stride, n_keys, d}, 1);
         for (size_t h = 0; h < group; h++)
             forward_tile(job, &f, b, from, n, h * n, key, n_keys);
     }
     for (size_t h = 0; h < group; h++)
-        forward_finish(job, &f, b, g * group + h, from, n, h * n);
+        forward_finish(bf16, job, &f, b, g * group + h, from, n, h * n);
+}
+
+static void attention_forward_task(const struct attention_forward_job *job, size_t b, size_t g,
+                                   size_t from, size_t to, float *scratch)
+{
+    if (job->shape->type == DTYPE_BF16)
+        attention_forward_as(true, job, b, g, from, to, scratch);
+    else
+        attention_forward_as(false, job, b, g, from, to, scratch);
 }
 
 /* Backward ------------------------------------------------------------------------------------
@@ -372,8 +389,8 @@ static struct span backward_queries(const struct attention_backward_job *job,
             continue;
         tile_product(m, padded / W, all.hi - all.lo, (struct strided){ds + all.lo, TILE_KEYS, 1},
                      f->keys + all.lo * padded, padded, false, f->dqueries, padded);
-        unpack_rows(job->dq + (b * s->n_queries + i + at) * s->q_stride + h * d, s->q_stride,
-                    f->dqueries, m, d, 1, true);
+        add_rows(job->dq + (b * s->n_queries + i + at) * s->q_stride + h * d, s->q_stride,
+                 f->dqueries, m, d);
     }
     return tile;
 }
@@ -407,15 +424,18 @@ static bool any_visible(const struct attention_backward_job *job, size_t b, size
     return false;
 }
 
-static void backward_key_tile(const struct attention_backward_job *job, struct backward_scratch *f,
-                              size_t b, size_t g, size_t key, size_t n_keys)
+INLINE void backward_key_tile(const bool bf16, const struct attention_backward_job *job,
+                              struct backward_scratch *f, size_t b, size_t g, size_t key,
+                              size_t n_keys)
 {
     const struct attention_shape *s = job->shape;
     size_t d = s->head_dim, padded = whole_vectors(d), group = s->n_heads / s->n_kv_heads;
     size_t kv = b * s->kv_batch_stride + key * s->kv_stride + g * d;
-    pack_transposed(f->keys_t, TILE_KEYS, job->k + kv, s->kv_stride, n_keys, d);
-    pack_transposed(f->values_t, TILE_KEYS, job->v + kv, s->kv_stride, n_keys, d);
-    pack_rows(f->keys, job->k + kv, s->kv_stride, n_keys, d, s->scale);
+    struct rows k = {job->k, kv, s->kv_stride, n_keys, d}, v = k;
+    v.data = job->v;
+    pack_transposed(bf16, f->keys_t, TILE_KEYS, k);
+    pack_transposed(bf16, f->values_t, TILE_KEYS, v);
+    pack_rows(bf16, f->keys, k, s->scale);
     memset(f->dkeys, 0, n_keys * padded * sizeof *f->dkeys);
     memset(f->dvalues, 0, n_keys * padded * sizeof *f->dvalues);
     for (size_t i = key / TILE_QUERIES * TILE_QUERIES; i < s->n_queries; i += TILE_QUERIES) {
@@ -423,39 +443,62 @@ static void backward_key_tile(const struct attention_backward_job *job, struct b
         if (!any_visible(job, b, i, n, key, n_keys))
             continue;
         for (size_t h = g * group; h < (g + 1) * group; h++) {
-            size_t q = (b * s->n_queries + i) * s->q_stride + h * d;
-            pack_rows(f->queries, job->q + q, s->q_stride, n, d, s->scale * LOG2_E);
-            pack_rows(f->douts, job->dout + q, s->q_stride, n, d, 1);
+            size_t at = (b * s->n_queries + i) * s->q_stride + h * d;
+            pack_rows(bf16, f->queries, (struct rows){job->q, at, s->q_stride, n, d},
+                      s->scale * LOG2_E);
+            pack_rows(bf16, f->douts, (struct rows){job->dout, at, s->q_stride, n, d}, 1);
             struct span tile = backward_queries(job, f, b, h, i, n, key, n_keys);
             backward_keys(f, tile, i, n, key, padded);
         }
     }
     /* the packed queries carry scale log2 e, of which dk wants scale */
-    unpack_rows(job->dk + kv, s->kv_stride, f->dkeys, n_keys, d, LN_2, false);
-    unpack_rows(job->dv + kv, s->kv_stride, f->dvalues, n_keys, d, 1, false);
+    for (size_t r = 0; r < n_keys; r++) {
+        unpack_row(false, job->dk, kv + r * s->kv_stride, f->dkeys + r * padded, d, LN_2);
+        unpack_row(bf16, job->dv, kv + r * s->kv_stride, f->dvalues + r * padded, d, 1);
+    }
+}
+
+/* delta_i = dout_i . out_i, and dq = 0, for the heads of group g. */
+INLINE void backward_begin(const bool bf16, const struct attention_backward_job *job, size_t b,
+                           size_t g)
+{
+    const struct attention_shape *s = job->shape;
+    size_t group = s->n_heads / s->n_kv_heads, d = s->head_dim;
+    for (size_t h = g * group; h < (g + 1) * group; h++) {
+        float *delta = job->delta + (b * s->n_heads + h) * s->n_queries;
+        for (size_t i = 0; i < s->n_queries; i++) {
+            size_t at = (b * s->n_queries + i) * s->q_stride + h * d;
+            if (i + AHEAD < s->n_queries) {
+                prefetch_row(bf16, job->dout, at + AHEAD * s->q_stride, d);
+                prefetch_row(bf16, job->out, at + AHEAD * s->q_stride, d);
+            }
+            delta[i] = bf16 ? row_dot_bf16((const uint16_t *)job->dout + at,
+                                           (const uint16_t *)job->out + at, d)
+                            : row_dot((const float *)job->dout + at, (const float *)job->out + at,
+                                      d);
+            memset(job->dq + at, 0, d * sizeof *job->dq);
+        }
+    }
+}
+
+INLINE void attention_backward_as(const bool bf16, const struct attention_backward_job *job,
+                                  size_t b, size_t g, float *scratch)
+{
+    const struct attention_shape *s = job->shape;
+    struct backward_scratch f;
+    lay_out_backward(&f, s, scratch);
+    backward_begin(bf16, job, b, g);
+    for (size_t key = 0; key < s->n_queries; key += TILE_KEYS) {
+        size_t n_keys = s->n_queries - key < TILE_KEYS ? s->n_queries - key : TILE_KEYS;
+        backward_key_tile(bf16, job, &f, b, g, key, n_keys);
+    }
 }
 
 static void attention_backward_task(const struct attention_backward_job *job, size_t b, size_t g,
                                     float *scratch)
 {
-    const struct attention_shape *s = job->shape;
-    size_t group = s->n_heads / s->n_kv_heads;
-    struct backward_scratch f;
-    lay_out_backward(&f, s, scratch);
-    for (size_t h = g * group; h < (g + 1) * group; h++) {
-        for (size_t i = 0; i < s->n_queries; i++) {
-            size_t at = (b * s->n_queries + i) * s->q_stride + h * s->head_dim;
-            if (i + AHEAD < s->n_queries) {
-                prefetch_row(job->dout + at + AHEAD * s->q_stride, s->head_dim);
-                prefetch_row(job->out + at + AHEAD * s->q_stride, s->head_dim);
-            }
-            job->delta[(b * s->n_heads + h) * s->n_queries + i] =
-                row_dot(job->dout + at, job->out + at, s->head_dim);
-            memset(job->dq + at, 0, s->head_dim * sizeof *job->dq);
-        }
-    }
-    for (size_t key = 0; key < s->n_queries; key += TILE_KEYS) {
-        size_t n_keys = s->n_queries - key < TILE_KEYS ? s->n_queries - key : TILE_KEYS;
-        backward_key_tile(job, &f, b, g, key, n_keys);
-    }
+    if (job->shape->type == DTYPE_BF16)
+        attention_backward_as(true, job, b, g, scratch);
+    else
+        attention_backward_as(false, job, b, g, scratch);
 }

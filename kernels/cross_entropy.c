@@ -2,10 +2,10 @@
 
 #include "base/check.h"
 #include "kernels/gemm.h"
-#include "kernels/scratch.h"
 #include "kernels/table.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* Every block reads w twice and dw once, so large blocks are faster (64 rows: 161 GFLOP/s on a
@@ -19,22 +19,49 @@ static size_t block_rows(size_t n, size_t v)
     return rows < n ? rows : n;
 }
 
-size_t linear_cross_entropy_scratch(size_t n, size_t v)
+/* A call's place in the caller's scratch, for blocks of `rows` rows. */
+struct workspace {
+    size_t rows;
+    float *logits;   /* (rows, v) */
+    float *gathered; /* (rows, c): hidden states put side by side, then their gradients */
+    float *losses;   /* (rows) */
+    uint32_t *index; /* (rows) */
+};
+
+size_t linear_cross_entropy_scratch(size_t n, size_t c, size_t v)
 {
-    return block_rows(n, v) * (v + 2); /* logits, losses, indices */
+    return block_rows(n, v) * (v + c + 2);
 }
 
-/* The loss of one row of logits, which become scale * (softmax - onehot) if `backward`. */
-static float row_cross_entropy(float *logits, int32_t target, float scale, bool backward, size_t v)
+static struct workspace lay_out(size_t n, size_t c, size_t v, float *base)
+{
+    struct workspace s = {.rows = block_rows(n, v), .logits = base};
+    s.gathered = s.logits + s.rows * v;
+    s.losses = s.gathered + s.rows * c;
+    s.index = (uint32_t *)(s.losses + s.rows);
+    return s;
+}
+
+/* The loss of one row of logits, which become scale * (softmax - onehot) if `backward`, in `type`: a
+ * row in bf16 takes the first half of the row's place. */
+static float row_cross_entropy(float *logits, enum dtype type, int32_t target, float scale,
+                               bool backward, size_t v)
 {
     const struct kernel_table *table = kernel_table();
     float max = table->max(logits, v), own = logits[target];
     double sum = table->exp_sum(backward ? logits : NULL, logits, max, v);
-    if (backward) {
-        table->scale(logits, (float)(scale / sum), v);
-        logits[target] -= scale;
+    float loss = (float)(log(sum) + max - own);
+    if (!backward)
+        return loss;
+    float factor = (float)(scale / sum), at_target = logits[target] * factor - scale;
+    if (type == DTYPE_BF16) {
+        table->scale_to_bf16((uint16_t *)logits, logits, factor, v);
+        bf16_from_f32(&at_target, (uint16_t *)logits + target, 1);
+    } else {
+        table->scale(logits, factor, v);
+        logits[target] = at_target;
     }
-    return (float)(log(sum) + max - own);
+    return loss;
 }
 
 /* Rows without a target (prompts in fine-tuning, often most of a batch) cost nothing: the products
@@ -62,58 +89,66 @@ static bool kept_are_adjacent(const struct kept_rows *k)
     return k->n == k->to - k->from;
 }
 
-static const float *gather_hidden(const struct kept_rows *k, const float *hidden, size_t c)
+static const void *gather_hidden(const struct kept_rows *k, const void *hidden, size_t row_bytes,
+                                 void *gathered)
 {
+    const char *from = hidden;
     if (kept_are_adjacent(k))
-        return hidden + k->from * c;
-    float *gathered = scratch_floats(k->n * c);
+        return from + k->from * row_bytes;
     for (size_t i = 0; i < k->n; i++)
-        memcpy(gathered + i * c, hidden + k->index[i] * c, c * sizeof *hidden);
+        memcpy((char *)gathered + i * row_bytes, from + k->index[i] * row_bytes, row_bytes);
     return gathered;
 }
 
-/* dhidden = logits w for the kept rows, 0 for the others. */
-static void scatter_dhidden(const struct kept_rows *k, float *dhidden, const float *logits,
-                            const float *w, size_t c, size_t v)
+/* Gradients of the kept rows to their places, 0 to the others. */
+static void scatter_dhidden(const struct kept_rows *k, float *dhidden, const float *gathered,
+                            size_t c)
 {
-    bool adjacent = kept_are_adjacent(k);
-    float *to = adjacent ? dhidden + k->from * c : scratch_floats(k->n * c);
-    gemm_f32(false, false, k->n, c, v, logits, v, w, c, 0, to, c);
-    if (adjacent)
-        return;
     memset(dhidden + k->from * c, 0, (k->to - k->from) * c * sizeof *dhidden);
     for (size_t i = 0; i < k->n; i++)
-        memcpy(dhidden + k->index[i] * c, to + i * c, c * sizeof *to);
+        memcpy(dhidden + k->index[i] * c, gathered + i * c, c * sizeof *dhidden);
 }
 
-double linear_cross_entropy(const float *hidden, const float *w, const int32_t *targets,
-                            float scale, float *row_loss, float *dhidden, float *dw, size_t n,
-                            size_t c, size_t v, float *scratch)
+/* The sum of the losses of a block, each put where the caller wants it. */
+static double add_losses(const struct kept_rows *k, const float *losses, float *row_loss)
+{
+    double total = 0;
+    if (row_loss)
+        memset(row_loss + k->from, 0, (k->to - k->from) * sizeof *row_loss);
+    for (size_t i = 0; i < k->n; i++) {
+        total += losses[i];
+        if (row_loss)
+            row_loss[k->index[i]] = losses[i];
+    }
+    return total;
+}
+
+double linear_cross_entropy(const void *hidden, const void *w, enum dtype type,
+                            const int32_t *targets, float scale, float *row_loss, float *dhidden,
+                            float *dw, size_t n, size_t c, size_t v, float *scratch)
 {
     CHECK(n <= UINT32_MAX);
-    size_t block = block_rows(n, v);
-    float *logits = scratch, *losses = scratch + block * v;
-    struct kept_rows k = {.index = (uint32_t *)(losses + block)};
+    struct workspace s = lay_out(n, c, v, scratch);
+    struct kept_rows k = {.index = s.index};
+    size_t row_bytes = c * dtype_info(type)->block_bytes, ld = type == DTYPE_BF16 ? 2 * v : v;
     double total = 0;
     while (k.to < n) {
-        find_kept_rows(&k, targets, n, block);
-        const float *h = gather_hidden(&k, hidden, c);
-        gemm_f32(false, true, k.n, v, c, h, c, w, c, 0, logits, v);
+        find_kept_rows(&k, targets, n, s.rows);
+        const void *h = gather_hidden(&k, hidden, row_bytes, s.gathered);
+        gemm(false, true, k.n, v, c, type, h, c, w, c, 0, DTYPE_F32, s.logits, v);
 #pragma omp parallel for schedule(static) if (k.n * v > 4096)
         for (size_t i = 0; i < k.n; i++)
-            losses[i] =
-                row_cross_entropy(logits + i * v, targets[k.index[i]], scale, dhidden != NULL, v);
-        if (row_loss)
-            memset(row_loss + k.from, 0, (k.to - k.from) * sizeof *row_loss);
-        for (size_t i = 0; i < k.n; i++) {
-            total += losses[i];
-            if (row_loss)
-                row_loss[k.index[i]] = losses[i];
-        }
-        if (dhidden && dw && k.n > 0)
-            gemm_f32(true, false, v, c, k.n, logits, v, h, c, 1, dw, c);
-        if (dhidden)
-            scatter_dhidden(&k, dhidden, logits, w, c, v);
+            s.losses[i] = row_cross_entropy(s.logits + i * v, type, targets[k.index[i]], scale,
+                                            dhidden != NULL, v);
+        total += add_losses(&k, s.losses, row_loss);
+        if (!dhidden)
+            continue;
+        if (dw && k.n > 0)
+            gemm(true, false, v, c, k.n, type, s.logits, ld, h, c, 1, DTYPE_F32, dw, c);
+        float *to = kept_are_adjacent(&k) ? dhidden + k.from * c : s.gathered;
+        gemm(false, false, k.n, c, v, type, s.logits, ld, w, c, 0, DTYPE_F32, to, c);
+        if (to == s.gathered)
+            scatter_dhidden(&k, dhidden, s.gathered, c);
     }
     return total;
 }

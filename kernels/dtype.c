@@ -90,11 +90,8 @@ void f32_from_bf16(const uint16_t *from, float *to, size_t n)
 
 void bf16_from_f32(const float *from, uint16_t *to, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t u = bits_from_float(from[i]);
-        uint32_t rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16, quiet = u >> 16 | 0x40;
-        to[i] = (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
-    }
+    for (size_t i = 0; i < n; i++)
+        to[i] = bf16_from_float(from[i]);
 }
 
 static void plain_to_f32(enum dtype type, const void *from, float *to, size_t n)

@@ -1,3 +1,4 @@
+/* The only includer of cblas.h. */
 #include "kernels/gemm.h"
 
 #include "base/check.h"
@@ -49,4 +50,16 @@ void gemm_f32(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, 
     cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
                 transpose_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)lda,
                 b, (int)ldb, beta, c, (int)ldc);
+}
+
+void gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, enum dtype type,
+          const void *a, size_t lda, const void *b, size_t ldb, float beta, enum dtype c_type,
+          void *c, size_t ldc)
+{
+    if (type == DTYPE_BF16) {
+        gemm_bf16(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c_type, c, ldc);
+        return;
+    }
+    CHECK(type == DTYPE_F32 && c_type == DTYPE_F32);
+    gemm_f32(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }

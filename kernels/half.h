@@ -1,5 +1,5 @@
-/* One IEEE binary16 value at a time, in portable C: the reference for every variant. A NaN is made
- * quiet and keeps the upper bits of its payload, as the processors do. */
+/* One IEEE binary16 or bfloat16 value at a time, in portable C: the reference for every variant. A
+ * NaN is made quiet and keeps the upper bits of its payload, as the processors do. */
 #ifndef LINNET_KERNELS_HALF_H
 #define LINNET_KERNELS_HALF_H
 
@@ -18,6 +18,14 @@ static inline uint32_t bits_from_float(float f)
     uint32_t u;
     memcpy(&u, &f, sizeof u);
     return u;
+}
+
+/* Rounds to nearest even. */
+static inline uint16_t bf16_from_float(float f)
+{
+    uint32_t u = bits_from_float(f);
+    uint32_t rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16, quiet = u >> 16 | 0x40;
+    return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
 }
 
 static inline float half_to_f32(uint16_t h)

@@ -8,13 +8,13 @@
 
 enum { WORTH_THREADS = 16384 }; /* elements; below, starting threads costs more than it saves */
 
-void rmsnorm_forward(float *y, float *rstd, const float *x, const float *w, float eps, size_t n,
-                     size_t c)
+void rmsnorm_forward(void *y, enum dtype type, float *rstd, const float *x, const float *w,
+                     float eps, size_t n, size_t c)
 {
     const struct kernel_table *table = kernel_table();
 #pragma omp parallel for schedule(static) if (n * c > WORTH_THREADS)
     for (size_t i = 0; i < n; i++) {
-        float r = table->rmsnorm_forward(y + i * c, x + i * c, w, eps, c);
+        float r = table->rmsnorm_forward(y, type, i * c, x + i * c, w, eps, c);
         if (rstd)
             rstd[i] = r;
     }

@@ -1,5 +1,6 @@
 #include "kernels/rope.h"
 
+#include "base/check.h"
 #include "kernels/table.h"
 
 #include <math.h>
@@ -18,36 +19,36 @@ void rope_table(float *cosine, float *sine, const double *inverse_frequency, siz
     }
 }
 
-static void rotate(float *x, const int32_t *positions, const float *cosine, const float *sine,
-                   float sign, enum rope_style style, size_t n, size_t n_heads, size_t head_dim,
-                   size_t rotary_dim, size_t row_stride)
+static void rotate(void *to, enum dtype to_type, const void *from, enum dtype from_type,
+                   const int32_t *positions, const struct rope *rope, float sign, size_t n,
+                   size_t n_heads, size_t row_stride)
 {
     const struct kernel_table *table = kernel_table();
-    size_t half = rotary_dim / 2;
-#pragma omp parallel for schedule(static) if (n * n_heads * rotary_dim > 16384)
+    size_t half = rope->rotary_dim / 2;
+    CHECK(to_type == DTYPE_BF16 || from_type == DTYPE_F32);
+#pragma omp parallel for schedule(static) if (n * n_heads * rope->head_dim > 16384)
     for (size_t r = 0; r < n; r++) {
-        const float *c = cosine + (size_t)positions[r] * half;
-        const float *s = sine + (size_t)positions[r] * half;
+        struct rotation one = {
+            .to = to, .from = from, .to_type = to_type, .from_type = from_type,
+            .style = rope->style, .half = half, .head_dim = rope->head_dim,
+            .cosine = rope->cosine + (size_t)positions[r] * half,
+            .sine = rope->sine + (size_t)positions[r] * half,
+        };
         for (size_t h = 0; h < n_heads; h++) {
-            float *head = x + r * row_stride + h * head_dim;
-            if (style == ROPE_HALF)
-                table->rotate_half(head, c, s, sign, half);
-            else
-                table->rotate_interleaved(head, c, s, sign, half);
+            one.at = r * row_stride + h * rope->head_dim;
+            table->rotate(&one, sign);
         }
     }
 }
 
-void rope_forward(float *x, const int32_t *positions, const float *cosine, const float *sine,
-                  enum rope_style style, size_t n, size_t n_heads, size_t head_dim,
-                  size_t rotary_dim, size_t row_stride)
+void rope_forward(void *x, enum dtype type, const int32_t *positions, const struct rope *rope,
+                  size_t n, size_t n_heads, size_t row_stride)
 {
-    rotate(x, positions, cosine, sine, 1, style, n, n_heads, head_dim, rotary_dim, row_stride);
+    rotate(x, type, x, type, positions, rope, 1, n, n_heads, row_stride);
 }
 
-void rope_backward(float *dx, const int32_t *positions, const float *cosine, const float *sine,
-                   enum rope_style style, size_t n, size_t n_heads, size_t head_dim,
-                   size_t rotary_dim, size_t row_stride)
+void rope_backward(void *dx, enum dtype type, const float *dy, const int32_t *positions,
+                   const struct rope *rope, size_t n, size_t n_heads, size_t row_stride)
 {
-    rotate(dx, positions, cosine, sine, -1, style, n, n_heads, head_dim, rotary_dim, row_stride);
+    rotate(dx, type, dy, DTYPE_F32, positions, rope, -1, n, n_heads, row_stride);
 }

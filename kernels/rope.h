@@ -2,6 +2,8 @@
 #ifndef LINNET_KERNELS_ROPE_H
 #define LINNET_KERNELS_ROPE_H
 
+#include "kernels/dtype.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,14 +17,21 @@ enum rope_style {
 void rope_table(float *cosine, float *sine, const double *inverse_frequency, size_t n_positions,
                 size_t rotary_dim);
 
-/* Rotates in place the first rotary_dim components of each of n_heads heads in n rows; row r is at
- * x + r * row_stride, head h at + h * head_dim; its angle is positions[r]'s. */
-void rope_forward(float *x, const int32_t *positions, const float *cosine, const float *sine,
-                  enum rope_style style, size_t n, size_t n_heads, size_t head_dim,
-                  size_t rotary_dim, size_t row_stride);
-/* The inverse rotation, which is the transpose: turns d loss / d output into d loss / d input. */
-void rope_backward(float *dx, const int32_t *positions, const float *cosine, const float *sine,
-                   enum rope_style style, size_t n, size_t n_heads, size_t head_dim,
-                   size_t rotary_dim, size_t row_stride);
+/* What a rotation needs to know of the model. */
+struct rope {
+    const float *cosine, *sine; /* rope_table's */
+    enum rope_style style;
+    size_t head_dim, rotary_dim;
+};
+
+/* Rotates in place the first rotary_dim components of each of n_heads heads in n rows of `type` (f32
+ * or bf16); row r begins at element r * row_stride, head h head_dim further each; its angle is
+ * positions[r]'s. */
+void rope_forward(void *x, enum dtype type, const int32_t *positions, const struct rope *rope,
+                  size_t n, size_t n_heads, size_t row_stride);
+/* The inverse rotation, which is the transpose: turns dy = d loss / d output into dx = d loss / d
+ * input, of `type` and laid out alike. dx may be dy when it is f32. */
+void rope_backward(void *dx, enum dtype type, const float *dy, const int32_t *positions,
+                   const struct rope *rope, size_t n, size_t n_heads, size_t row_stride);
 
 #endif

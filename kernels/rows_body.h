@@ -2,8 +2,6 @@
 #include "base/rng.h"
 #include "kernels/simd.h"
 
-#include <stdbool.h>
-
 /* Runs `body` for whole vectors (n_lanes == W) and once for what is left; LOAD and STORE inside it
  * take the short way only then. */
 #define FOR_VECTORS(i, n)                                                                          \
@@ -11,6 +9,11 @@
          i += W, n_lanes = (n)-i < W ? (n)-i : W)
 #define LOAD(p)     (n_lanes == W ? vf_load(p) : vf_load_n(p, n_lanes))
 #define STORE(p, x) (n_lanes == W ? vf_store(p, x) : vf_store_n(p, x, n_lanes))
+/* The same for element i of an array of f32 or bf16. */
+#define LOAD_AS(bf16, x, i)                                                                        \
+    (n_lanes == W ? vf_load_as(bf16, x, i) : vf_load_n_as(bf16, x, i, n_lanes))
+#define STORE_AS(bf16, x, i, value)                                                                \
+    (n_lanes == W ? vf_store_as(bf16, x, i, value) : vf_store_n_as(bf16, x, i, value, n_lanes))
 
 static float row_dot(const float *x, const float *y, size_t n)
 {
@@ -24,6 +27,18 @@ static float row_dot(const float *x, const float *y, size_t n)
     if (i < n)
         sums[1] = vf_fma(vf_load_n(x + i, n - i), vf_load_n(y + i, n - i), sums[1]);
     return vf_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+static float row_dot_bf16(const uint16_t *x, const uint16_t *y, size_t n)
+{
+    vf sums[2] = {{0}, {0}};
+    size_t i = 0;
+    for (; i + 2 * W <= n; i += 2 * W)
+        for (size_t u = 0; u < 2; u++)
+            sums[u] = vf_fma(vf_load_as(true, x, i + u * W), vf_load_as(true, y, i + u * W), sums[u]);
+    FOR_VECTORS(j, n - i)
+    sums[0] = vf_fma(LOAD_AS(true, x, i + j), LOAD_AS(true, y, i + j), sums[0]);
+    return vf_sum(sums[0] + sums[1]);
 }
 
 static void row_axpy(float *y, float a, const float *x, size_t n)
@@ -58,6 +73,12 @@ static void row_exp(float *y, const float *x, size_t n)
     STORE(y + i, vf_exp(LOAD(x + i)));
 }
 
+static void row_scale_to_bf16(uint16_t *y, const float *x, float a, size_t n)
+{
+    FOR_VECTORS(i, n)
+    STORE_AS(true, y, i, LOAD(x + i) * a);
+}
+
 /* Lanes are summed in f32 over at most 1024 elements, those sums in f64. */
 static double row_exp_sum(float *y, const float *x, float shift, size_t n)
 {
@@ -85,46 +106,99 @@ INLINE vf sigmoid(vf x)
     return vf_where_negative(x, e, vf_set(1)) / (1 + e);
 }
 
-static void row_swiglu_forward(float *y, const float *gate, const float *up, size_t n)
+INLINE void swiglu_forward_as(const bool bf16, void *y, const void *gate, const void *up, size_t from,
+                              size_t n)
 {
     FOR_VECTORS(i, n)
     {
-        vf g = LOAD(gate + i);
-        STORE(y + i, g * sigmoid(g) * LOAD(up + i));
+        vf g = LOAD_AS(bf16, gate, from + i);
+        STORE_AS(bf16, y, from + i, g * sigmoid(g) * LOAD_AS(bf16, up, from + i));
     }
+}
+
+static void row_swiglu_forward(void *y, const void *gate, const void *up, enum dtype type,
+                               size_t from, size_t n)
+{
+    if (type == DTYPE_BF16)
+        swiglu_forward_as(true, y, gate, up, from, n);
+    else
+        swiglu_forward_as(false, y, gate, up, from, n);
 }
 
 /* silu'(g) = s (1 + g (1 - s)), s = sigmoid(g). */
-static void row_swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate,
-                                const float *up, size_t n)
+INLINE void swiglu_backward_as(const bool bf16, void *dgate, void *dup, const void *dy,
+                               const void *gate, const void *up, size_t from, size_t n)
 {
     FOR_VECTORS(i, n)
     {
-        vf g = LOAD(gate + i), u = LOAD(up + i), d = LOAD(dy + i), s = sigmoid(g);
-        STORE(dgate + i, d * u * s * vf_fma(g, 1 - s, vf_set(1)));
-        STORE(dup + i, d * g * s);
+        vf g = LOAD_AS(bf16, gate, from + i), u = LOAD_AS(bf16, up, from + i);
+        vf d = LOAD_AS(bf16, dy, from + i), s = sigmoid(g);
+        STORE_AS(bf16, dgate, from + i, d * u * s * vf_fma(g, 1 - s, vf_set(1)));
+        STORE_AS(bf16, dup, from + i, d * g * s);
     }
 }
 
-static void row_dropout_add(float *x, const float *y, uint64_t below, float scale, uint64_t seed,
-                            size_t from, size_t to)
+static void row_swiglu_backward(void *dgate, void *dup, const void *dy, const void *gate,
+                                const void *up, enum dtype type, size_t from, size_t n)
 {
-    for (size_t i = from; i < to; i++)
-        x[i] += rng_at(seed, i) >> 11 < below ? 0 : y[i] * scale;
+    if (type == DTYPE_BF16)
+        swiglu_backward_as(true, dgate, dup, dy, gate, up, from, n);
+    else
+        swiglu_backward_as(false, dgate, dup, dy, gate, up, from, n);
 }
 
-static void row_dropout_backward(float *dy, const float *dx, uint64_t below, float scale,
-                                 uint64_t seed, size_t from, size_t to)
+/* Elements i.. of a branch, 0 where they are dropped. */
+INLINE vf kept_elements(const bool bf16, const void *y, const struct dropout *drop, size_t i,
+                        size_t n_lanes)
 {
-    for (size_t i = from; i < to; i++)
-        dy[i] = rng_at(seed, i) >> 11 < below ? 0 : dx[i] * scale;
+    if (drop->below == 0)
+        return LOAD_AS(bf16, y, i);
+    float lanes[W] = {0};
+    for (size_t j = 0; j < n_lanes; j++)
+        if (rng_at(drop->seed, i + j) >> 11 >= drop->below)
+            lanes[j] = load_as(bf16, y, i + j) * drop->scale;
+    return vf_load(lanes);
 }
 
-static float row_rmsnorm_forward(float *y, const float *x, const float *w, float eps, size_t c)
+static void row_residual_add(float *out, const float *x, const void *y, enum dtype type,
+                             const struct dropout *drop, size_t from, size_t n)
+{
+    FOR_VECTORS(i, n)
+    {
+        vf branch = type == DTYPE_BF16 ? kept_elements(true, y, drop, from + i, n_lanes)
+                                       : kept_elements(false, y, drop, from + i, n_lanes);
+        STORE(out + from + i, LOAD(x + from + i) + branch);
+    }
+}
+
+static void row_residual_add_backward(void *dy, enum dtype type, const float *dx,
+                                      const struct dropout *drop, size_t from, size_t n)
+{
+    FOR_VECTORS(i, n)
+    {
+        vf branch = kept_elements(false, dx, drop, from + i, n_lanes);
+        if (type == DTYPE_BF16)
+            STORE_AS(true, dy, from + i, branch);
+        else
+            STORE_AS(false, dy, from + i, branch);
+    }
+}
+
+INLINE void rmsnorm_scale_as(const bool bf16, void *y, size_t from, const float *x, const float *w,
+                             float r, size_t c)
+{
+    FOR_VECTORS(i, c)
+    STORE_AS(bf16, y, from + i, LOAD(x + i) * r * LOAD(w + i));
+}
+
+static float row_rmsnorm_forward(void *y, enum dtype type, size_t from, const float *x,
+                                 const float *w, float eps, size_t c)
 {
     float r = 1 / sqrtf(row_dot(x, x, c) / (float)c + eps);
-    FOR_VECTORS(i, c)
-    STORE(y + i, LOAD(x + i) * r * LOAD(w + i));
+    if (type == DTYPE_BF16)
+        rmsnorm_scale_as(true, y, from, x, w, r, c);
+    else
+        rmsnorm_scale_as(false, y, from, x, w, r, c);
     return r;
 }
 
@@ -151,25 +225,49 @@ static void row_rmsnorm_backward(float *dx, float *dw, const float *dy, const fl
     }
 }
 
-static void row_rotate_half(float *x, const float *cosine, const float *sine, float sign,
-                            size_t half)
+/* One head: pairs (i, i + half), or (2i, 2i + 1), turned by `sign` times the angle, from one array
+ * to another. */
+INLINE void rotate_half_as(const bool to16, const bool from16, const struct rotation *r, float sign)
 {
+    size_t half = r->half, at = r->at;
     FOR_VECTORS(i, half)
     {
-        vf a = LOAD(x + i), b = LOAD(x + half + i), c = LOAD(cosine + i), s = LOAD(sine + i) * sign;
-        STORE(x + i, a * c - b * s);
-        STORE(x + half + i, a * s + b * c);
+        vf a = LOAD_AS(from16, r->from, at + i), b = LOAD_AS(from16, r->from, at + half + i);
+        vf c = LOAD(r->cosine + i), s = LOAD(r->sine + i) * sign;
+        STORE_AS(to16, r->to, at + i, a * c - b * s);
+        STORE_AS(to16, r->to, at + half + i, a * s + b * c);
     }
 }
 
-static void row_rotate_interleaved(float *x, const float *cosine, const float *sine, float sign,
-                                   size_t half)
+INLINE void rotate_interleaved_as(const bool to16, const bool from16, const struct rotation *r,
+                                  float sign)
 {
-    for (size_t i = 0; i < half; i++) {
-        float a = x[2 * i], b = x[2 * i + 1], s = sign * sine[i];
-        x[2 * i] = a * cosine[i] - b * s;
-        x[2 * i + 1] = a * s + b * cosine[i];
+    for (size_t i = 0, at = r->at; i < r->half; i++, at += 2) {
+        float a = load_as(from16, r->from, at), b = load_as(from16, r->from, at + 1);
+        float c = r->cosine[i], s = sign * r->sine[i];
+        store_as(to16, r->to, at, a * c - b * s);
+        store_as(to16, r->to, at + 1, a * s + b * c);
     }
+}
+
+INLINE void rotate_as(const bool to16, const bool from16, const struct rotation *r, float sign)
+{
+    if (r->style == ROPE_HALF)
+        rotate_half_as(to16, from16, r, sign);
+    else
+        rotate_interleaved_as(to16, from16, r, sign);
+    for (size_t i = 2 * r->half; i < r->head_dim && r->to != r->from; i++)
+        store_as(to16, r->to, r->at + i, load_as(from16, r->from, r->at + i));
+}
+
+static void row_rotate(const struct rotation *r, float sign)
+{
+    if (r->to_type != DTYPE_BF16)
+        rotate_as(false, false, r, sign);
+    else if (r->from_type == DTYPE_BF16)
+        rotate_as(true, true, r, sign);
+    else
+        rotate_as(true, false, r, sign);
 }
 
 /* Rows of b at once: with four of a, as many sums as registers hold. */

@@ -4,7 +4,10 @@
 #ifndef LINNET_KERNELS_SIMD_H
 #define LINNET_KERNELS_SIMD_H
 
+#include "kernels/half.h"
+
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -198,6 +201,73 @@ INLINE float vf_largest(vf x)
 }
 
 #endif
+
+/* Elements of f32 or bf16 (kernels/dtype.h) as vectors: `bf16` is a constant after inlining, x an
+ * array of that type, `at` the element to start from. Whole vectors, or the first n lanes of one. */
+typedef uint16_t vh __attribute__((vector_size(2 * SIMD_WIDTH), may_alias));
+typedef uint16_t vh_unaligned __attribute__((vector_size(2 * SIMD_WIDTH), may_alias, aligned(2)));
+
+INLINE vf vf_from_bf16(vh x)
+{
+    return (vf)(__builtin_convertvector(x, vi) << 16);
+}
+
+/* Rounds to nearest even; a NaN stays one and becomes quiet. */
+INLINE vh vf_to_bf16(vf x)
+{
+    vi bits = (vi)x, nan = (vi)(x != x);
+    vi rounded = bits + 0x7fff + (bits >> 16 & 1);
+    return __builtin_convertvector(((nan & (bits | 0x400000)) | (~nan & rounded)) >> 16, vh);
+}
+
+INLINE vf vf_load_as(bool bf16, const void *x, size_t at)
+{
+    if (bf16)
+        return vf_from_bf16(*(const vh_unaligned *)((const uint16_t *)x + at));
+    return vf_load((const float *)x + at);
+}
+
+INLINE void vf_store_as(bool bf16, void *x, size_t at, vf value)
+{
+    if (bf16)
+        *(vh_unaligned *)((uint16_t *)x + at) = vf_to_bf16(value);
+    else
+        vf_store((float *)x + at, value);
+}
+
+INLINE vf vf_load_n_as(bool bf16, const void *x, size_t at, size_t n)
+{
+    if (!bf16)
+        return vf_load_n((const float *)x + at, n);
+    vh lanes = {0};
+    memcpy(&lanes, (const uint16_t *)x + at, n * sizeof(uint16_t));
+    return vf_from_bf16(lanes);
+}
+
+INLINE void vf_store_n_as(bool bf16, void *x, size_t at, vf value, size_t n)
+{
+    if (!bf16) {
+        vf_store_n((float *)x + at, value, n);
+        return;
+    }
+    vh lanes = vf_to_bf16(value);
+    memcpy((uint16_t *)x + at, &lanes, n * sizeof(uint16_t));
+}
+
+/* One element. */
+INLINE float load_as(bool bf16, const void *x, size_t at)
+{
+    return bf16 ? float_from_bits((uint32_t)((const uint16_t *)x)[at] << 16)
+                : ((const float *)x)[at];
+}
+
+INLINE void store_as(bool bf16, void *x, size_t at, float value)
+{
+    if (bf16)
+        ((uint16_t *)x)[at] = bf16_from_float(value);
+    else
+        ((float *)x)[at] = value;
+}
 
 /* Lane numbers 0, 1, ... */
 INLINE vf vf_lanes(void)

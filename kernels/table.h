@@ -6,6 +6,8 @@
 #define LINNET_KERNELS_TABLE_H
 
 #include "kernels/attention.h"
+#include "kernels/dtype.h"
+#include "kernels/rope.h"
 #include "kernels/update.h"
 
 #include <stddef.h>
@@ -14,53 +16,73 @@
 /* Where attention's work is split, and everything one piece needs; see attention.c. */
 struct attention_forward_job {
     const struct attention_shape *shape;
-    float *out, *lse;
-    const float *q, *k, *v;
+    void *out;
+    float *lse;
+    const void *q, *k, *v;
     const int32_t *first_key;
 };
 struct attention_backward_job {
     const struct attention_shape *shape;
-    float *dq, *dk, *dv, *delta;
-    const float *dout, *out, *lse, *q, *k, *v;
+    float *dq, *dk;
+    void *dv;
+    float *delta;
+    const void *dout, *out;
+    const float *lse;
+    const void *q, *k, *v;
     const int32_t *first_key;
+};
+
+/* Which elements of a branch are dropped: those whose 53-bit hash is below `below`; the others are
+ * multiplied by `scale`. */
+struct dropout {
+    uint64_t below, seed;
+    float scale;
+};
+
+/* One head of one position: its first element in both arrays, and the angles of its pairs. */
+struct rotation {
+    void *to;
+    const void *from;
+    enum dtype to_type, from_type; /* to_type f32 only from f32 */
+    enum rope_style style;
+    size_t at, half, head_dim;
+    const float *cosine, *sine; /* (half) */
 };
 
 struct kernel_table {
     float (*dot)(const float *x, const float *y, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n); /* y += a x */
     void (*scale)(float *x, float a, size_t n);                /* x *= a */
+    void (*scale_to_bf16)(uint16_t *y, const float *x, float a, size_t n); /* y = x a, rounded */
     float (*max)(const float *x, size_t n);                    /* -infinity when n is 0 */
     /* y = e^x within 2 ulp, y may be x: 0 below -104, infinity above 88.73, NaN stays. */
     void (*exp)(float *y, const float *x, size_t n);
     /* sum of e^(x - shift); the terms go to y (may be x) unless y is NULL. */
     double (*exp_sum)(float *y, const float *x, float shift, size_t n);
 
-    void (*swiglu_forward)(float *y, const float *gate, const float *up, size_t n);
-    void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
-                            const float *up, size_t n);
-    /* As residual_add and its backward for the elements from <= i < to; dropped where the 53-bit
-     * hash is below `below`. */
-    void (*dropout_add)(float *x, const float *y, uint64_t below, float scale, uint64_t seed,
-                        size_t from, size_t to);
-    void (*dropout_backward)(float *dy, const float *dx, uint64_t below, float scale, uint64_t seed,
-                             size_t from, size_t to);
+    /* As in kernels/activation.h, for n elements from `from` on. */
+    void (*swiglu_forward)(void *y, const void *gate, const void *up, enum dtype type, size_t from,
+                           size_t n);
+    void (*swiglu_backward)(void *dgate, void *dup, const void *dy, const void *gate,
+                            const void *up, enum dtype type, size_t from, size_t n);
+    void (*residual_add)(float *out, const float *x, const void *y, enum dtype type,
+                         const struct dropout *drop, size_t from, size_t n);
+    void (*residual_add_backward)(void *dy, enum dtype type, const float *dx,
+                                  const struct dropout *drop, size_t from, size_t n);
 
     /* See kernels/update.h. */
-    void (*adamw)(float *w, float *gradient, float *m, float *v, size_t n,
+    void (*adamw)(float *w, uint16_t *bf16, float *gradient, float *m, float *v, size_t n,
                   const struct adamw_step *step);
     double (*sum_of_squares)(const float *x, size_t n);
 
-    /* One row of c; returns rstd. */
-    float (*rmsnorm_forward)(float *y, const float *x, const float *w, float eps, size_t c);
+    /* One row of c, to element `from` of y; returns rstd. */
+    float (*rmsnorm_forward)(void *y, enum dtype type, size_t from, const float *x, const float *w,
+                             float eps, size_t c);
     /* One row of c; dw += this row's part, skipped when NULL. */
     void (*rmsnorm_backward)(float *dx, float *dw, const float *dy, const float *x, float rstd,
                              const float *w, size_t c);
 
-    /* Rotates `half` pairs of one head, (i, i + half) or (2i, 2i + 1), by `sign` times the angle.
-     */
-    void (*rotate_half)(float *x, const float *cosine, const float *sine, float sign, size_t half);
-    void (*rotate_interleaved)(float *x, const float *cosine, const float *sine, float sign,
-                               size_t half);
+    void (*rotate)(const struct rotation *r, float sign);
 
     /* Columns from <= j < to of c (m, n) = a (m, k) b^T + beta c, b (n, k), for few rows of a: b is
      * read once, at the speed of memory. */

@@ -118,11 +118,13 @@ INLINE void transpose_step(vf x[W], const int h)
     }
 }
 
-/* Rows of one head lie far apart, which the hardware's own prefetching does not follow. */
-INLINE void prefetch_row(const float *x, size_t n)
+/* Rows of one head lie far apart, which the hardware's own prefetching does not follow. `at`: the
+ * element of an array of f32 or bf16. */
+INLINE void prefetch_row(const bool bf16, const void *x, size_t at, size_t n)
 {
-    for (size_t i = 0; i < n; i += 16)
-        __builtin_prefetch(x + i);
+    const char *bytes = (const char *)x + at * (bf16 ? 2 : 4);
+    for (size_t i = 0; i < n * (bf16 ? 2 : 4); i += 64)
+        __builtin_prefetch(bytes + i);
 }
 
 /* largest[i] = the largest lane of x[i], by halving the number of vectors log2(W) times. */
@@ -143,24 +145,32 @@ INLINE void largest_lanes(float *largest, vf x[W])
     vf_store(largest, x[0]);
 }
 
+/* n rows of d elements in an array of f32 or bf16 that is shared with others: the first at element
+ * `at`, the next `stride` elements further. */
+struct rows {
+    const void *data;
+    size_t at, stride, n, d;
+};
+
 /* to (d, ld) = from (n, d) transposed; columns from n up to the next whole vector become 0. */
-static void pack_transposed(float *to, size_t ld, const float *from, size_t stride, size_t n,
-                            size_t d)
+INLINE void pack_transposed(const bool bf16, float *to, size_t ld, struct rows from)
 {
-    for (size_t j = 0; j < n; j += W) {
-        for (size_t i = 0; i < d; i += W) {
+    for (size_t j = 0; j < from.n; j += W) {
+        for (size_t i = 0; i < from.d; i += W) {
             vf x[W];
-            size_t width = d - i < W ? d - i : W, height = n - j < W ? n - j : W;
+            size_t width = from.d - i < W ? from.d - i : W, height = from.n - j < W ? from.n - j : W;
+            size_t at = from.at + j * from.stride + i;
             if (width == W && height == W) {
 #pragma GCC unroll 16
                 for (size_t r = 0; r < W; r++)
-                    x[r] = vf_load(from + (j + r) * stride + i);
+                    x[r] = vf_load_as(bf16, from.data, at + r * from.stride);
             } else {
                 for (size_t r = 0; r < W; r++)
-                    x[r] = r < height ? vf_load_n(from + (j + r) * stride + i, width & (W - 1))
+                    x[r] = r < height ? vf_load_n_as(bf16, from.data, at + r * from.stride,
+                                                     width & (W - 1))
                                       : (vf){0};
                 for (size_t r = 0; width == W && r < height; r++)
-                    x[r] = vf_load(from + (j + r) * stride + i);
+                    x[r] = vf_load_as(bf16, from.data, at + r * from.stride);
             }
 #if SIMD_WIDTH == 16
             transpose_step(x, 8);
@@ -179,23 +189,33 @@ static void pack_transposed(float *to, size_t ld, const float *from, size_t stri
 enum { AHEAD = 8 }; /* rows to fetch early */
 
 /* to (n, d rounded up to whole vectors) = from (n, d) * factor. */
-static void pack_rows(float *to, const float *from, size_t stride, size_t n, size_t d, float factor)
+INLINE void pack_rows(const bool bf16, float *to, struct rows from, float factor)
 {
-    size_t ld = (d + W - 1) / W * W;
-    for (size_t r = 0; r < n; r++) {
-        size_t i = 0;
-        if (r + AHEAD < n)
-            prefetch_row(from + (r + AHEAD) * stride, d);
+    size_t d = from.d, ld = (d + W - 1) / W * W;
+    for (size_t r = 0; r < from.n; r++) {
+        size_t i = 0, at = from.at + r * from.stride;
+        if (r + AHEAD < from.n)
+            prefetch_row(bf16, from.data, at + AHEAD * from.stride, d);
         for (; i + W <= d; i += W)
-            vf_store(to + r * ld + i, vf_load(from + r * stride + i) * factor);
+            vf_store(to + r * ld + i, vf_load_as(bf16, from.data, at + i) * factor);
         if (i < d)
-            vf_store(to + r * ld + i, vf_load_n(from + r * stride + i, d - i) * factor);
+            vf_store(to + r * ld + i, vf_load_n_as(bf16, from.data, at + i, d - i) * factor);
     }
 }
 
-/* to (n, d) = from (n, d rounded up) * factor, or += if `add`. */
-static void unpack_rows(float *to, size_t stride, const float *from, size_t n, size_t d,
-                        float factor, bool add)
+/* Row (d) at element `at` of an array = from (d) * factor. */
+INLINE void unpack_row(const bool bf16, void *to, size_t at, const float *from, size_t d,
+                       float factor)
+{
+    size_t i = 0;
+    for (; i + W <= d; i += W)
+        vf_store_as(bf16, to, at + i, vf_load(from + i) * factor);
+    if (i < d)
+        vf_store_n_as(bf16, to, at + i, vf_load(from + i) * factor, d - i);
+}
+
+/* to (n, d) += from (n, d rounded up). */
+static void add_rows(float *to, size_t stride, const float *from, size_t n, size_t d)
 {
     size_t ld = (d + W - 1) / W * W;
     for (size_t r = 0; r < n; r++) {
@@ -203,12 +223,8 @@ static void unpack_rows(float *to, size_t stride, const float *from, size_t n, s
         const float *x = from + r * ld;
         size_t i = 0;
         for (; i + W <= d; i += W)
-            vf_store(row + i,
-                     vf_fma(vf_load(x + i), vf_set(factor), add ? vf_load(row + i) : (vf){0}));
+            vf_store(row + i, vf_load(row + i) + vf_load(x + i));
         if (i < d)
-            vf_store_n(
-                row + i,
-                vf_fma(vf_load(x + i), vf_set(factor), add ? vf_load_n(row + i, d - i) : (vf){0}),
-                d - i);
+            vf_store_n(row + i, vf_load_n(row + i, d - i) + vf_load(x + i), d - i);
     }
 }

@@ -12,13 +12,14 @@ static size_t piece_size(size_t n, size_t from)
     return n - from < PIECE ? n - from : PIECE;
 }
 
-void adamw_step(float *w, float *gradient, float *m, float *v, size_t n,
+void adamw_step(float *w, uint16_t *bf16, float *gradient, float *m, float *v, size_t n,
                 const struct adamw_step *step)
 {
     const struct kernel_table *table = kernel_table();
 #pragma omp parallel for schedule(static) if (n > 2 * PIECE)
     for (size_t at = 0; at < n; at += PIECE)
-        table->adamw(w + at, gradient + at, m + at, v + at, piece_size(n, at), step);
+        table->adamw(w + at, bf16 ? bf16 + at : NULL, gradient + at, m + at, v + at,
+                     piece_size(n, at), step);
 }
 
 double sum_of_squares(const float *x, size_t n)

@@ -3,6 +3,7 @@
 #define LINNET_KERNELS_UPDATE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct adamw_step {
     float beta1, beta2;
@@ -18,8 +19,9 @@ struct adamw_step {
  *   g = gradient * gradient_scale;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
  *   w = keep * w - rate * m / (sqrt(v) * root + epsilon);   gradient = 0
  *
- * No array overlaps another. */
-void adamw_step(float *w, float *gradient, float *m, float *v, size_t n,
+ * bf16 (n) receives w rounded, for the products of the next step; NULL: not wanted. No array overlaps
+ * another. */
+void adamw_step(float *w, uint16_t *bf16, float *gradient, float *m, float *v, size_t n,
                 const struct adamw_step *step);
 
 /* Sum of x^2 in f64, blocks in order: the same for any number of threads. Not finite when any element

@@ -1,8 +1,10 @@
 /* Plain loops that the compiler turns into vectors of each level's width. */
+#include "kernels/half.h"
 #include "kernels/update.h"
 
-static void row_adamw(float *restrict w, float *restrict gradient, float *restrict m,
-                      float *restrict v, size_t n, const struct adamw_step *step)
+INLINE void adamw_elements(float *restrict w, uint16_t *restrict bf16, float *restrict gradient,
+                           float *restrict m, float *restrict v, size_t n,
+                           const struct adamw_step *step)
 {
     const struct adamw_step k = *step;
     for (size_t i = 0; i < n; i++) {
@@ -13,7 +15,18 @@ static void row_adamw(float *restrict w, float *restrict gradient, float *restri
         m[i] = first;
         v[i] = second;
         w[i] = k.keep * w[i] - k.rate * first / (sqrtf(second) * k.root + k.epsilon);
+        if (bf16)
+            bf16[i] = bf16_from_float(w[i]);
     }
+}
+
+static void row_adamw(float *w, uint16_t *bf16, float *gradient, float *m, float *v, size_t n,
+                      const struct adamw_step *step)
+{
+    if (bf16)
+        adamw_elements(w, bf16, gradient, m, v, n, step);
+    else
+        adamw_elements(w, NULL, gradient, m, v, n, step);
 }
 
 static double row_sum_of_squares(const float *x, size_t n)

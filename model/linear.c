@@ -3,30 +3,31 @@
 #include "kernels/gemm.h"
 #include "model/model.h"
 
-static const float *effective_weight(const struct linear *l)
+static const void *effective_weight(const struct linear *l, enum dtype type)
 {
     if (l->hook && l->hook->weight)
-        return l->hook->weight(l->hook->context, l);
-    return l->weight->value;
+        return l->hook->weight(l->hook->context, l, type);
+    return param_values(l->weight, type);
 }
 
-void linear_forward(const struct linear *l, float *y, const float *x, size_t n)
+void linear_forward(const struct linear *l, void *y, enum dtype y_type, const void *x,
+                    enum dtype type, size_t n)
 {
     size_t out = l->weight->rows, in = l->weight->cols;
-    gemm_f32(false, true, n, out, in, x, in, effective_weight(l), in, 0, y, out);
+    gemm(false, true, n, out, in, type, x, in, effective_weight(l, type), in, 0, y_type, y, out);
     if (l->hook && l->hook->forward)
-        l->hook->forward(l->hook->context, l, y, x, n);
+        l->hook->forward(l->hook->context, l, y, y_type, x, type, n);
 }
 
-void linear_backward(const struct linear *l, float *dx, bool accumulate, const float *dy,
-                     const float *x, size_t n)
+void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool accumulate,
+                     const void *dy, const void *x, enum dtype type, size_t n)
 {
     size_t out = l->weight->rows, in = l->weight->cols;
     if (dx)
-        gemm_f32(false, false, n, in, out, dy, out, effective_weight(l), in, accumulate ? 1 : 0, dx,
-                 in);
+        gemm(false, false, n, in, out, type, dy, out, effective_weight(l, type), in,
+             accumulate ? 1 : 0, dx_type, dx, in);
     if (l->weight->grad)
-        gemm_f32(true, false, out, in, n, dy, out, x, in, 1, l->weight->grad, in);
+        gemm(true, false, out, in, n, type, dy, out, x, in, 1, DTYPE_F32, l->weight->grad, in);
     if (l->hook && l->hook->backward)
-        l->hook->backward(l->hook->context, l, dx, dy, x, n);
+        l->hook->backward(l->hook->context, l, dx, dx_type, dy, x, type, n);
 }

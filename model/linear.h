@@ -5,23 +5,26 @@
 #ifndef LINNET_MODEL_LINEAR_H
 #define LINNET_MODEL_LINEAR_H
 
+#include "kernels/dtype.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
 struct param;
 struct linear;
 
-/* Any member may be NULL. x: (n, in), y: (n, out). */
+/* Any member may be NULL. x: (n, in) of `type`, y: (n, out) of y_type, both f32 or bf16. */
 struct linear_hook {
     void *context;
-    /* The weights (out, in) to multiply with instead of the layer's own: fake quantisation. The
+    /* The weights (out, in), of `type`, to multiply with instead of the layer's own: fake quantisation. The
      * gradient still goes to the layer's own weights (straight-through). */
-    const float *(*weight)(void *context, const struct linear *l);
+    const void *(*weight)(void *context, const struct linear *l, enum dtype type);
     /* y += delta(x), after the product: adapters. */
-    void (*forward)(void *context, const struct linear *l, float *y, const float *x, size_t n);
+    void (*forward)(void *context, const struct linear *l, void *y, enum dtype y_type,
+                    const void *x, enum dtype type, size_t n);
     /* dx += through the delta (skipped when NULL), and the adapter's own gradients. */
-    void (*backward)(void *context, const struct linear *l, float *dx, const float *dy,
-                     const float *x, size_t n);
+    void (*backward)(void *context, const struct linear *l, void *dx, enum dtype dx_type,
+                     const void *dy, const void *x, enum dtype type, size_t n);
 };
 
 struct linear {
@@ -29,11 +32,14 @@ struct linear {
     const struct linear_hook *hook;  /* NULL: none */
 };
 
-/* y (n, out) = x (n, in) W^T, then the hook. */
-void linear_forward(const struct linear *l, float *y, const float *x, size_t n);
+/* y (n, out) = x (n, in) W^T, then the hook. W is read as `type`, so that a caller who has x in bf16
+ * needs a model with weights in bf16. */
+void linear_forward(const struct linear *l, void *y, enum dtype y_type, const void *x,
+                    enum dtype type, size_t n);
 
-/* dx = dy W, or += with `accumulate`; skipped when dx is NULL. dW += dy^T x unless frozen. */
-void linear_backward(const struct linear *l, float *dx, bool accumulate, const float *dy,
-                     const float *x, size_t n);
+/* dx = dy W, or += with `accumulate`; skipped when dx is NULL. dW += dy^T x unless frozen. dy and x are
+ * of `type`. */
+void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool accumulate,
+                     const void *dy, const void *x, enum dtype type, size_t n);
 
 #endif

@@ -127,6 +127,7 @@ int model_init(struct model *m, const struct model_config *config, struct error 
 void model_free(struct model *m)
 {
     arena_free(&m->values);
+    arena_free(&m->bf16);
     mem_free(m->rope_cosine);
     mem_free(m->rope_sine);
     mem_free(m->layers);
@@ -150,6 +151,38 @@ int model_allocate(struct model *m, struct error *e)
     for (size_t i = 0; i < m->n_params; i++)
         m->params[i].value = arena_alloc(&m->values, m->params[i].count, sizeof(float));
     return OK;
+}
+
+size_t model_bf16_bytes(const struct model *m)
+{
+    struct arena plan = {0};
+    for (size_t i = 0; i < m->n_params; i++)
+        if (m->params[i].n_dims == 2)
+            arena_alloc(&plan, m->params[i].count, sizeof(uint16_t));
+    return plan.used;
+}
+
+int model_allocate_bf16(struct model *m, struct error *e)
+{
+    int code = arena_init(&m->bf16, model_bf16_bytes(m), "the weights in bf16", e);
+    for (size_t i = 0; !code && i < m->n_params; i++)
+        if (m->params[i].n_dims == 2)
+            m->params[i].bf16 = arena_alloc(&m->bf16, m->params[i].count, sizeof(uint16_t));
+    return code;
+}
+
+void model_round(struct model *m)
+{
+#pragma omp parallel for schedule(dynamic)
+    for (size_t i = 0; i < m->n_params; i++)
+        if (m->params[i].bf16)
+            bf16_from_f32(m->params[i].value, m->params[i].bf16, m->params[i].count);
+}
+
+const void *param_values(const struct param *p, enum dtype type)
+{
+    CHECK(type == DTYPE_F32 || (type == DTYPE_BF16 && p->bf16));
+    return type == DTYPE_F32 ? (const void *)p->value : p->bf16;
 }
 
 void model_initialize(struct model *m, uint64_t seed)

@@ -7,6 +7,7 @@
 #define LINNET_MODEL_MODEL_H
 
 #include "base/memory.h"
+#include "kernels/dtype.h"
 #include "model/config.h"
 #include "model/linear.h"
 
@@ -41,6 +42,7 @@ struct param {
     bool ones;                    /* initialised to 1, else normal with init_std */
     float init_std;
     float *value;                 /* count floats; NULL until allocated */
+    uint16_t *bf16;               /* the same rounded, for products in bf16; NULL without those */
     float *grad;                  /* NULL when frozen */
 };
 
@@ -59,7 +61,7 @@ struct model {
     struct layer *layers;
     float *rope_cosine, *rope_sine; /* (n_positions, head_dim / 2) */
     size_t n_positions;
-    struct arena values;
+    struct arena values, bf16;
 };
 
 /* Checks the configuration and builds the table; allocates no weights. */
@@ -70,12 +72,21 @@ void model_free(struct model *m);
 size_t model_value_bytes(const struct model *m);
 /* Reserves memory for the weights (zeros). */
 int model_allocate(struct model *m, struct error *e);
+/* Bytes of the copies that products in bf16 read: every matrix. */
+size_t model_bf16_bytes(const struct model *m);
+/* Reserves memory for those copies, contents undefined until model_round. */
+int model_allocate_bf16(struct model *m, struct error *e);
+/* Makes the copies those of the weights as they are now. */
+void model_round(struct model *m);
 /* Random initial weights, a function of the seed alone. */
 void model_initialize(struct model *m, uint64_t seed);
 /* Gives every parameter a gradient from the arena (or counts, when it measures). */
 void model_attach_gradients(struct model *m, struct arena *arena);
 /* Makes rotary angles for positions [0, n) available. */
 void model_reserve_positions(struct model *m, size_t n);
+
+/* The parameter's values as `type`: f32, or bf16 where there is such a copy. */
+const void *param_values(const struct param *p, enum dtype type);
 
 struct param *model_find(const struct model *m, const char *name); /* by either name; or NULL */
 

@@ -54,6 +54,6 @@ void adamw_update(struct adamw *o, struct model *model, double learning_rate,
         if (!p->grad)
             continue;
         step.keep = p->decay ? (float)(1 - learning_rate * s->weight_decay) : 1;
-        adamw_step(p->value, p->grad, o->m[i], o->v[i], p->count, &step);
+        adamw_step(p->value, p->bf16, p->grad, o->m[i], o->v[i], p->count, &step);
     }
 }

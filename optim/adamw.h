@@ -33,7 +33,8 @@ void adamw_free(struct adamw *o);
 double gradient_norm(const struct model *m);
 
 /* One update of every trainable parameter in one sweep over memory, with each gradient multiplied by
- * gradient_scale (clipping), and the gradients set to zero for the next step. */
+ * gradient_scale (clipping); the gradients are set to zero for the next step and the copies in bf16, where
+ * there are any, follow. */
 void adamw_update(struct adamw *o, struct model *m, double learning_rate, double gradient_scale);
 
 #endif

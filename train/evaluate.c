@@ -19,9 +19,9 @@ struct evaluation evaluate(const struct evaluator *v, struct loader *loader, siz
     char detail[64] = "";
     for (size_t i = 0; i < n_batches && !(stop && stop()); i++) {
         loader_next(loader, v->batch);
-        const float *hidden = decoder_forward(v->model, v->activations, v->batch, NULL, 0);
-        r.loss_sum += v->objective->loss(v->objective, v->model, v->batch, hidden, 0, NULL,
-                                         v->scratch);
+        const void *hidden = decoder_forward(v->model, v->activations, v->batch, NULL, 0);
+        r.loss_sum += v->objective->loss(v->objective, v->model, v->batch, hidden,
+                                         v->activations->type, 0, NULL, v->scratch);
         r.n_targets += v->batch->n_targets;
         snprintf(detail, sizeof detail, "loss %.4f",
                  r.n_targets ? r.loss_sum / (double)r.n_targets : 0);

@@ -1,6 +1,10 @@
 #include "train/options.h"
 
+#include "kernels/gemm.h"
+
 #define FIELD(member) offsetof(struct train_settings, member)
+
+static const char *const dtype_names[] = {"auto", "f32", "bf16", NULL};
 
 const struct option train_options[] = {
     {.key = "iters", .flag = "--iters", .type = OPTION_SIZE, .offset = FIELD(iters),
@@ -17,6 +21,10 @@ const struct option train_options[] = {
     {.key = "seed", .flag = "--seed", .type = OPTION_SIZE, .offset = FIELD(seed),
      .default_value = "1", .minimum = 0, .maximum = 1e15,
      .help = "of initial weights, data order, dropout, and the documents held out"},
+    {.key = "dtype", .flag = "--dtype", .type = OPTION_ENUM, .offset = FIELD(dtype),
+     .default_value = "auto", .choices = dtype_names,
+     .help = "numbers that matrix products multiply, always summed in f32 with weights kept in f32; "
+             "auto is bf16 where the processor multiplies it itself"},
     {.key = "eval_interval", .flag = "--eval-interval", .type = OPTION_SIZE,
      .offset = FIELD(eval_interval), .default_value = "250", .minimum = 0, .maximum = 1e12,
      .placeholder = "STEPS", .help = "steps between evaluations on held-out data; 0 is only at the end"},
@@ -45,3 +53,14 @@ const struct option train_options[] = {
              "steps change no weight"},
 };
 _Static_assert(sizeof train_options / sizeof *train_options == N_TRAIN_OPTIONS, "count the rows");
+
+int train_product_type(const struct train_settings *s, enum dtype *type, struct error *e)
+{
+    bool available = gemm_bf16_available();
+    *type = s->dtype == TRAIN_F32 || !available ? DTYPE_F32 : DTYPE_BF16;
+    if (s->dtype == TRAIN_BF16 && !available)
+        return error_set(e, ERR_USAGE,
+                         "train.dtype is bf16, but this processor has no AVX512-BF16 or AMX, or this "
+                         "linnet was built without oneDNN; use f32 or auto");
+    return OK;
+}

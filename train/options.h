@@ -3,11 +3,15 @@
 #define LINNET_TRAIN_OPTIONS_H
 
 #include "base/options.h"
+#include "kernels/dtype.h"
+
+enum train_dtype { TRAIN_AUTO, TRAIN_F32, TRAIN_BF16 };
 
 struct train_settings {
     size_t iters;
     size_t batch_size, grad_accumulation, max_seq_length;
     size_t seed;
+    int dtype; /* enum train_dtype, as asked for */
     size_t eval_interval, eval_iters;
     size_t checkpoint_interval;
     size_t log_interval;
@@ -17,7 +21,11 @@ struct train_settings {
     size_t max_bad_steps;
 };
 
-enum { N_TRAIN_OPTIONS = 14 };
+enum { N_TRAIN_OPTIONS = 15 };
 extern const struct option train_options[N_TRAIN_OPTIONS];
+
+/* The type of the products and activations of a run: what the settings ask for and the processor can
+ * do. ERR_USAGE when that is bf16 and it cannot. */
+int train_product_type(const struct train_settings *s, enum dtype *type, struct error *e);
 
 #endif

@@ -17,22 +17,24 @@ static void take_work(struct trainer *t, struct arena *arena)
     const struct train_settings *s = t->settings;
     const struct model_config *c = &t->model->config;
     size_t n = s->batch_size * s->max_seq_length;
-    activations_init(&t->activations, c, s->batch_size, s->max_seq_length, true, arena);
+    activations_init(&t->activations, c, t->type, s->batch_size, s->max_seq_length, true, arena);
     t->scratch = arena_alloc(arena, t->objective->scratch(t->objective, c, n), sizeof(float));
     t->batches = mem_zero(s->grad_accumulation, sizeof *t->batches);
     for (size_t i = 0; i < s->grad_accumulation; i++)
         batch_init(&t->batches[i], s->batch_size, s->max_seq_length, arena);
 }
 
-struct memory_plan trainer_plan(const struct model_config *c, size_t n_weight_bytes,
-                                const struct objective *objective,
-                                const struct train_settings *s)
+struct memory_plan trainer_plan(const struct model *m, const struct objective *objective,
+                                const struct train_settings *s, enum dtype type)
 {
-    struct memory_plan plan = {.weights = n_weight_bytes, .gradients = n_weight_bytes,
-                               .optimizer = 2 * n_weight_bytes};
+    const struct model_config *c = &m->config;
+    size_t weights = model_value_bytes(m);
+    struct memory_plan plan = {.weights = weights, .gradients = weights, .optimizer = 2 * weights};
+    if (type == DTYPE_BF16)
+        plan.weights += model_bf16_bytes(m);
     struct arena arena = {0};
     struct activations activations;
-    activations_init(&activations, c, s->batch_size, s->max_seq_length, true, &arena);
+    activations_init(&activations, c, type, s->batch_size, s->max_seq_length, true, &arena);
     activations_free(&activations);
     plan.activations = arena.used;
     plan.logits = sizeof(float) * objective->scratch(objective, c,
@@ -76,6 +78,8 @@ int trainer_init(struct trainer *t, struct error *e)
         code = arena_init(&t->moments, moments.used, "the optimiser's moments", e);
     if (!code)
         code = arena_init(&t->work, work.used, "the activations", e);
+    if (!code && t->type == DTYPE_BF16)
+        code = model_allocate_bf16(t->model, e);
     if (code) {
         trainer_free(t);
         return code;
@@ -167,9 +171,10 @@ static struct step_result train_step(struct trainer *t)
     for (size_t i = 0; i < s->grad_accumulation; i++) {
         struct batch *b = &t->batches[i];
         uint64_t seed = dropout_seed(t, i);
-        const float *hidden = decoder_forward(t->model, &t->activations, b, NULL, seed);
+        const void *hidden = decoder_forward(t->model, &t->activations, b, NULL, seed);
         float *dhidden = t->activations.dnormed;
-        r.loss += t->objective->loss(t->objective, t->model, b, hidden, scale, dhidden, t->scratch);
+        r.loss += t->objective->loss(t->objective, t->model, b, hidden, t->type, scale, dhidden,
+                                     t->scratch);
         decoder_backward(t->model, &t->activations, b, dhidden, seed);
     }
     r.loss = r.n_targets ? r.loss / (double)r.n_targets : 0;
@@ -384,6 +389,7 @@ int trainer_run(struct trainer *t, struct error *e)
                  t->settings->iters);
         return OK;
     }
+    model_round(t->model);
     interrupt_install();
     progress_start(&progress, "train", (double)t->settings->iters);
     progress.first = (double)t->state.step;

@@ -42,7 +42,7 @@ static void silu_is_accurate_everywhere(void **state)
     assert_true(n <= MOST);
     for_each_level(level)
     {
-        swiglu_forward(y, gate, up, n);
+        swiglu_forward(y, gate, up, DTYPE_F32, n);
         double worst = 0;
         for (size_t i = 0; i < n; i++) {
             double want = silu(gate[i]);
@@ -65,7 +65,7 @@ static void special_values_saturate(void **state)
         up[i] = 2;
     for_each_level(level)
     {
-        swiglu_forward(y, gate, up, 10);
+        swiglu_forward(y, gate, up, DTYPE_F32, 10);
         for (int i = 1; i < 5; i++) /* -89 e^-89 is below the smallest normal float */
             assert_within(fabsf(y[i]), 1e-35, "silu(%g)", gate[i]);
         assert_true(y[5] == 0 && y[6] == 178 && y[7] == 2000 && y[8] == 2e30f);
@@ -84,12 +84,12 @@ static void forward_in_place(void **state)
             double *want = as_f64(gate, n);
             for (size_t i = 0; i < n; i++)
                 want[i] = silu(want[i]) * up[i];
-            swiglu_forward(y, gate, up, n);
+            swiglu_forward(y, gate, up, DTYPE_F32, n);
             assert_within(distance_f64(y, want, n), 6e-7, "y, n %zu", n);
             float *up2 = normals(n, 1, 2);
-            swiglu_forward(up2, gate, up2, n);
+            swiglu_forward(up2, gate, up2, DTYPE_F32, n);
             assert_memory_equal(up2, y, n * sizeof *y);
-            swiglu_forward(gate, gate, up, n);
+            swiglu_forward(gate, gate, up, DTYPE_F32, n);
             assert_memory_equal(gate, y, n * sizeof *y);
             mem_free(want);
             done_with(gate, n), done_with(up, n), done_with(y, n), done_with(up2, n);
@@ -106,13 +106,13 @@ static void backward_matches_finite_differences(void **state)
             size_t n = sizes[t];
             float *gate = normals(n, 3, 1), *up = normals(n, 1, 2), *dy = normals(n, 1, 3);
             float *dgate = floats(n), *dup = floats(n);
-            swiglu_backward(dgate, dup, dy, gate, up, n);
+            swiglu_backward(dgate, dup, dy, gate, up, DTYPE_F32, n);
             struct reference r = {as_f64(gate, n), as_f64(up, n), dy, n};
             assert_within(gradcheck_f64(reference_loss, &r, r.gate, dgate, n, 64, 1e-4), 1e-5,
                           "dgate, n %zu", n);
             assert_within(gradcheck_f64(reference_loss, &r, r.up, dup, n, 64, 1e-4), 1e-5,
                           "dup, n %zu", n);
-            swiglu_backward(gate, up, dy, gate, up, n);
+            swiglu_backward(gate, up, dy, gate, up, DTYPE_F32, n);
             assert_memory_equal(gate, dgate, n * sizeof *gate);
             assert_memory_equal(up, dup, n * sizeof *up);
             mem_free(r.gate), mem_free(r.up);
@@ -132,26 +132,26 @@ static void dropout_keeps_the_mean_and_the_mask(void **state)
     for_each_level(level)
     {
         memset(x, 0, N * sizeof *x);
-        residual_add(x, ones, 0.25f, 42, N);
+        residual_add(x, x, ones, DTYPE_F32, 0.25f, 42, N);
         size_t kept = 0;
         for (size_t i = 0; i < N; i++) {
             assert_true(x[i] == 0 || x[i] == 1 / 0.75f);
             kept += x[i] != 0;
         }
         assert_in_range(kept, N * 0.745, N * 0.755);
-        residual_add_backward(dy, ones, 0.25f, 42, N);
+        residual_add_backward(dy, DTYPE_F32, ones, 0.25f, 42, N);
         assert_memory_equal(dy, x, N * sizeof *x);
         if (level == CPU_REF)
             memcpy(first, x, N * sizeof *x);
         assert_memory_equal(first, x, N * sizeof *x);
         /* the mask depends on the index alone, not on how much is asked for */
-        residual_add_backward(dy, ones, 0.25f, 42, 1001);
+        residual_add_backward(dy, DTYPE_F32, ones, 0.25f, 42, 1001);
         assert_memory_equal(dy, x, 1001 * sizeof *x);
-        residual_add_backward(dy, ones, 0.25f, 43, N);
+        residual_add_backward(dy, DTYPE_F32, ones, 0.25f, 43, N);
         assert_memory_not_equal(dy, x, N * sizeof *x);
-        residual_add(x, ones, 0, 42, N);
+        residual_add(x, x, ones, DTYPE_F32, 0, 42, N);
         assert_true(x[5] == first[5] + 1 && x[N - 1] == first[N - 1] + 1);
-        residual_add_backward(dy, first, 0, 42, N);
+        residual_add_backward(dy, DTYPE_F32, first, 0, 42, N);
         assert_memory_equal(dy, first, N * sizeof *x);
     }
     done_with(ones, N), done_with(x, N), done_with(dy, N), done_with(first, N);

@@ -67,12 +67,12 @@ static void matches_reference(size_t n, size_t c, size_t v)
     struct reference r = {as_f64(p.hidden, n * c), as_f64(p.w, v * c), mem_alloc(v, sizeof(double)),
                           &p, (double)scale};
     double want = reference_loss(&r) / r.scale;
-    size_t n_scratch = linear_cross_entropy_scratch(n, v);
+    size_t n_scratch = linear_cross_entropy_scratch(n, c, v);
     for_each_level(level)
     {
         float *scratch = floats(n_scratch), *row_loss = floats(n);
         float *dhidden = floats(n * c), *dw = zeros(v * c);
-        double loss = linear_cross_entropy(p.hidden, p.w, p.targets, scale, row_loss, dhidden, dw,
+        double loss = linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, scale, row_loss, dhidden, dw,
                                            n, c, v, scratch);
         assert_within(fabs(loss - want) / fmax(fabs(want), 1), 5e-7, "loss, %zu x %zu x %zu", n, c,
                       v);
@@ -86,11 +86,11 @@ static void matches_reference(size_t n, size_t c, size_t v)
         assert_within(gradcheck_f64(reference_loss, &r, r.w, dw, v * c, 40, 1e-4), 1e-5,
                       "dw, %zu x %zu x %zu", n, c, v);
         /* the loss alone, and the gradient of hidden alone */
-        double again = linear_cross_entropy(p.hidden, p.w, p.targets, scale, NULL, NULL, NULL, n, c,
+        double again = linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, scale, NULL, NULL, NULL, n, c,
                                             v, scratch);
         assert_true(again == loss);
         float *dhidden2 = floats(n * c);
-        again = linear_cross_entropy(p.hidden, p.w, p.targets, scale, NULL, dhidden2, NULL, n, c, v,
+        again = linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, scale, NULL, dhidden2, NULL, n, c, v,
                                      scratch);
         assert_true(again == loss);
         assert_memory_equal(dhidden2, dhidden, n * c * sizeof *dhidden);
@@ -118,12 +118,12 @@ static void all_or_no_targets(void **state)
     struct problem p = make_problem(n, c, v);
     struct reference r = {as_f64(p.hidden, n * c), as_f64(p.w, v * c), mem_alloc(v, sizeof(double)),
                           &p, 1};
-    float *scratch = floats(linear_cross_entropy_scratch(n, v)), *row_loss = floats(n);
+    float *scratch = floats(linear_cross_entropy_scratch(n, c, v)), *row_loss = floats(n);
     float *dhidden = floats(n * c), *dw = zeros(v * c);
     for (size_t i = 0; i < n; i++)
         p.targets[i] = -100;
     double loss =
-        linear_cross_entropy(p.hidden, p.w, p.targets, 1, row_loss, dhidden, dw, n, c, v, scratch);
+        linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, 1, row_loss, dhidden, dw, n, c, v, scratch);
     assert_true(loss == 0);
     for (size_t i = 0; i < n * c; i++)
         assert_true(dhidden[i] == 0 && row_loss[i / c] == 0);
@@ -131,13 +131,13 @@ static void all_or_no_targets(void **state)
         assert_true(dw[i] == 0);
     for (size_t i = 0; i < n; i++)
         p.targets[i] = (int32_t)(i * 2);
-    loss = linear_cross_entropy(p.hidden, p.w, p.targets, 1, NULL, dhidden, dw, n, c, v, scratch);
+    loss = linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, 1, NULL, dhidden, dw, n, c, v, scratch);
     assert_within(fabs(loss / reference_loss(&r) - 1), 5e-7, "loss");
     assert_within(gradcheck_f64(reference_loss, &r, r.hidden, dhidden, n * c, 40, 1e-4), 1e-5,
                   "dhidden");
     assert_within(gradcheck_f64(reference_loss, &r, r.w, dw, v * c, 40, 1e-4), 1e-5, "dw");
     mem_free(r.hidden), mem_free(r.w), mem_free(r.logits);
-    done_with(scratch, linear_cross_entropy_scratch(n, v)), done_with(row_loss, n);
+    done_with(scratch, linear_cross_entropy_scratch(n, c, v)), done_with(row_loss, n);
     done_with(dhidden, n * c), done_with(dw, v * c);
     free_problem(&p);
 }
@@ -148,25 +148,25 @@ static void blocks_join_without_a_seam(void **state)
 {
     (void)state;
     size_t v = 50021, c = 5, n = 700; /* a block is 160 rows with a target */
-    assert_true(linear_cross_entropy_scratch(n, v) < n * v);
+    assert_true(linear_cross_entropy_scratch(n, c, v) < n * v);
     struct problem p = make_problem(n, c, v);
     for (size_t i = 0; i < 170; i++)
         p.targets[i] = -1; /* the first block has nothing to learn */
-    float *scratch = floats(linear_cross_entropy_scratch(n, v)), *row_loss = floats(n);
+    float *scratch = floats(linear_cross_entropy_scratch(n, c, v)), *row_loss = floats(n);
     float *dhidden = floats(n * c), *dw = zeros(v * c), *dw2 = zeros(v * c);
     double loss =
-        linear_cross_entropy(p.hidden, p.w, p.targets, 1, row_loss, dhidden, dw, n, c, v, scratch);
+        linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, 1, row_loss, dhidden, dw, n, c, v, scratch);
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
         float one_loss, one_dhidden[5];
-        sum += linear_cross_entropy(p.hidden + i * c, p.w, p.targets + i, 1, &one_loss, one_dhidden,
+        sum += linear_cross_entropy(p.hidden + i * c, p.w, DTYPE_F32, p.targets + i, 1, &one_loss, one_dhidden,
                                     dw2, 1, c, v, scratch);
         assert_within(fabsf(one_loss - row_loss[i]), 5e-6, "loss of row %zu", i);
         assert_within(distance(one_dhidden, dhidden + i * c, c), 1e-5, "dhidden of row %zu", i);
     }
     assert_within(fabs(sum - loss) / sum, 1e-6, "loss");
     assert_within(distance(dw2, dw, v * c), 1e-5, "dw");
-    done_with(scratch, linear_cross_entropy_scratch(n, v)), done_with(row_loss, n);
+    done_with(scratch, linear_cross_entropy_scratch(n, c, v)), done_with(row_loss, n);
     done_with(dhidden, n * c), done_with(dw, v * c), done_with(dw2, v * c);
     free_problem(&p);
 }
@@ -177,15 +177,15 @@ static void large_logits_stay_finite(void **state)
     (void)state;
     for_each_level(level)
     {
-        float *row = floats(linear_cross_entropy_scratch(1, 5));
+        float *row = floats(linear_cross_entropy_scratch(1, 1, 5));
         float hidden = 1000, w[5] = {5, -5, 4.999f, 0, 1}, dhidden, dw[5] = {0};
         int32_t target = 1;
         double loss =
-            linear_cross_entropy(&hidden, w, &target, 1, NULL, &dhidden, dw, 1, 1, 5, row);
+            linear_cross_entropy(&hidden, w, DTYPE_F32, &target, 1, NULL, &dhidden, dw, 1, 1, 5, row);
         assert_within(fabs(loss - 10000.313), 0.01, "loss");
         assert_within(fabs(dw[1] + 1000), 1e-3, "dw of the target");
         assert_true(dw[3] == 0 && isfinite(dhidden));
-        done_with(row, linear_cross_entropy_scratch(1, 5));
+        done_with(row, linear_cross_entropy_scratch(1, 1, 5));
     }
 }
 
@@ -194,12 +194,12 @@ static void same_bits_every_time(void **state)
     (void)state;
     size_t n = 150, c = 64, v = 3001;
     struct problem p = make_problem(n, c, v);
-    float *scratch = floats(linear_cross_entropy_scratch(n, v));
+    float *scratch = floats(linear_cross_entropy_scratch(n, c, v));
     float *first_dhidden = NULL, *first_dw = NULL;
     double first = 0;
     for (int run = 0; run < 6; run++) {
         float *dhidden = floats(n * c), *dw = zeros(v * c);
-        double loss = linear_cross_entropy(p.hidden, p.w, p.targets, 0.1f, NULL, dhidden, dw, n, c,
+        double loss = linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, 0.1f, NULL, dhidden, dw, n, c,
                                            v, scratch);
         if (run == 0) {
             first = loss, first_dhidden = dhidden, first_dw = dw;
@@ -211,7 +211,7 @@ static void same_bits_every_time(void **state)
         done_with(dhidden, n * c), done_with(dw, v * c);
     }
     done_with(first_dhidden, n * c), done_with(first_dw, v * c);
-    done_with(scratch, linear_cross_entropy_scratch(n, v));
+    done_with(scratch, linear_cross_entropy_scratch(n, c, v));
     free_problem(&p);
 }
 

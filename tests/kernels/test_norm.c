@@ -37,7 +37,7 @@ static void forward_matches_reference(void **state)
             float *x = normals(n * c, 2, 1), *w = normals(c, 1, 2);
             float *y = floats(n * c), *rstd = floats(n);
             double *want = as_f64(x, n * c);
-            rmsnorm_forward(y, rstd, x, w, EPS, n, c);
+            rmsnorm_forward(y, DTYPE_F32, rstd, x, w, EPS, n, c);
             for (size_t i = 0; i < n; i++) {
                 double squares = 0;
                 for (size_t j = 0; j < c; j++)
@@ -48,7 +48,7 @@ static void forward_matches_reference(void **state)
                     want[i * c + j] *= r * w[j];
             }
             assert_within(distance_f64(y, want, n * c), 4e-7, "y, width %zu", c);
-            rmsnorm_forward(x, NULL, x, w, EPS, n, c); /* in place */
+            rmsnorm_forward(x, DTYPE_F32, NULL, x, w, EPS, n, c); /* in place */
             assert_memory_equal(x, y, n * c * sizeof *x);
             mem_free(want);
             done_with(x, n * c), done_with(w, c), done_with(y, n * c), done_with(rstd, n);
@@ -65,7 +65,7 @@ static void backward_matches_finite_differences(void **state)
             size_t n = 23, c = widths[t];
             float *x = normals(n * c, 2, 1), *w = normals(c, 1, 2), *dy = normals(n * c, 1, 3);
             float *y = floats(n * c), *rstd = floats(n), *dx = zeros(n * c), *dw = zeros(c);
-            rmsnorm_forward(y, rstd, x, w, EPS, n, c);
+            rmsnorm_forward(y, DTYPE_F32, rstd, x, w, EPS, n, c);
             rmsnorm_backward(dx, dw, dy, x, rstd, w, n, c);
             struct reference r = {as_f64(x, n * c), as_f64(w, c), dy, n, c};
             /* at width 1 all but eps cancels, and with it most digits */
@@ -94,7 +94,7 @@ static void a_wrong_gradient_is_rejected(void **state)
     size_t n = 5, c = 64;
     float *x = normals(n * c, 2, 1), *w = normals(c, 1, 2), *dy = normals(n * c, 1, 3);
     float *y = floats(n * c), *rstd = floats(n), *dx = zeros(n * c);
-    rmsnorm_forward(y, rstd, x, w, EPS, n, c);
+    rmsnorm_forward(y, DTYPE_F32, rstd, x, w, EPS, n, c);
     rmsnorm_backward(dx, NULL, dy, x, rstd, w, n, c);
     struct reference r = {as_f64(x, n * c), as_f64(w, c), dy, n, c};
     double right = gradcheck_f64(reference_loss, &r, r.x, dx, n * c, n * c, 1e-4);
@@ -117,7 +117,7 @@ static void same_bits_every_time(void **state)
     size_t n = 301, c = 96;
     float *x = normals(n * c, 2, 1), *w = normals(c, 1, 2), *dy = normals(n * c, 1, 3);
     float *y = floats(n * c), *rstd = floats(n);
-    rmsnorm_forward(y, rstd, x, w, EPS, n, c);
+    rmsnorm_forward(y, DTYPE_F32, rstd, x, w, EPS, n, c);
     for_each_level(level)
     {
         float *first = NULL;

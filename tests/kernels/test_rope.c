@@ -66,11 +66,10 @@ static void check(size_t head_dim, size_t rotary_dim, enum rope_style style)
         float *y = normals(n, 1, 1);
         double *want = as_f64(p.x, n); /* what is not rotated stays */
         reference(&p, want);
-        rope_forward(y, p.positions, p.cosine, p.sine, style, p.n, p.n_heads, head_dim, rotary_dim,
-                     p.stride);
+        struct rope rope = {p.cosine, p.sine, style, head_dim, rotary_dim};
+        rope_forward(y, DTYPE_F32, p.positions, &rope, p.n, p.n_heads, p.stride);
         assert_within(distance_f64(y, want, n), 3e-7, "forward, %zu of %zu", rotary_dim, head_dim);
-        rope_backward(y, p.positions, p.cosine, p.sine, style, p.n, p.n_heads, head_dim, rotary_dim,
-                      p.stride);
+        rope_backward(y, DTYPE_F32, y, p.positions, &rope, p.n, p.n_heads, p.stride);
         assert_within(distance(y, p.x, n), 5e-7, "inverse, %zu of %zu", rotary_dim, head_dim);
         mem_free(want);
         done_with(y, n);
@@ -100,9 +99,9 @@ static void backward_is_the_transpose(void **state)
         size_t n = p.n * p.stride;
         float *x = normals(n, 1, 5), *rx = normals(n, 1, 5);
         float *y = normals(n, 1, 6), *rty = normals(n, 1, 6);
-        rope_forward(rx, p.positions, p.cosine, p.sine, p.style, p.n, p.n_heads, 64, 64, p.stride);
-        rope_backward(rty, p.positions, p.cosine, p.sine, p.style, p.n, p.n_heads, 64, 64,
-                      p.stride);
+        struct rope rope = {p.cosine, p.sine, p.style, 64, 64};
+        rope_forward(rx, DTYPE_F32, p.positions, &rope, p.n, p.n_heads, p.stride);
+        rope_backward(rty, DTYPE_F32, rty, p.positions, &rope, p.n, p.n_heads, p.stride);
         double left = 0, right = 0;
         for (size_t i = 0; i < n; i++) {
             left += (double)rx[i] * y[i];

@@ -14,8 +14,9 @@
 
 #define FIXTURE "tests/fixtures/decoder.h5"
 
-/* A model with gradients, activations and one batch. */
+/* A model with gradients, activations (of `type`, f32 unless set first) and one batch. */
 struct rig {
+    enum dtype type;
     struct model model;
     struct activations activations;
     struct batch batch;
@@ -27,7 +28,7 @@ static void rig_take(struct rig *r, size_t n_rows, size_t seq_len, struct arena 
 {
     const struct objective *o = &language_model_objective;
     model_attach_gradients(&r->model, arena);
-    activations_init(&r->activations, &r->model.config, n_rows, seq_len, true, arena);
+    activations_init(&r->activations, &r->model.config, r->type, n_rows, seq_len, true, arena);
     batch_init(&r->batch, n_rows, seq_len, arena);
     r->scratch = arena_alloc(arena, o->scratch(o, &r->model.config, n_rows * seq_len),
                              sizeof(float));
@@ -40,6 +41,8 @@ static void rig_init(struct rig *r, const struct model_config *config, size_t n_
     struct arena plan = {0};
     assert_ok(model_init(&r->model, config, &e), e);
     assert_ok(model_allocate(&r->model, &e), e);
+    if (r->type == DTYPE_BF16)
+        assert_ok(model_allocate_bf16(&r->model, &e), e);
     model_reserve_positions(&r->model, seq_len);
     rig_take(r, n_rows, seq_len, &plan);
     activations_free(&r->activations);
@@ -57,9 +60,9 @@ static void rig_free(struct rig *r)
 static double rig_loss(struct rig *r, uint64_t dropout_seed)
 {
     const struct objective *o = &language_model_objective;
-    const float *hidden = decoder_forward(&r->model, &r->activations, &r->batch, NULL,
-                                          dropout_seed);
-    return o->loss(o, &r->model, &r->batch, hidden, 0, NULL, r->scratch);
+    model_round(&r->model);
+    const void *hidden = decoder_forward(&r->model, &r->activations, &r->batch, NULL, dropout_seed);
+    return o->loss(o, &r->model, &r->batch, hidden, r->type, 0, NULL, r->scratch);
 }
 
 /* Loss sum; gradients of the mean. */
@@ -68,9 +71,9 @@ static double rig_step(struct rig *r, uint64_t dropout_seed)
     const struct objective *o = &language_model_objective;
     for (size_t i = 0; i < r->model.n_params; i++)
         memset(r->model.params[i].grad, 0, r->model.params[i].count * sizeof(float));
-    const float *hidden = decoder_forward(&r->model, &r->activations, &r->batch, NULL,
-                                          dropout_seed);
-    double sum = o->loss(o, &r->model, &r->batch, hidden, 1 / (float)r->batch.n_targets,
+    model_round(&r->model);
+    const void *hidden = decoder_forward(&r->model, &r->activations, &r->batch, NULL, dropout_seed);
+    double sum = o->loss(o, &r->model, &r->batch, hidden, r->type, 1 / (float)r->batch.n_targets,
                          r->activations.dnormed, r->scratch);
     decoder_backward(&r->model, &r->activations, &r->batch, r->activations.dnormed, dropout_seed);
     return sum;
@@ -217,6 +220,43 @@ static void equals_pytorch_window(void **state)
     compare_case("case_f", false);
 }
 
+/* Products in bf16: the loss and each gradient, as a whole, stay near PyTorch's in f32. */
+static void bf16_is_near_pytorch(void **state)
+{
+    (void)state;
+    if (!gemm_bf16_available())
+        skip();
+    static const char *const groups[] = {"case_a", "case_b", "case_c", "case_d"};
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
+        struct hdf5_file *f;
+        struct error e;
+        struct rig r = {.type = DTYPE_BF16};
+        double loss;
+        char name[192];
+        assert_ok(hdf5_open(FIXTURE, &f, &e), e);
+        rig_load(&r, f, groups[g]);
+        snprintf(name, sizeof name, "%s/loss_sum", groups[g]);
+        assert_ok(hdf5_read(f, name, HDF5_F64, 1, &loss, &e), e);
+        assert_true(fabs(rig_step(&r, 0) / loss - 1) < 2e-3);
+        for (size_t i = 0; i < r.model.n_params; i++) {
+            struct param *p = &r.model.params[i];
+            float *want = mem_alloc(p->count, sizeof *want);
+            double squares = 0, apart = 0;
+            snprintf(name, sizeof name, "%s/gradients/%s", groups[g], p->name);
+            assert_ok(hdf5_read(f, name, HDF5_F32, p->count, want, &e), e);
+            for (size_t j = 0; j < p->count; j++) {
+                squares += (double)want[j] * want[j];
+                apart += pow((double)p->grad[j] - want[j], 2);
+            }
+            if (!(sqrt(apart / squares) < 0.03))
+                fail_msg("%s: %g of its length apart", name, sqrt(apart / squares));
+            mem_free(want);
+        }
+        rig_free(&r);
+        hdf5_close(f);
+    }
+}
+
 static void a_wrong_gradient_is_noticed(void **state)
 {
     (void)state;
@@ -330,10 +370,13 @@ struct rank_one {
     float a[16], b[8], da[16], db[8];
 };
 
-static void rank_one_forward(void *context, const struct linear *l, float *y, const float *x,
-                             size_t n)
+static void rank_one_forward(void *context, const struct linear *l, void *out_values,
+                             enum dtype y_type, const void *in_values, enum dtype type, size_t n)
 {
     struct rank_one *h = context;
+    float *y = out_values;
+    const float *x = in_values;
+    assert_true(type == DTYPE_F32 && y_type == DTYPE_F32);
     size_t in = l->weight->cols, out = l->weight->rows;
     for (size_t i = 0; i < n; i++) {
         float dot = 0;
@@ -344,10 +387,14 @@ static void rank_one_forward(void *context, const struct linear *l, float *y, co
     }
 }
 
-static void rank_one_backward(void *context, const struct linear *l, float *dx, const float *dy,
-                              const float *x, size_t n)
+static void rank_one_backward(void *context, const struct linear *l, void *dx_values,
+                              enum dtype dx_type, const void *dy_values, const void *x_values,
+                              enum dtype type, size_t n)
 {
     struct rank_one *h = context;
+    float *dx = dx_values;
+    const float *dy = dy_values, *x = x_values;
+    assert_true(type == DTYPE_F32 && dx_type == DTYPE_F32);
     size_t in = l->weight->cols, out = l->weight->rows;
     for (size_t i = 0; i < n; i++) {
         float dot = 0, ddot = 0;
@@ -397,8 +444,9 @@ static void a_hook_trains_through_the_layer(void **state)
     rig_free(&r);
 }
 
-static const float *doubled_weight(void *context, const struct linear *l)
+static const void *doubled_weight(void *context, const struct linear *l, enum dtype type)
 {
+    assert_true(type == DTYPE_F32);
     float *twice = context;
     for (size_t i = 0; i < l->weight->count; i++)
         twice[i] = 2 * l->weight->value[i];
@@ -520,6 +568,7 @@ int main(void)
         cmocka_unit_test(equals_pytorch_documents),
         cmocka_unit_test(equals_pytorch_long),
         cmocka_unit_test(equals_pytorch_window),
+        cmocka_unit_test(bf16_is_near_pytorch),
         cmocka_unit_test(a_wrong_gradient_is_noticed),
         cmocka_unit_test(equals_finite_differences),
         cmocka_unit_test(a_hook_trains_through_the_layer),

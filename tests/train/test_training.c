@@ -112,7 +112,7 @@ static void five_steps_equal_pytorch(void **state)
     assert_ok(arena_init(&arena, 64 << 20, "test", &e), e);
     model_attach_gradients(&m, &arena);
     adamw_init(&o, &settings, &m, &arena);
-    activations_init(&activations, &m.config, n_rows, seq_len, true, &arena);
+    activations_init(&activations, &m.config, DTYPE_F32, n_rows, seq_len, true, &arena);
     batch_init(&batch, n_rows, seq_len, &arena);
     float *scratch = arena_alloc(&arena, 1 << 20, sizeof *scratch);
     model_reserve_positions(&m, seq_len);
@@ -120,7 +120,7 @@ static void five_steps_equal_pytorch(void **state)
     const struct objective *objective = &language_model_objective;
     for (int step = 0; step < 5; step++) {
         const float *hidden = decoder_forward(&m, &activations, &batch, NULL, 0);
-        double loss = objective->loss(objective, &m, &batch, hidden, 1 / (float)batch.n_targets,
+        double loss = objective->loss(objective, &m, &batch, hidden, DTYPE_F32, 1 / (float)batch.n_targets,
                                       activations.dnormed, scratch) / (double)batch.n_targets;
         decoder_backward(&m, &activations, &batch, activations.dnormed, 0);
         double norm = gradient_norm(&m);

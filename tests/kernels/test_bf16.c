@@ -1,0 +1,323 @@
+/* Kernels on bf16 arrays against themselves on the same numbers in f32: results must be those, rounded
+ * once. At every kernel level. */
+#include "kernels/activation.h"
+#include "kernels/attention.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/norm.h"
+#include "kernels/rope.h"
+#include "kernels/update.h"
+
+#include "tests/kernels/util.h"
+
+/* An array of bf16 and the same numbers in f32. */
+struct pair {
+    size_t n;
+    float *f32;
+    uint16_t *bf16;
+};
+
+enum { CANARY = 0x7fc1 };
+
+static struct pair pair_of(float *x, size_t n)
+{
+    struct pair p = {n, x, mem_alloc(n + GUARD, sizeof(uint16_t))};
+    bf16_from_f32(p.f32, p.bf16, n);
+    f32_from_bf16(p.bf16, p.f32, n);
+    for (size_t i = n; i < n + GUARD; i++)
+        p.bf16[i] = CANARY;
+    return p;
+}
+
+static struct pair make_pair(size_t n, float std, uint64_t seed)
+{
+    return pair_of(normals(n, std, seed), n);
+}
+
+static void free_pair(struct pair *p)
+{
+    for (size_t i = p->n; i < p->n + GUARD; i++)
+        assert_int_equal(p->bf16[i], CANARY);
+    done_with(p->f32, p->n);
+    mem_free(p->bf16);
+}
+
+/* bf16 is f32 rounded: within half a step of 2^-8, and a little for another order of sums. */
+static void assert_rounded(const struct pair *p, double slack, const char *what)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        float got;
+        f32_from_bf16(p->bf16 + i, &got, 1);
+        double bound = fabs((double)p->f32[i]) / 256 + slack;
+        assert_within(fabs((double)got - p->f32[i]), bound, "%s, element %zu: %g, f32 says %g", what,
+                      i, (double)got, (double)p->f32[i]);
+    }
+}
+
+static const size_t sizes[] = {1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 100, 300};
+enum { N_SIZES = sizeof sizes / sizeof *sizes };
+
+static void rounding_is_to_nearest_even(void **state)
+{
+    (void)state;
+    static const uint32_t bits[] = {0x3f800000, 0x3f808000, 0x3f818000, 0x3f807fff, 0x3f808001,
+                                    0x7f7fffff, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001,
+                                    0xffbfffff, 0x00000001, 0x80008000, 0x00018000, 0xbf818000};
+    enum { N = sizeof bits / sizeof *bits };
+    float x[N];
+    uint16_t want[N];
+    memcpy(x, bits, sizeof x);
+    bf16_from_f32(x, want, N);
+    assert_int_equal(want[1], 0x3f80);
+    assert_int_equal(want[2], 0x3f82);
+    assert_int_equal(want[9] & 0x7fc0, 0x7fc0);
+    for_each_level(level)
+    {
+        uint16_t got[N]; /* through a kernel that stores bf16 and changes nothing */
+        residual_add_backward(got, DTYPE_BF16, x, 0, 1, N);
+        assert_memory_equal(got, want, sizeof want);
+    }
+}
+
+static void elementwise_kernels(void **state)
+{
+    (void)state;
+    for_each_level(level)
+    {
+        for (size_t i = 0; i < N_SIZES; i++) {
+            size_t n = sizes[i];
+            struct pair gate = make_pair(n, 2, 1), up = make_pair(n, 1, 2), dy = make_pair(n, 1, 3);
+            struct pair y = pair_of(floats(n), n), dgate = pair_of(floats(n), n);
+            swiglu_forward(y.f32, gate.f32, up.f32, DTYPE_F32, n);
+            swiglu_forward(y.bf16, gate.bf16, up.bf16, DTYPE_BF16, n);
+            assert_rounded(&y, 1e-9, "swiglu");
+            swiglu_backward(dgate.f32, dy.f32, dy.f32, gate.f32, up.f32, DTYPE_F32, n);
+            swiglu_backward(dgate.bf16, dy.bf16, dy.bf16, gate.bf16, up.bf16, DTYPE_BF16, n);
+            assert_rounded(&dgate, 1e-9, "swiglu's dgate");
+            assert_rounded(&dy, 1e-9, "swiglu's dup");
+            for (int drop = 0; drop < 2; drop++) {
+                float p = drop ? 0.3f : 0, *a = floats(n), *b = floats(n);
+                residual_add(a, up.f32, gate.f32, DTYPE_F32, p, 5, n);
+                residual_add(b, up.f32, gate.bf16, DTYPE_BF16, p, 5, n);
+                assert_memory_equal(a, b, n * sizeof *a);
+                residual_add_backward(y.f32, DTYPE_F32, up.f32, p, 5, n);
+                residual_add_backward(y.bf16, DTYPE_BF16, up.f32, p, 5, n);
+                assert_rounded(&y, 0, "residual backward");
+                done_with(a, n), done_with(b, n);
+            }
+            free_pair(&gate), free_pair(&up), free_pair(&dy), free_pair(&y), free_pair(&dgate);
+        }
+    }
+}
+
+static void norm_and_rotation(void **state)
+{
+    (void)state;
+    enum { N = 5, HEADS = 3 };
+    static const int32_t positions[N] = {0, 3, 1, 7, 2};
+    for_each_level(level)
+    {
+        for (size_t i = 0; i < N_SIZES; i++) {
+            size_t c = sizes[i];
+            float *x = normals(N * c, 1, 4), *w = normals(c, 1, 5);
+            struct pair y = pair_of(floats(N * c), N * c);
+            rmsnorm_forward(y.f32, DTYPE_F32, NULL, x, w, 1e-5f, N, c);
+            rmsnorm_forward(y.bf16, DTYPE_BF16, NULL, x, w, 1e-5f, N, c);
+            assert_rounded(&y, 0, "rmsnorm");
+            done_with(x, N * c), done_with(w, c), free_pair(&y);
+        }
+        for (size_t d = 4; d <= 72; d += 34) {
+            for (int partial = 0; partial < 2; partial++) {
+                size_t rotary = partial ? d / 4 * 2 : d, n = N * HEADS * d;
+                float *cosine = normals(8 * rotary / 2, 1, 6), *sine = normals(8 * rotary / 2, 1, 7);
+                float *dy = normals(n, 1, 8);
+                for (int style = ROPE_HALF; style <= ROPE_INTERLEAVED; style++) {
+                    struct rope rope = {cosine, sine, (enum rope_style)style, d, rotary};
+                    struct pair x = make_pair(n, 1, 9), dx = pair_of(floats(n), n);
+                    rope_forward(x.f32, DTYPE_F32, positions, &rope, N, HEADS, HEADS * d);
+                    rope_forward(x.bf16, DTYPE_BF16, positions, &rope, N, HEADS, HEADS * d);
+                    assert_rounded(&x, 1e-6, "rope");
+                    rope_backward(dx.f32, DTYPE_F32, dy, positions, &rope, N, HEADS, HEADS * d);
+                    rope_backward(dx.bf16, DTYPE_BF16, dy, positions, &rope, N, HEADS, HEADS * d);
+                    assert_rounded(&dx, 1e-6, "rope's backward");
+                    free_pair(&x), free_pair(&dx);
+                }
+                done_with(cosine, 8 * rotary / 2), done_with(sine, 8 * rotary / 2), done_with(dy, n);
+            }
+        }
+    }
+}
+
+/* Queries from few (which f32 reads where they lie) to several tiles; documents hide earlier keys. */
+static void attention_case(size_t n_queries, size_t group, size_t head_dim, bool documents)
+{
+    enum { B = 2, KV = 2 };
+    struct attention_shape s = {
+        .n_batch = B, .n_queries = n_queries, .n_heads = KV * group, .n_kv_heads = KV,
+        .head_dim = head_dim, .q_stride = KV * group * head_dim, .kv_stride = KV * head_dim,
+        .kv_batch_stride = n_queries * KV * head_dim, .scale = 0.2f,
+    };
+    size_t nq = B * n_queries * s.q_stride, nk = B * n_queries * s.kv_stride,
+           rows = B * s.n_heads * n_queries;
+    struct pair q = make_pair(nq, 1, 1), k = make_pair(nk, 1, 2), v = make_pair(nk, 1, 3);
+    struct pair out = pair_of(floats(nq), nq), dout = make_pair(nq, 1, 4),
+                dv = pair_of(floats(nk), nk);
+    float *lse = floats(rows), *lse2 = floats(rows), *delta = floats(rows);
+    float *dq = floats(nq), *dk = floats(nk), *dq2 = floats(nq), *dk2 = floats(nk);
+    int32_t *first = mem_zero(B * n_queries, sizeof *first);
+    for (size_t i = 0; documents && i < B * n_queries; i++)
+        first[i] = (int32_t)(i % n_queries / 40 * 40);
+    attention_forward(out.f32, lse, q.f32, k.f32, v.f32, first, &s);
+    s.type = DTYPE_BF16;
+    attention_forward(out.bf16, lse2, q.bf16, k.bf16, v.bf16, first, &s);
+    assert_rounded(&out, 1e-5, "attention");
+    assert_within(distance(lse2, lse, rows), 1e-5, "log-sum-exp");
+    /* the backward passes read the same rounded output */
+    f32_from_bf16(out.bf16, out.f32, nq);
+    attention_backward(dq2, dk2, dv.bf16, delta, dout.bf16, out.bf16, lse, q.bf16, k.bf16, v.bf16,
+                       first, &s);
+    s.type = DTYPE_F32;
+    attention_backward(dq, dk, dv.f32, delta, dout.f32, out.f32, lse, q.f32, k.f32, v.f32, first,
+                       &s);
+    assert_rounded(&dv, 1e-5, "attention's dv");
+    assert_within(distance(dq2, dq, nq), 1e-5, "dq");
+    assert_within(distance(dk2, dk, nk), 1e-5, "dk");
+    free_pair(&q), free_pair(&k), free_pair(&v), free_pair(&out), free_pair(&dout), free_pair(&dv);
+    done_with(lse, rows), done_with(lse2, rows), done_with(delta, rows);
+    done_with(dq, nq), done_with(dk, nk), done_with(dq2, nq), done_with(dk2, nk);
+    mem_free(first);
+}
+
+static void attention(void **state)
+{
+    (void)state;
+    for_each_level(level)
+    {
+        attention_case(3, 1, 16, false);
+        attention_case(70, 2, 24, true);
+        attention_case(130, 1, 33, false);
+        attention_case(200, 3, 64, true);
+    }
+}
+
+static void the_update_rounds_its_weights(void **state)
+{
+    (void)state;
+    struct adamw_step step = {.beta1 = 0.9f, .beta2 = 0.99f, .gradient_scale = 1, .keep = 0.99f,
+                              .rate = 1e-2f, .root = 1, .epsilon = 1e-8f};
+    for_each_level(level)
+    {
+        for (size_t i = 0; i < N_SIZES; i++) {
+            size_t n = sizes[i];
+            float *w = normals(n, 1, 1), *g = normals(n, 1, 2), *m = normals(n, 0, 3), *v = normals(n, 0, 4);
+            uint16_t *got = mem_alloc(n, sizeof *got), *want = mem_alloc(n, sizeof *want);
+            adamw_step(w, got, g, m, v, n, &step);
+            bf16_from_f32(w, want, n);
+            assert_memory_equal(got, want, n * sizeof *got);
+            done_with(w, n), done_with(g, n), done_with(m, n), done_with(v, n);
+            mem_free(got), mem_free(want);
+        }
+    }
+}
+
+/* Every orientation, c of both types, added or not, strides wider than the rows. */
+static void product_case(size_t m, size_t n, size_t k, int flags, float beta, enum dtype c_type)
+{
+    bool ta = flags & 1, tb = flags & 2;
+    size_t lda = (ta ? m : k) + 3, ldb = (tb ? k : n) + 1, ldc = n + 2;
+    struct pair a = make_pair((ta ? k : m) * lda, 1, 1), b = make_pair((tb ? n : k) * ldb, 1, 2),
+                c = make_pair(m * ldc, 1, 3);
+    float *first = normals(m * ldc, 1, 3);
+    f32_from_bf16(c.bf16, first, m * ldc);
+    gemm(ta, tb, m, n, k, DTYPE_BF16, a.bf16, lda, b.bf16, ldb, beta, c_type,
+         c_type == DTYPE_BF16 ? (void *)c.bf16 : c.f32, ldc);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < ldc; j++) {
+            double want = j < n ? beta * first[i * ldc + j] : first[i * ldc + j], size = 1;
+            for (size_t l = 0; j < n && l < k; l++) {
+                double term = (double)a.f32[ta ? l * lda + i : i * lda + l] *
+                              b.f32[tb ? j * ldb + l : l * ldb + j];
+                want += term;
+                size += fabs(term);
+            }
+            float got = c.f32[i * ldc + j];
+            if (c_type == DTYPE_BF16)
+                f32_from_bf16(c.bf16 + i * ldc + j, &got, 1);
+            double bound = 1e-6 * size + (c_type == DTYPE_BF16 ? fabs(want) / 200 : 0);
+            assert_within(fabs(got - want), bound, "%zu x %zu x %zu%s%s beta %g into %s", m, n, k,
+                          ta ? " A'" : "", tb ? " B'" : "", (double)beta, dtype_info(c_type)->name);
+        }
+    }
+    free_pair(&a), free_pair(&b), free_pair(&c);
+    done_with(first, m * ldc);
+}
+
+static void products(void **state)
+{
+    (void)state;
+    static const size_t shapes[][3] = {{1, 1, 1},   {3, 5, 17},   {1, 64, 127}, {64, 33, 65},
+                                       {70, 80, 1}, {33, 130, 96}, {128, 64, 64}};
+    if (!gemm_bf16_available())
+        skip();
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        for (int flags = 0; flags < 4; flags++) {
+            const size_t *s = shapes[i];
+            product_case(s[0], s[1], s[2], flags, 0, DTYPE_F32);
+            product_case(s[0], s[1], s[2], flags, 1, DTYPE_F32);
+            product_case(s[0], s[1], s[2], flags, 0, DTYPE_BF16);
+        }
+    }
+}
+
+/* More shapes than the table of compiled products holds: it is emptied, and goes on. */
+static void many_shapes(void **state)
+{
+    (void)state;
+    if (!gemm_bf16_available())
+        skip();
+    for (size_t m = 1; m <= 300; m++)
+        product_case(m, 3, 2, 2, 0, DTYPE_F32);
+}
+
+/* The loss's rounding of hidden states and weights is the caller's; its own is that of the gradient of
+ * the logits. */
+static void cross_entropy(void **state)
+{
+    (void)state;
+    enum { N = 130, C = 32, V = 70 };
+    if (!gemm_bf16_available())
+        skip();
+    struct pair hidden = make_pair(N * C, 1, 1), w = make_pair(V * C, 1, 2);
+    int32_t targets[N];
+    for (int masked = 0; masked < 2; masked++) {
+        for (size_t i = 0; i < N; i++)
+            targets[i] = masked && i % 3 ? -1 : (int32_t)(i * 11 % V);
+        size_t n_scratch = linear_cross_entropy_scratch(N, C, V);
+        float *scratch = floats(n_scratch), *dh = floats(N * C), *dh16 = floats(N * C);
+        float *dw = zeros(V * C), *dw16 = zeros(V * C);
+        double loss = linear_cross_entropy(hidden.f32, w.f32, DTYPE_F32, targets, 0.1f, NULL, dh, dw,
+                                           N, C, V, scratch);
+        double loss16 = linear_cross_entropy(hidden.bf16, w.bf16, DTYPE_BF16, targets, 0.1f, NULL,
+                                             dh16, dw16, N, C, V, scratch);
+        assert_within(fabs(loss16 / loss - 1), 1e-5, "loss");
+        assert_within(distance(dh16, dh, N * C), 0.01, "dhidden");
+        assert_within(distance(dw16, dw, V * C), 0.01, "dw");
+        done_with(scratch, n_scratch), done_with(dh, N * C), done_with(dh16, N * C);
+        done_with(dw, V * C), done_with(dw16, V * C);
+    }
+    free_pair(&hidden), free_pair(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rounding_is_to_nearest_even),
+        cmocka_unit_test(elementwise_kernels),
+        cmocka_unit_test(norm_and_rotation),
+        cmocka_unit_test(attention),
+        cmocka_unit_test(the_update_rounds_its_weights),
+        cmocka_unit_test(products),
+        cmocka_unit_test(many_shapes),
+        cmocka_unit_test(cross_entropy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
