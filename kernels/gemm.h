@@ -16,9 +16,11 @@ int kernels_threads(void);
 void gemm_f32(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const float *a,
               size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc);
 
-/* Whether bf16 products are faster than f32: built with oneDNN, on a processor that multiplies bf16
- * itself (AVX512-BF16 or AMX). Without it gemm_bf16 may not be called. */
-bool gemm_bf16_available(void);
+/* Whether gemm_bf16 may be called: built with oneDNN, which has code for this processor. */
+bool gemm_bf16_works(void);
+/* Whether it is faster than f32 too: the processor multiplies bf16 itself (AVX512-BF16 or AMX). On others
+ * it is slower by far. */
+bool gemm_bf16_is_native(void);
 
 /* The same for a and b in bf16, products and sums in f32; c of c_type, f32 or bf16. */
 void gemm_bf16(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const uint16_t *a,

@@ -47,9 +47,8 @@ static void start_library(void)
 
 static void release(struct product *p)
 {
-    if (!p->primitive)
-        return;
-    dnnl_primitive_destroy(p->primitive);
+    if (p->primitive)
+        dnnl_primitive_destroy(p->primitive);
     dnnl_memory_destroy(p->a);
     dnnl_memory_destroy(p->b);
     dnnl_memory_destroy(p->c);
@@ -81,7 +80,8 @@ static void make_memory(dnnl_memory_t *memory, dnnl_memory_desc_t *desc)
 #endif
 }
 
-static void make_primitive(dnnl_primitive_t *primitive, const dnnl_memory_desc_t *a,
+/* False when the library has no code for this processor. */
+static bool make_primitive(dnnl_primitive_t *primitive, const dnnl_memory_desc_t *a,
                            const dnnl_memory_desc_t *b, const dnnl_memory_desc_t *c, float beta,
                            dnnl_data_type_t c_type)
 {
@@ -101,18 +101,23 @@ static void make_primitive(dnnl_primitive_t *primitive, const dnnl_memory_desc_t
         must(dnnl_post_ops_destroy(ops));
     }
 #if DNNL_VERSION_MAJOR >= 3
-    must(dnnl_matmul_primitive_desc_create(&desc, engine, *a, *b, NULL, *c, attr));
+    dnnl_status_t status =
+        dnnl_matmul_primitive_desc_create(&desc, engine, *a, *b, NULL, *c, attr);
 #else
     dnnl_matmul_desc_t matmul;
     must(dnnl_matmul_desc_init(&matmul, a, b, NULL, c));
-    must(dnnl_primitive_desc_create(&desc, &matmul, attr, engine, NULL));
+    dnnl_status_t status = dnnl_primitive_desc_create(&desc, &matmul, attr, engine, NULL);
 #endif
+    must(dnnl_primitive_attr_destroy(attr));
+    if (status == dnnl_unimplemented)
+        return false;
+    must(status);
     must(dnnl_primitive_create(primitive, desc));
     must(dnnl_primitive_desc_destroy(desc));
-    must(dnnl_primitive_attr_destroy(attr));
+    return true;
 }
 
-static void make(struct product *p, const struct product_key *key)
+static bool make(struct product *p, const struct product_key *key)
 {
     dnnl_data_type_t c_type = key->c_type == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
     dnnl_memory_desc_t a, b, c;
@@ -120,10 +125,11 @@ static void make(struct product *p, const struct product_key *key)
     describe(&b, key->k, key->n, key->ldb, key->transpose_b, dnnl_bf16);
     describe(&c, key->m, key->n, key->ldc, false, c_type);
     p->key = *key;
-    make_primitive(&p->primitive, &a, &b, &c, key->beta, c_type);
+    bool made = make_primitive(&p->primitive, &a, &b, &c, key->beta, c_type);
     make_memory(&p->a, &a);
     make_memory(&p->b, &b);
     make_memory(&p->c, &c);
+    return made;
 }
 
 static size_t key_hash(const struct product_key *key)
@@ -146,18 +152,34 @@ static struct product *find(const struct product_key *key)
     }
     if (2 * n_products >= PLACES) {
         for (size_t i = 0; i < PLACES; i++)
-            release(&products[i]);
+            if (products[i].primitive)
+                release(&products[i]);
         n_products = 0;
         at = key_hash(key);
     }
     n_products++;
-    make(&products[at], key);
+    CHECK(make(&products[at], key));
     return &products[at];
 }
 
-bool gemm_bf16_available(void)
+bool gemm_bf16_works(void)
 {
-    return cpu_has_bf16();
+    static int works = -1;
+    pthread_mutex_lock(&lock);
+    if (works < 0) {
+        struct product trial = {0};
+        struct product_key key = {16, 16, 16, 16, 16, 16, false, true, 0, DTYPE_F32};
+        start_library();
+        works = make(&trial, &key);
+        release(&trial);
+    }
+    pthread_mutex_unlock(&lock);
+    return works;
+}
+
+bool gemm_bf16_is_native(void)
+{
+    return cpu_has_bf16() && gemm_bf16_works();
 }
 
 void gemm_bf16(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const uint16_t *a,
@@ -183,7 +205,12 @@ void gemm_bf16(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
 
 #else
 
-bool gemm_bf16_available(void)
+bool gemm_bf16_works(void)
+{
+    return false;
+}
+
+bool gemm_bf16_is_native(void)
 {
     return false;
 }
@@ -194,7 +221,7 @@ void gemm_bf16(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
 {
     (void)transpose_a, (void)transpose_b, (void)m, (void)n, (void)k, (void)a, (void)lda, (void)b;
     (void)ldb, (void)beta, (void)c_type, (void)c, (void)ldc;
-    CHECK(!"built with oneDNN, which gemm_bf16_available tells");
+    CHECK(!"built with oneDNN, which gemm_bf16_works tells");
 }
 
 #endif

@@ -1,5 +1,6 @@
 #include "train/options.h"
 
+#include "base/log.h"
 #include "kernels/gemm.h"
 
 #define FIELD(member) offsetof(struct train_settings, member)
@@ -56,11 +57,13 @@ _Static_assert(sizeof train_options / sizeof *train_options == N_TRAIN_OPTIONS, 
 
 int train_product_type(const struct train_settings *s, enum dtype *type, struct error *e)
 {
-    bool available = gemm_bf16_available();
-    *type = s->dtype == TRAIN_F32 || !available ? DTYPE_F32 : DTYPE_BF16;
-    if (s->dtype == TRAIN_BF16 && !available)
+    bool bf16 = s->dtype == TRAIN_AUTO ? gemm_bf16_is_native() : s->dtype == TRAIN_BF16;
+    *type = bf16 ? DTYPE_BF16 : DTYPE_F32;
+    if (bf16 && !gemm_bf16_works())
         return error_set(e, ERR_USAGE,
-                         "train.dtype is bf16, but this processor has no AVX512-BF16 or AMX, or this "
-                         "linnet was built without oneDNN; use f32 or auto");
+                         "train.dtype: no products in bf16 on this processor, or this linnet was built "
+                         "without oneDNN; use f32 or auto");
+    if (bf16 && !gemm_bf16_is_native())
+        log_warn("train.dtype: this processor does not multiply bf16 itself; f32 would be faster");
     return OK;
 }

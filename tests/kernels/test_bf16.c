@@ -256,7 +256,7 @@ static void products(void **state)
     (void)state;
     static const size_t shapes[][3] = {{1, 1, 1},   {3, 5, 17},   {1, 64, 127}, {64, 33, 65},
                                        {70, 80, 1}, {33, 130, 96}, {128, 64, 64}};
-    if (!gemm_bf16_available())
+    if (!gemm_bf16_works())
         skip();
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int flags = 0; flags < 4; flags++) {
@@ -272,7 +272,7 @@ static void products(void **state)
 static void many_shapes(void **state)
 {
     (void)state;
-    if (!gemm_bf16_available())
+    if (!gemm_bf16_works())
         skip();
     for (size_t m = 1; m <= 300; m++)
         product_case(m, 3, 2, 2, 0, DTYPE_F32);
@@ -284,7 +284,7 @@ static void cross_entropy(void **state)
 {
     (void)state;
     enum { N = 130, C = 32, V = 70 };
-    if (!gemm_bf16_available())
+    if (!gemm_bf16_works())
         skip();
     struct pair hidden = make_pair(N * C, 1, 1), w = make_pair(V * C, 1, 2);
     int32_t targets[N];
@@ -299,8 +299,8 @@ static void cross_entropy(void **state)
         double loss16 = linear_cross_entropy(hidden.bf16, w.bf16, DTYPE_BF16, targets, 0.1f, NULL,
                                              dh16, dw16, N, C, V, scratch);
         assert_within(fabs(loss16 / loss - 1), 1e-5, "loss");
-        assert_within(distance(dh16, dh, N * C), 0.01, "dhidden");
-        assert_within(distance(dw16, dw, V * C), 0.01, "dw");
+        assert_within(distance(dh16, dh, N * C), 0.02, "dhidden");
+        assert_within(distance(dw16, dw, V * C), 0.02, "dw");
         done_with(scratch, n_scratch), done_with(dh, N * C), done_with(dh16, N * C);
         done_with(dw, V * C), done_with(dw16, V * C);
     }

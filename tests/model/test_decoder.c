@@ -220,41 +220,56 @@ static void equals_pytorch_window(void **state)
     compare_case("case_f", false);
 }
 
-/* Products in bf16: the loss and each gradient, as a whole, stay near PyTorch's in f32. */
-static void bf16_is_near_pytorch(void **state)
+/* |gradient - want| / |want|, want being PyTorch's in f64. */
+static double gradient_distance(const struct param *p, struct hdf5_file *f, const char *group)
+{
+    char name[192];
+    struct error e;
+    double squares = 0, apart = 0;
+    float *want = mem_alloc(p->count, sizeof *want);
+    snprintf(name, sizeof name, "%s/gradients/%s", group, p->name);
+    assert_ok(hdf5_read(f, name, HDF5_F32, p->count, want, &e), e);
+    for (size_t i = 0; i < p->count; i++) {
+        squares += (double)want[i] * want[i];
+        apart += pow((double)p->grad[i] - want[i], 2);
+    }
+    mem_free(want);
+    return sqrt(apart / squares);
+}
+
+static void compare_bf16_case(const char *group)
+{
+    struct hdf5_file *f;
+    struct error e;
+    struct rig r = {.type = DTYPE_BF16};
+    double loss, theirs;
+    char name[192];
+    assert_ok(hdf5_open(FIXTURE, &f, &e), e);
+    rig_load(&r, f, group);
+    snprintf(name, sizeof name, "%s/loss_sum", group);
+    assert_ok(hdf5_read(f, name, HDF5_F64, 1, &loss, &e), e);
+    assert_true(fabs(rig_step(&r, 0) / loss - 1) < 2e-3);
+    for (size_t i = 0; i < r.model.n_params; i++) {
+        const struct param *p = &r.model.params[i];
+        double ours = gradient_distance(p, f, group);
+        snprintf(name, sizeof name, "%s/bf16_distance/%s", group, p->name);
+        assert_ok(hdf5_read(f, name, HDF5_F64, 1, &theirs, &e), e);
+        if (!(ours < 1.25 * theirs))
+            fail_msg("%s: %g, PyTorch's is %g", name, ours, theirs);
+    }
+    rig_free(&r);
+    hdf5_close(f);
+}
+
+/* Products in bf16: each gradient is as near the exact one as PyTorch's under autocast. */
+static void bf16_is_as_near_as_pytorch(void **state)
 {
     (void)state;
-    if (!gemm_bf16_available())
+    if (!gemm_bf16_works())
         skip();
     static const char *const groups[] = {"case_a", "case_b", "case_c", "case_d"};
-    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
-        struct hdf5_file *f;
-        struct error e;
-        struct rig r = {.type = DTYPE_BF16};
-        double loss;
-        char name[192];
-        assert_ok(hdf5_open(FIXTURE, &f, &e), e);
-        rig_load(&r, f, groups[g]);
-        snprintf(name, sizeof name, "%s/loss_sum", groups[g]);
-        assert_ok(hdf5_read(f, name, HDF5_F64, 1, &loss, &e), e);
-        assert_true(fabs(rig_step(&r, 0) / loss - 1) < 2e-3);
-        for (size_t i = 0; i < r.model.n_params; i++) {
-            struct param *p = &r.model.params[i];
-            float *want = mem_alloc(p->count, sizeof *want);
-            double squares = 0, apart = 0;
-            snprintf(name, sizeof name, "%s/gradients/%s", groups[g], p->name);
-            assert_ok(hdf5_read(f, name, HDF5_F32, p->count, want, &e), e);
-            for (size_t j = 0; j < p->count; j++) {
-                squares += (double)want[j] * want[j];
-                apart += pow((double)p->grad[j] - want[j], 2);
-            }
-            if (!(sqrt(apart / squares) < 0.03))
-                fail_msg("%s: %g of its length apart", name, sqrt(apart / squares));
-            mem_free(want);
-        }
-        rig_free(&r);
-        hdf5_close(f);
-    }
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        compare_bf16_case(groups[i]);
 }
 
 static void a_wrong_gradient_is_noticed(void **state)
@@ -568,7 +583,7 @@ int main(void)
         cmocka_unit_test(equals_pytorch_documents),
         cmocka_unit_test(equals_pytorch_long),
         cmocka_unit_test(equals_pytorch_window),
-        cmocka_unit_test(bf16_is_near_pytorch),
+        cmocka_unit_test(bf16_is_as_near_as_pytorch),
         cmocka_unit_test(a_wrong_gradient_is_noticed),
         cmocka_unit_test(equals_finite_differences),
         cmocka_unit_test(a_hook_trains_through_the_layer),
