@@ -1,6 +1,7 @@
 #include "kernels/activation.h"
 
 #include "base/check.h"
+#include "kernels/profile.h"
 #include "kernels/table.h"
 
 #include <math.h>
@@ -20,20 +21,24 @@ static size_t piece_size(size_t n, size_t from)
 
 void swiglu_forward(void *y, const void *gate, const void *up, enum dtype type, size_t n)
 {
+    enum profile_kind outer = profile_enter(PROFILE_ACTIVATION);
     const struct kernel_table *table = kernel_table();
 #pragma omp parallel for schedule(static) if (n > 2 * PIECE)
     for (size_t p = 0; p < pieces(n); p++)
         table->swiglu_forward(y, gate, up, type, p * PIECE, piece_size(n, p * PIECE));
+    profile_leave(outer);
 }
 
 void swiglu_backward(void *dgate, void *dup, const void *dy, const void *gate, const void *up,
                      enum dtype type, size_t n)
 {
+    enum profile_kind outer = profile_enter(PROFILE_ACTIVATION);
     const struct kernel_table *table = kernel_table();
 #pragma omp parallel for schedule(static) if (n > 2 * PIECE)
     for (size_t p = 0; p < pieces(n); p++)
         table->swiglu_backward(dgate, dup, dy, gate, up, type, p * PIECE,
                                piece_size(n, p * PIECE));
+    profile_leave(outer);
 }
 
 /* Element i is dropped when its hash, read as a number in [0, 1), is below p. */
@@ -46,19 +51,23 @@ static struct dropout make_dropout(float p, uint64_t seed)
 void residual_add(float *out, const float *x, const void *y, enum dtype type, float p,
                   uint64_t seed, size_t n)
 {
+    enum profile_kind outer = profile_enter(PROFILE_RESIDUAL);
     const struct kernel_table *table = kernel_table();
     struct dropout drop = make_dropout(p, seed);
 #pragma omp parallel for schedule(static) if (n > 2 * PIECE)
     for (size_t i = 0; i < pieces(n); i++)
         table->residual_add(out, x, y, type, &drop, i * PIECE, piece_size(n, i * PIECE));
+    profile_leave(outer);
 }
 
 void residual_add_backward(void *dy, enum dtype type, const float *dx, float p, uint64_t seed,
                            size_t n)
 {
+    enum profile_kind outer = profile_enter(PROFILE_RESIDUAL);
     const struct kernel_table *table = kernel_table();
     struct dropout drop = make_dropout(p, seed);
 #pragma omp parallel for schedule(static) if (n > 2 * PIECE)
     for (size_t i = 0; i < pieces(n); i++)
         table->residual_add_backward(dy, type, dx, &drop, i * PIECE, piece_size(n, i * PIECE));
+    profile_leave(outer);
 }

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "kernels/scratch.h"
+#include "kernels/profile.h"
 #include "kernels/table.h"
 
 /* Multiply-adds below which waking the other threads takes longer than they would save. */
@@ -29,6 +30,7 @@ void attention_forward(void *out, float *lse, const void *q, const void *k, cons
     CHECK(s->n_kv_heads > 0 && s->n_heads % s->n_kv_heads == 0);
     if (s->n_batch == 0 || s->n_queries == 0)
         return;
+    enum profile_kind outer = profile_enter(PROFILE_ATTENTION);
     const struct kernel_table *table = kernel_table();
     struct attention_forward_job job = {s, out, lse, q, k, v, first_key};
     size_t n = piece_queries(s), pieces = (s->n_queries + n - 1) / n;
@@ -41,12 +43,14 @@ void attention_forward(void *out, float *lse, const void *q, const void *k, cons
         table->attention_forward(&job, lane / s->n_kv_heads, lane % s->n_kv_heads, from, to,
                                  scratch_floats(n_scratch));
     }
+    profile_leave(outer);
 }
 
 void attention_backward(float *dq, float *dk, void *dv, float *delta, const void *dout,
                         const void *out, const float *lse, const void *q, const void *k,
                         const void *v, const int32_t *first_key, const struct attention_shape *s)
 {
+    enum profile_kind outer = profile_enter(PROFILE_ATTENTION);
     CHECK(s->n_past == 0 && s->n_kv_heads > 0 && s->n_heads % s->n_kv_heads == 0);
     const struct kernel_table *table = kernel_table();
     struct attention_backward_job job = {s, dq, dk, dv, delta, dout, out, lse, q, k, v, first_key};
@@ -55,4 +59,5 @@ void attention_backward(float *dq, float *dk, void *dv, float *delta, const void
     for (size_t at = 0; at < s->n_batch * s->n_kv_heads; at++)
         table->attention_backward(&job, at / s->n_kv_heads, at % s->n_kv_heads,
                                   scratch_floats(n_scratch));
+    profile_leave(outer);
 }

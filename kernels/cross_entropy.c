@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "kernels/gemm.h"
+#include "kernels/profile.h"
 #include "kernels/table.h"
 
 #include <math.h>
@@ -127,6 +128,7 @@ double linear_cross_entropy(const void *hidden, const void *w, enum dtype type,
                             const int32_t *targets, float scale, float *row_loss, float *dhidden,
                             float *dw, size_t n, size_t c, size_t v, float *scratch)
 {
+    enum profile_kind outer = profile_enter(PROFILE_LOSS);
     CHECK(n <= UINT32_MAX);
     struct workspace s = lay_out(n, c, v, scratch);
     struct kept_rows k = {.index = s.index};
@@ -150,5 +152,6 @@ double linear_cross_entropy(const void *hidden, const void *w, enum dtype type,
         if (to == s.gathered)
             scatter_dhidden(&k, dhidden, s.gathered, c);
     }
+    profile_leave(outer);
     return total;
 }

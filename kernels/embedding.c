@@ -1,17 +1,22 @@
 #include "kernels/embedding.h"
 
+#include "kernels/profile.h"
+
 #include <omp.h>
 #include <string.h>
 
 void embedding_forward(float *y, const float *table, const int32_t *ids, size_t n, size_t c)
 {
+    enum profile_kind outer = profile_enter(PROFILE_EMBEDDING);
 #pragma omp parallel for schedule(static) if (n * c > 16384)
     for (size_t i = 0; i < n; i++)
         memcpy(y + i * c, table + (size_t)ids[i] * c, c * sizeof *y);
+    profile_leave(outer);
 }
 
 void embedding_backward(float *dtable, const float *dy, const int32_t *ids, size_t n, size_t c)
 {
+    enum profile_kind outer = profile_enter(PROFILE_EMBEDDING);
 #pragma omp parallel if (n * c > 16384)
     {
         size_t threads = (size_t)omp_get_num_threads(), t = (size_t)omp_get_thread_num();
@@ -26,4 +31,5 @@ void embedding_backward(float *dtable, const float *dy, const int32_t *ids, size
                 row[j] += dy[i * c + j];
         }
     }
+    profile_leave(outer);
 }

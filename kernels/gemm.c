@@ -2,6 +2,7 @@
 #include "kernels/gemm.h"
 
 #include "base/check.h"
+#include "kernels/profile.h"
 #include "kernels/table.h"
 
 #include <cblas.h>
@@ -43,13 +44,14 @@ void gemm_f32(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, 
     CHECK(lda <= INT_MAX && ldb <= INT_MAX && ldc <= INT_MAX);
     if (m == 0 || n == 0)
         return;
-    if (transpose_b && !transpose_a && n * k >= FEW_ROWS_WORTH && m <= kernel_table()->few_rows) {
+    enum profile_kind outer = profile_enter(PROFILE_PRODUCTS);
+    if (transpose_b && !transpose_a && n * k >= FEW_ROWS_WORTH && m <= kernel_table()->few_rows)
         product_few_rows(m, n, k, a, lda, b, ldb, beta, c, ldc);
-        return;
-    }
-    cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
-                transpose_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)lda,
-                b, (int)ldb, beta, c, (int)ldc);
+    else
+        cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
+                    transpose_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1.0f, a,
+                    (int)lda, b, (int)ldb, beta, c, (int)ldc);
+    profile_leave(outer);
 }
 
 void gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, enum dtype type,

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/cpu.h"
 #include "kernels/gemm.h"
+#include "kernels/profile.h"
 
 #ifdef LINNET_DNNL
 
@@ -189,6 +190,7 @@ void gemm_bf16(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
     CHECK(c_type == DTYPE_F32 || c_type == DTYPE_BF16);
     if (m == 0 || n == 0)
         return;
+    enum profile_kind outer = profile_enter(PROFILE_PRODUCTS);
     struct product_key key = {m, n, k, lda, ldb, ldc, transpose_a, transpose_b, beta, c_type};
     pthread_mutex_lock(&lock);
     start_library();
@@ -201,6 +203,7 @@ void gemm_bf16(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
     must(dnnl_primitive_execute(p->primitive, stream, 3, arguments));
     must(dnnl_stream_wait(stream));
     pthread_mutex_unlock(&lock);
+    profile_leave(outer);
 }
 
 #else

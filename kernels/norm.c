@@ -1,6 +1,7 @@
 #include "kernels/norm.h"
 
 #include "kernels/scratch.h"
+#include "kernels/profile.h"
 #include "kernels/table.h"
 
 #include <omp.h>
@@ -11,6 +12,7 @@ enum { WORTH_THREADS = 16384 }; /* elements; below, starting threads costs more 
 void rmsnorm_forward(void *y, enum dtype type, float *rstd, const float *x, const float *w,
                      float eps, size_t n, size_t c)
 {
+    enum profile_kind outer = profile_enter(PROFILE_NORMS);
     const struct kernel_table *table = kernel_table();
 #pragma omp parallel for schedule(static) if (n * c > WORTH_THREADS)
     for (size_t i = 0; i < n; i++) {
@@ -18,12 +20,14 @@ void rmsnorm_forward(void *y, enum dtype type, float *rstd, const float *x, cons
         if (rstd)
             rstd[i] = r;
     }
+    profile_leave(outer);
 }
 
 /* Each thread sums dw over its rows; the threads' sums are added in their order. */
 void rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *rstd,
                       const float *w, size_t n, size_t c)
 {
+    enum profile_kind outer = profile_enter(PROFILE_NORMS);
     const struct kernel_table *table = kernel_table();
 #pragma omp parallel if (n * c > WORTH_THREADS)
     {
@@ -42,4 +46,5 @@ void rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, con
                 table->axpy(dw, 1, part, c);
         }
     }
+    profile_leave(outer);
 }

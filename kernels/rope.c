@@ -1,6 +1,7 @@
 #include "kernels/rope.h"
 
 #include "base/check.h"
+#include "kernels/profile.h"
 #include "kernels/table.h"
 
 #include <math.h>
@@ -25,6 +26,7 @@ static void rotate(void *to, enum dtype to_type, const void *from, enum dtype fr
 {
     const struct kernel_table *table = kernel_table();
     size_t half = rope->rotary_dim / 2;
+    enum profile_kind outer = profile_enter(PROFILE_ROTATION);
     CHECK(to_type == DTYPE_BF16 || from_type == DTYPE_F32);
 #pragma omp parallel for schedule(static) if (n * n_heads * rope->head_dim > 16384)
     for (size_t r = 0; r < n; r++) {
@@ -39,6 +41,7 @@ static void rotate(void *to, enum dtype to_type, const void *from, enum dtype fr
             table->rotate(&one, sign);
         }
     }
+    profile_leave(outer);
 }
 
 void rope_forward(void *x, enum dtype type, const int32_t *positions, const struct rope *rope,

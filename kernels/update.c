@@ -1,5 +1,6 @@
 #include "kernels/update.h"
 
+#include "kernels/profile.h"
 #include "kernels/table.h"
 
 enum {
@@ -15,15 +16,18 @@ static size_t piece_size(size_t n, size_t from)
 void adamw_step(float *w, uint16_t *bf16, float *gradient, float *m, float *v, size_t n,
                 const struct adamw_step *step)
 {
+    enum profile_kind outer = profile_enter(PROFILE_OPTIMIZER);
     const struct kernel_table *table = kernel_table();
 #pragma omp parallel for schedule(static) if (n > 2 * PIECE)
     for (size_t at = 0; at < n; at += PIECE)
         table->adamw(w + at, bf16 ? bf16 + at : NULL, gradient + at, m + at, v + at,
                      piece_size(n, at), step);
+    profile_leave(outer);
 }
 
 double sum_of_squares(const float *x, size_t n)
 {
+    enum profile_kind outer = profile_enter(PROFILE_OPTIMIZER);
     const struct kernel_table *table = kernel_table();
     double total = 0;
     for (size_t begin = 0; begin < n; begin += (size_t)GROUP * PIECE) {
@@ -37,5 +41,6 @@ double sum_of_squares(const float *x, size_t n)
         for (size_t p = 0; p < pieces; p++)
             total += sums[p];
     }
+    profile_leave(outer);
     return total;
 }
