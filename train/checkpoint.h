@@ -16,8 +16,10 @@ struct run_state {
     double seconds;           /* of training so far, over all resumptions */
     double best_loss;         /* infinite before the first evaluation */
     uint64_t best_step, evals_since_best;
-    double window_loss;       /* sum over the steps since the last line of metrics */
-    uint64_t window_steps;
+    double window_loss;       /* sum over the good steps since the last line of metrics */
+    uint64_t window_steps;    /* these steps */
+    uint64_t window_skipped;  /* and those whose numbers were not finite */
+    uint64_t iters;           /* the length the run had when this was saved; 0: not known */
 };
 
 /* config: the resolved configuration as YAML. Without an optimiser (NULL) the file holds weights

@@ -106,6 +106,7 @@ static int save(struct trainer *t, const char *name, bool complete, struct error
 {
     char *path = run_file(t->run, name);
     t->state.rows_consumed = t->train.rows_consumed;
+    t->state.iters = t->settings->iters;
     int code = checkpoint_write(path, t->model, complete ? &t->adamw : NULL, &t->state, t->config,
                                 e);
     mem_free(path);
@@ -135,6 +136,8 @@ int trainer_resume(struct trainer *t, struct error *e)
                          "new run", path);
     mem_free(path);
     t->train.rows_consumed = t->state.rows_consumed;
+    if (t->state.iters > 0 && t->settings->iters > t->state.iters)
+        t->state.evals_since_best = 0; /* a longer run: patience begins anew */
     return code;
 }
 
@@ -226,6 +229,12 @@ static int write_evaluation(struct trainer *t, const char *name, double loss, st
     return metrics_write(&t->metrics, t->state.step, line, e);
 }
 
+static bool patience_is_out(const struct trainer *t)
+{
+    size_t patience = t->settings->early_stopping_patience;
+    return patience > 0 && t->state.evals_since_best >= patience;
+}
+
 /* Evaluates, remembers and saves the best. *stop: patience has run out. */
 static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
 {
@@ -244,8 +253,7 @@ static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
         return save(t, RUN_BEST, false, e);
     }
     t->state.evals_since_best++;
-    size_t patience = t->settings->early_stopping_patience;
-    *stop = patience > 0 && t->state.evals_since_best >= patience;
+    *stop = patience_is_out(t);
     if (*stop)
         log_info("no better for %llu evaluations: stopping early; the best was step %llu",
                  (unsigned long long)t->state.evals_since_best,
@@ -371,6 +379,38 @@ static int finish(struct trainer *t, struct error *e)
     return write_evaluation(t, "final_validation_loss", r.loss, e);
 }
 
+/* What a run still owes that died between its last step and its end. */
+static int evaluate_if_missing(struct trainer *t, struct error *e)
+{
+    bool evaluated, finished, stop;
+    int code = metrics_hold(&t->metrics, t->state.step, "final_validation_loss", &finished, e);
+    if (code || finished || !t->has_validation)
+        return code;
+    code = metrics_hold(&t->metrics, t->state.step, "validation_loss", &evaluated, e);
+    if (!code && !evaluated) {
+        code = evaluate_now(t, &stop, e);
+        if (!code)
+            code = save(t, RUN_LAST, true, e);
+    }
+    return code ? code : finish(t, e);
+}
+
+/* A resumed run that has no step left to do. */
+static int close_run(struct trainer *t, struct error *e)
+{
+    const struct run_state *s = &t->state;
+    if (s->step >= t->settings->iters)
+        log_info("the run is complete: %llu of %zu steps; more --iters make it longer",
+                 (unsigned long long)s->step, t->settings->iters);
+    else
+        log_info("the run stopped early, at step %llu of %zu: no better for %llu evaluations, the "
+                 "best was step %llu; to go on, raise train.early_stopping_patience (now %zu; 0 is "
+                 "never) or --iters", (unsigned long long)s->step, t->settings->iters,
+                 (unsigned long long)s->evals_since_best, (unsigned long long)s->best_step,
+                 t->settings->early_stopping_patience);
+    return evaluate_if_missing(t, e);
+}
+
 int trainer_run(struct trainer *t, struct error *e)
 {
     struct progress progress;
@@ -379,11 +419,8 @@ int trainer_run(struct trainer *t, struct error *e)
     mem_free(path);
     if (code)
         return code;
-    if (t->state.step >= t->settings->iters) {
-        log_info("the run is complete: %llu of %zu steps", (unsigned long long)t->state.step,
-                 t->settings->iters);
-        return OK;
-    }
+    if (t->state.step >= t->settings->iters || patience_is_out(t))
+        return close_run(t, e);
     interrupt_install();
     progress_start(&progress, "train", (double)t->settings->iters);
     progress.first = (double)t->state.step;

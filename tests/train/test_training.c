@@ -422,6 +422,31 @@ static void damaged_checkpoints_are_refused(void **state)
     run_remove(&r);
 }
 
+static void cut_lines(const char *path, const char *part)
+{
+    struct buffer text = {0}, kept = {0};
+    struct error e;
+    assert_ok(file_read(path, &text, 1 << 20, &e), e);
+    for (const char *line = text.data, *end; (end = strchr(line, '\n')); line = end + 1)
+        if (!memmem(line, (size_t)(end - line), part, strlen(part)))
+            buffer_append(&kept, line, (size_t)(end - line) + 1);
+    assert_ok(file_write(path, kept.data, kept.size, &e), e);
+    buffer_free(&text);
+    buffer_free(&kept);
+}
+
+/* The step at which the run ends when it is resumed. */
+static uint64_t resumed_until(struct run *r)
+{
+    struct error e;
+    run_begin(r);
+    assert_ok(trainer_resume(&r->trainer, &e), e);
+    assert_ok(trainer_run(&r->trainer, &e), e);
+    uint64_t step = r->trainer.state.step;
+    run_end(r);
+    return step;
+}
+
 static void patience_stops_early(void **state)
 {
     (void)state;
@@ -437,6 +462,58 @@ static void patience_stops_early(void **state)
     assert_int_equal(r.trainer.state.step, 4);
     assert_int_equal(r.trainer.state.best_step, 1);
     run_end(&r);
+
+    /* Resumed as it is, it stays stopped ... */
+    assert_int_equal(resumed_until(&r), 4);
+    /* ... and with more patience or a longer run it goes on, patience beginning anew. */
+    r.settings.early_stopping_patience = 5;
+    assert_int_equal(resumed_until(&r), 6);
+    assert_int_equal(resumed_until(&r), 6);
+    r.settings.iters = 50;
+    assert_int_equal(resumed_until(&r), 11);
+    r.settings.early_stopping_patience = 0;
+    r.settings.iters = 13;
+    assert_int_equal(resumed_until(&r), 13);
+    run_remove(&r);
+}
+
+static void what_a_killed_end_left_out_is_done_on_resuming(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    char metrics[128], best[128];
+    run_prepare(&r);
+    path_in(&r, RUN_METRICS, metrics);
+    path_in(&r, RUN_BEST, best);
+    run_begin(&r);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    run_end(&r);
+    /* killed during the evaluation of all held-out data */
+    cut_lines(metrics, "\"final_validation_loss\"");
+    assert_int_equal(resumed_until(&r), 12);
+    assert_int_equal(count_lines(metrics, "\"validation_loss\":"), 3);
+    assert_int_equal(count_lines(metrics, "\"final_validation_loss\":"), 1);
+    assert_int_equal(resumed_until(&r), 12);
+    assert_int_equal(count_lines(metrics, "\"final_validation_loss\":"), 1);
+    /* made shorter, to end at a checkpoint that was no turn to evaluate */
+    run_begin(&r);
+    r.settings.iters = 200;
+    r.settings.eval_interval = 0;
+    r.settings.sample_interval = 20;
+    r.trainer.sample = stop_now;
+    assert_ok(trainer_resume(&r.trainer, &e), e);
+    assert_int_equal(trainer_run(&r.trainer, &e), ERR_INTERRUPTED);
+    run_end(&r);
+    r.settings.sample_interval = 0;
+    r.settings.iters = 20;
+    unlink(best);
+    assert_int_equal(resumed_until(&r), 20);
+    assert_int_equal(count_lines(metrics, "{\"step\": 20, \"validation_loss\":"), 1);
+    assert_int_equal(count_lines(metrics, "{\"step\": 20, \"final_validation_loss\":"), 1);
+    struct run_state s;
+    assert_ok(checkpoint_read_state(best, &s, &e), e);
+    assert_int_equal(s.best_step, 20);
     run_remove(&r);
 }
 
@@ -452,6 +529,7 @@ int main(void)
         cmocka_unit_test(numbers_that_are_not_finite_change_no_weight),
         cmocka_unit_test(damaged_checkpoints_are_refused),
         cmocka_unit_test(patience_stops_early),
+        cmocka_unit_test(what_a_killed_end_left_out_is_done_on_resuming),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
