@@ -194,7 +194,7 @@ static int apply_step(struct trainer *t, const struct step_result *r, struct err
     }
     memset(t->gradients.base, 0, t->gradients.used);
     t->bad_steps++;
-    log_warn("step %llu: loss %g, gradient norm %g; no weight was changed",
+    log_warn("step %llu skipped: loss %g, gradient norm %g; no weight was changed",
              (unsigned long long)t->state.step + 1, r->loss, r->grad_norm);
     if (t->bad_steps < t->settings->max_bad_steps)
         return OK;
@@ -273,25 +273,30 @@ static int log_step(struct trainer *t, const struct step_result *r, struct windo
                     struct error *e)
 {
     struct run_state *s = &t->state;
-    s->window_loss += r->loss;
-    s->window_steps++;
+    if (r->finite) {
+        s->window_loss += r->loss;
+        s->window_steps++;
+    } else {
+        s->window_skipped++;
+    }
     w->targets += r->n_targets;
     if (s->step % t->settings->log_interval != 0 && s->step < t->settings->iters)
         return OK;
     double now = clock_seconds();
     struct metric line[] = {
-        {"loss", s->window_loss / (double)s->window_steps},
+        {"loss", s->window_steps ? s->window_loss / (double)s->window_steps : NAN},
         {"learning_rate", r->learning_rate},
         {"grad_norm", r->grad_norm},
         {"tokens", (double)s->tokens_seen},
         {"tokens_per_s", (double)w->targets / (now - w->began)},
         {"seconds", s->seconds},
         {"resident_mb", (double)mem_resident() / 1e6},
+        {s->window_skipped ? "skipped_steps" : NULL, (double)s->window_skipped},
         {NULL, 0},
     };
     *w = (struct window){.began = now};
     s->window_loss = 0;
-    s->window_steps = 0;
+    s->window_steps = s->window_skipped = 0;
     return metrics_write(&t->metrics, s->step, line, e);
 }
 
@@ -355,7 +360,8 @@ static int loop(struct trainer *t, struct progress *progress, struct error *e)
         t->state.tokens_seen += r.n_targets;
         double now = clock_seconds();
         t->state.seconds += now - began;
-        smooth_loss = smooth_loss == 0 ? r.loss : smooth_loss + 0.1 * (r.loss - smooth_loss);
+        if (r.finite)
+            smooth_loss = smooth_loss == 0 ? r.loss : smooth_loss + 0.1 * (r.loss - smooth_loss);
         show_step(t, progress, &r, smooth_loss,
                   (double)(t->state.tokens_seen - first_tokens) / (now - first));
         code = log_step(t, &r, &window, e);

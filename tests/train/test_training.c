@@ -375,6 +375,45 @@ static void numbers_that_are_not_finite_change_no_weight(void **state)
     run_remove(&r);
 }
 
+/* The language model, but for one loss of NaN when the count is down to 1. */
+static int until_bad;
+
+static double bad_once(const struct objective *o, struct model *m, const struct batch *b,
+                       const float *hidden, float scale, float *dhidden, float *scratch)
+{
+    double loss = language_model_objective.loss(o, m, b, hidden, scale, dhidden, scratch);
+    return dhidden && until_bad > 0 && --until_bad == 0 ? NAN : loss;
+}
+
+static void a_bad_step_does_not_hide_the_loss_of_the_others(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    char metrics[128];
+    struct objective objective = language_model_objective;
+    objective.loss = bad_once;
+    run_prepare(&r);
+    path_in(&r, RUN_METRICS, metrics);
+    r.settings.log_interval = 6;
+    r.settings.sample_interval = 4;
+    run_begin(&r);
+    r.trainer.objective = &objective;
+    r.trainer.sample = stop_now;
+    until_bad = 3;
+    assert_int_equal(trainer_run(&r.trainer, &e), ERR_INTERRUPTED);
+    run_end(&r);
+    r.settings.sample_interval = 0;
+    run_begin(&r);
+    assert_ok(trainer_resume(&r.trainer, &e), e);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    run_end(&r);
+    assert_int_equal(count_lines(metrics, "\"loss\": null"), 0);
+    assert_int_equal(count_lines(metrics, "\"loss\": "), 2);
+    assert_int_equal(count_lines(metrics, "\"skipped_steps\": 1}"), 1);
+    run_remove(&r);
+}
+
 static void damaged_checkpoints_are_refused(void **state)
 {
     (void)state;
@@ -527,6 +566,7 @@ int main(void)
         cmocka_unit_test(metrics_of_a_resumed_run_have_no_gap_and_no_double),
         cmocka_unit_test(accumulation_equals_the_large_batch),
         cmocka_unit_test(numbers_that_are_not_finite_change_no_weight),
+        cmocka_unit_test(a_bad_step_does_not_hide_the_loss_of_the_others),
         cmocka_unit_test(damaged_checkpoints_are_refused),
         cmocka_unit_test(patience_stops_early),
         cmocka_unit_test(what_a_killed_end_left_out_is_done_on_resuming),
