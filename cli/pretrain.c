@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/plan.h"
+#include "cli/resume.h"
 #include "cli/shared.h"
 #include "data/options.h"
 #include "data/vocabulary.h"
@@ -29,8 +30,8 @@ static const struct option flag_rows[] = {
     {.key = "out", .flag = "--out", .type = OPTION_STRING, .offset = FIELD(out),
      .placeholder = "DIR", .help = "run directory to make"},
     {.key = "resume", .flag = "--resume", .type = OPTION_BOOL, .offset = FIELD(resume),
-     .help = "go on from the last checkpoint in --out, with the configuration saved there; flags "
-             "and --set change it"},
+     .help = "go on from the last checkpoint in --out, with the configuration saved there; flags, "
+             "--set and -c change what can change"},
     {.key = "plan", .flag = "--plan", .type = OPTION_BOOL, .offset = FIELD(plan),
      .help = "print parameters, memory and an estimate of the time, and exit"},
 };
@@ -70,20 +71,24 @@ static int check_run_directory(const struct command_input *in, struct error *e)
     return OK;
 }
 
-static int write_run_files(const struct command_input *in, const struct tokenizer *t,
-                           struct buffer *config, struct error *e)
+static int write_config(const char *config, struct error *e)
 {
-    options_print_yaml(in->options, config);
+    char *path = run_file(flags.out, RUN_CONFIG);
+    int code = file_write(path, config, strlen(config), e);
+    mem_free(path);
+    return code;
+}
+
+static int write_run_files(const struct tokenizer *t, const char *config, struct error *e)
+{
     char *directory = run_file(flags.out, "checkpoints");
-    char *config_path = run_file(flags.out, RUN_CONFIG);
     char *tokenizer_path = run_file(flags.out, RUN_TOKENIZER);
     int code = dir_make(directory, e);
     if (!code)
-        code = file_write(config_path, config->data, config->size, e);
-    if (!code && !flags.resume)
+        code = write_config(config, e);
+    if (!code)
         code = tokenizer_write_json(t, tokenizer_path, e);
     mem_free(directory);
-    mem_free(config_path);
     mem_free(tokenizer_path);
     return code;
 }
@@ -105,20 +110,35 @@ static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
                             data_section.paths.count, data_section.text_field, &s, t, e);
 }
 
+/* The shard that a resumed run was trained on, where the run directory still holds it: its text may
+ * have changed or gone since. */
+static bool open_own_shard(const struct tokenizer *t, const char *path, uint64_t data_hash,
+                           struct shard *shard)
+{
+    if (!flags.resume || !file_exists(path) || shard_open(path, t, shard, NULL))
+        return false;
+    if (shard_hash(shard) == data_hash)
+        return true;
+    shard_close(shard);
+    return false;
+}
+
 /* A shard given as data is used as it is; text is tokenized into the run directory. */
-static int get_shard(const struct tokenizer *t, int threads, struct shard *shard,
-                     struct error *e)
+static int get_shard(const struct tokenizer *t, uint64_t data_hash, int threads,
+                     struct shard *shard, struct error *e)
 {
     if (data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5"))
         return shard_open(data_section.paths.items[0], t, shard, e);
     struct shard_settings s = data_options_shard(&data_section, train_section.seed, threads, true);
-    char *path = run_file(flags.out, "shard.h5");
-    bool reused = false;
-    int code = dir_make(flags.out, e);
-    if (!code)
-        code = shard_prepare(&s, t, path, &reused, e);
-    if (!code)
-        code = shard_open(path, t, shard, e);
+    char *path = run_file(flags.out, RUN_SHARD);
+    int code = OK;
+    if (!open_own_shard(t, path, data_hash, shard)) {
+        code = dir_make(flags.out, e);
+        if (!code)
+            code = shard_prepare(&s, t, path, NULL, e);
+        if (!code)
+            code = shard_open(path, t, shard, e);
+    }
     mem_free(path);
     return code;
 }
@@ -212,10 +232,13 @@ static int train(struct trainer *t, const struct shard *shard, struct error *e)
         code = trainer_init(t, e);
     if (code)
         return code;
-    if (flags.resume)
+    if (flags.resume) {
         code = trainer_resume(t, e);
-    else
+        if (!code)
+            code = write_config(t->config, e);
+    } else {
         model_initialize(t->model, s->seed);
+    }
     if (!code) {
         plan_summary(t->model, t->objective, s, shard, &t->train);
         code = trainer_run(t, e);
@@ -249,19 +272,40 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
     return code;
 }
 
+/* Fills what was not given now from the stored run. */
+static int read_stored(const struct command_input *in, struct stored_run *stored, struct error *e)
+{
+    char *saved = run_file(flags.out, RUN_CONFIG);
+    int code = stored_run_read(flags.out, stored, e);
+    if (!code)
+        code = options_read_stored((struct options *)in->options, saved, e);
+    mem_free(saved);
+    return code;
+}
+
+static int check_stored(const struct stored_run *stored, const struct tokenizer *t,
+                        const char *config, struct error *e)
+{
+    char *last = run_file(flags.out, RUN_LAST);
+    int code = run_state_check(&stored->state, last, tokenizer_hash(t), 0, e);
+    if (!code)
+        code = stored_run_compare(stored, config, !run_has(RUN_SHARD), e);
+    mem_free(last);
+    return code;
+}
+
 static int run(const struct command_input *in, struct error *e)
 {
     struct tokenizer *tokenizer = NULL;
     struct shard shard = {0};
     struct buffer config = {0};
-    int code = OK;
-    if (flags.plan)
-        return plan_without_data(e);
-    code = check_run_directory(in, e);
-    if (!code && flags.resume) {
-        char *saved = run_file(flags.out, RUN_CONFIG);
-        code = options_read_yaml((struct options *)in->options, saved, e);
-        mem_free(saved);
+    struct stored_run stored = {0};
+    int code = flags.plan && !flags.resume ? OK : check_run_directory(in, e);
+    if (!code && flags.resume)
+        code = read_stored(in, &stored, e);
+    if (!code && flags.plan) {
+        code = plan_without_data(e);
+        goto done;
     }
     if (!code)
         code = option_require(in->options, "data", "paths", e);
@@ -271,15 +315,22 @@ static int run(const struct command_input *in, struct error *e)
         code = settle_model(tokenizer_vocab_size(tokenizer), e);
     if (!code)
         code = model_config_check(&model_section, e);
+    if (!code) {
+        options_print_yaml(in->options, &config);
+        if (flags.resume)
+            code = check_stored(&stored, tokenizer, config.data, e);
+    }
     if (!code)
-        code = get_shard(tokenizer, in->threads, &shard, e);
-    if (!code)
-        code = write_run_files(in, tokenizer, &config, e);
+        code = get_shard(tokenizer, stored.state.data_hash, in->threads, &shard, e);
+    if (!code && !flags.resume)
+        code = write_run_files(tokenizer, config.data, e);
     if (!code)
         code = train_with_samples(tokenizer, &shard, config.data, e);
+done:
     shard_close(&shard);
     tokenizer_free(tokenizer);
     buffer_free(&config);
+    stored_run_free(&stored);
     return code;
 }
 

@@ -22,6 +22,7 @@ int model_read_hdf5(struct model *m, struct hdf5_file *f, struct error *e);
 char *run_file(const char *run, const char *name);
 #define RUN_CONFIG "config.yaml"
 #define RUN_TOKENIZER "tokenizer.json"
+#define RUN_SHARD "shard.h5"
 #define RUN_METRICS "metrics.jsonl"
 #define RUN_LAST "checkpoints/last.h5"
 #define RUN_BEST "checkpoints/best.h5"

@@ -104,7 +104,7 @@ int checkpoint_write(const char *path, const struct model *m, const struct adamw
 }
 
 static int read_state(struct hdf5_file *f, const char *path, struct run_state *s,
-                      uint64_t *optimizer_steps, struct error *e)
+                      uint64_t *optimizer_steps, char **config_out, struct error *e)
 {
     char *format = NULL, *config = NULL;
     uint64_t expected = 0;
@@ -131,7 +131,10 @@ static int read_state(struct hdf5_file *f, const char *path, struct run_state *s
     if (!code && state_hash(s, *optimizer_steps, config) != expected)
         code = error_set(e, ERR_FORMAT, "%s: damaged: the state does not match its checksum", path);
     mem_free(format);
-    mem_free(config);
+    if (config_out && !code)
+        *config_out = config;
+    else
+        mem_free(config);
     return code;
 }
 
@@ -160,7 +163,7 @@ int checkpoint_read(const char *path, struct model *m, struct adamw *o, struct r
     int code = hdf5_open(path, &f, e);
     if (code)
         return code;
-    code = read_state(f, path, s, &o->step, e);
+    code = read_state(f, path, s, &o->step, NULL, e);
     if (!code)
         code = model_read_hdf5(m, f, e);
     if (!code)
@@ -169,14 +172,28 @@ int checkpoint_read(const char *path, struct model *m, struct adamw *o, struct r
     return code;
 }
 
-int checkpoint_read_state(const char *path, struct run_state *s, struct error *e)
+int checkpoint_read_state(const char *path, struct run_state *s, char **config, struct error *e)
 {
     struct hdf5_file *f = NULL;
     uint64_t optimizer_steps;
     int code = hdf5_open(path, &f, e);
     if (code)
         return code;
-    code = read_state(f, path, s, &optimizer_steps, e);
+    code = read_state(f, path, s, &optimizer_steps, config, e);
     hdf5_close(f);
     return code;
+}
+
+int run_state_check(const struct run_state *s, const char *path, uint64_t tokenizer_hash,
+                    uint64_t data_hash, struct error *e)
+{
+    if (tokenizer_hash && s->tokenizer_hash != tokenizer_hash)
+        return error_set(e, ERR_FORMAT,
+                         "%s: was trained with another tokenizer than the run's tokenizer.json; "
+                         "put the original back", path);
+    if (data_hash && s->data_hash != data_hash)
+        return error_set(e, ERR_FORMAT,
+                         "%s: was trained on other data; resume with the same files, or start a "
+                         "new run", path);
+    return OK;
 }

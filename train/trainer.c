@@ -126,14 +126,8 @@ int trainer_resume(struct trainer *t, struct error *e)
     struct run_state expected = t->state;
     char *path = run_file(t->run, RUN_LAST);
     int code = checkpoint_read(path, t->model, &t->adamw, &t->state, e);
-    if (!code && t->state.tokenizer_hash != expected.tokenizer_hash)
-        code = error_set(e, ERR_FORMAT,
-                         "%s: was trained with another tokenizer than the run's tokenizer.json; "
-                         "put the original back", path);
-    if (!code && t->state.data_hash != expected.data_hash)
-        code = error_set(e, ERR_FORMAT,
-                         "%s: was trained on other data; resume with the same files, or start a "
-                         "new run", path);
+    if (!code)
+        code = run_state_check(&t->state, path, expected.tokenizer_hash, expected.data_hash, e);
     mem_free(path);
     t->train.rows_consumed = t->state.rows_consumed;
     if (t->state.iters > 0 && t->settings->iters > t->state.iters)

@@ -53,6 +53,10 @@ for try in 1 2; do
     cmp "$dir/a" "$dir/b" || fail "the resumed run's metrics differ"
 done
 
+# The plan of a stored run is that run's.
+"$LINNET" pretrain --out "$dir/whole" --resume --plan >"$dir/plan"
+grep -q "for 120 steps" "$dir/plan" || fail "not the plan of the stored run"
+
 # Ctrl-C saves and says how to go on.
 "$LINNET" pretrain -c "$dir/tiny.yaml" --data "$dir/corpus.jsonl" --quiet \
     --out "$dir/interrupted" --iters 100000 2>"$dir/err" &
@@ -119,10 +123,50 @@ expect 2 "--iterz" $c $d --iterz 5
 expect 2 "holds no checkpoint to resume from" $c $d --resume
 expect 1 "/dev/null" $c --data "$dir/corpus.jsonl" --out /dev/null/run
 
+# On resuming: what changes is said, what cannot change is refused, and a refusal changes no file.
+cp -r "$dir/whole" "$dir/changed"
+state() { cksum "$dir/changed/config.yaml" "$dir/changed/shard.h5" "$dir/changed/metrics.jsonl"; }
+before=$(state)
+r="--resume --out $dir/changed"
+keeps() { # TEXT ARGUMENT...
+    text=$1
+    shift
+    expect 2 "a resumed run keeps its $text; leave that as it was" $r "$@"
+}
+keeps "train.batch_size (4, not 8), train.seed (1, not 2)" --batch-size 8 --seed 2
+keeps "train.grad_accumulation (1, not 2)" --grad-accumulation 2
+keeps "train.max_seq_length (64, not 32)" --max-seq-length 32
+keeps "model.hidden_size (32, not 64), model.head_dim (8, not 16)" --set model.hidden_size=64 --set model.head_dim=16
+keeps "model.initializer_range (0.02, not 0.5)" --set model.initializer_range=0.5
+keeps "tokenizer.vocab_size (400, not 300)" --vocab-size 300
+keeps "tokenizer.path (null, not $dir/other.json)" --tokenizer "$dir/other.json"
+keeps "data.validation_fraction (0.05, not 0.1)" --validation-fraction 0.1
+keeps "data.paths ([$dir/corpus.jsonl], not [$dir/latin.txt])" --data "$dir/latin.txt"
+sed 's/batch_size: 4/batch_size: 2/' "$dir/tiny.yaml" >"$dir/half.yaml"
+keeps "train.batch_size (4, not 2)" -c "$dir/half.yaml"
+[ "$before" = "$(state)" ] || fail "a refused --resume changed files"
+"$LINNET" pretrain $r --iters 125 --learning-rate 5e-4 --set model.resid_dropout=0 2>"$dir/err" ||
+    fail "$(cat "$dir/err")"
+grep -e ' -> ' "$dir/err" >"$dir/said"
+printf 'model.resid_dropout: 0.1 -> 0\noptim.learning_rate: 0.001 -> 0.0005\ntrain.iters: 120 -> 125\n' >"$dir/want"
+cmp "$dir/want" "$dir/said" || fail "says: $(cat "$dir/err")"
+"$LINNET" pretrain $r 2>"$dir/err"
+grep -q "the run is complete: 125 of 125 steps" "$dir/err" || fail "says: $(cat "$dir/err")"
+! grep -q -e ' -> ' "$dir/err" || fail "says: $(cat "$dir/err")"
+# The text it was made from is not needed any more.
+mv "$dir/corpus.jsonl" "$dir/away.jsonl"
+pretrain -c "$dir/tiny.yaml" --out "$dir/changed" --resume --iters 127 --set model.resid_dropout=0 ||
+    fail "does not resume without its text"
+mv "$dir/away.jsonl" "$dir/corpus.jsonl"
+
 # A shard made with another tokenizer, a damaged checkpoint.
 "$LINNET" tokenizer train --data "$dir/corpus.jsonl" --vocab-size 300 --out "$dir/other.json" --quiet
 "$LINNET" data prepare --data "$dir/corpus.jsonl" --tokenizer "$dir/other.json" --out "$dir/other.h5" --quiet
 expect 1 "tokenizer" $c --data "$dir/other.h5" --tokenizer "$dir/whole/tokenizer.json" --out "$dir/new"
+cp "$dir/other.json" "$dir/changed/tokenizer.json"
+before=$(cksum "$dir/changed/shard.h5")
+expect 1 "was trained with another tokenizer" $r
+[ "$before" = "$(cksum "$dir/changed/shard.h5")" ] || fail "another tokenizer changed the shard"
 cp -r "$dir/whole" "$dir/torn"
 head -c 5000 "$dir/whole/checkpoints/last.h5" >"$dir/torn/checkpoints/last.h5"
 expect 1 "torn/checkpoints/last.h5" --resume --out "$dir/torn"

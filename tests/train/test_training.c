@@ -551,7 +551,7 @@ static void what_a_killed_end_left_out_is_done_on_resuming(void **state)
     assert_int_equal(count_lines(metrics, "{\"step\": 20, \"validation_loss\":"), 1);
     assert_int_equal(count_lines(metrics, "{\"step\": 20, \"final_validation_loss\":"), 1);
     struct run_state s;
-    assert_ok(checkpoint_read_state(best, &s, &e), e);
+    assert_ok(checkpoint_read_state(best, &s, NULL, &e), e);
     assert_int_equal(s.best_step, 20);
     run_remove(&r);
 }
