@@ -211,6 +211,7 @@ static int plan_without_data(struct error *e)
         code = model_init(&m, &model_section, e);
     if (code)
         return code;
+    optim_warn(&optim_section, train_section.iters);
     plan_print(&m, &language_model_objective, &train_section, stdout);
     model_free(&m);
     return OK;

@@ -421,6 +421,7 @@ int trainer_run(struct trainer *t, struct error *e)
         return code;
     if (t->state.step >= t->settings->iters || patience_is_out(t))
         return close_run(t, e);
+    optim_warn(t->optim, t->settings->iters);
     interrupt_install();
     progress_start(&progress, "train", (double)t->settings->iters);
     progress.first = (double)t->state.step;

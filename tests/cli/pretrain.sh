@@ -57,6 +57,18 @@ done
 "$LINNET" pretrain --out "$dir/whole" --resume --plan >"$dir/plan"
 grep -q "for 120 steps" "$dir/plan" || fail "not the plan of the stored run"
 
+# A warm-up that leaves no time for anything else is said, in the plan and in the run.
+for how in --plan "--out $dir/short"; do
+    pretrain $how --iters 4 2>"$dir/err" >"$dir/plan"
+    grep -q "warning: the warm-up of 5 steps is not shorter than the run of 4: .* to 0.0008 at the end; lower --warmup-iters" \
+        "$dir/err" || fail "$how says: $(cat "$dir/err")"
+done
+pretrain --plan --iters 30 --schedule wsd --set optim.decay_iters=27 2>"$dir/err" >"$dir/plan"
+grep -q "a warm-up of 5 steps and a decay of 27 do not fit into a run of 30" "$dir/err" ||
+    fail "says: $(cat "$dir/err")"
+pretrain --plan --iters 6 2>"$dir/err" >"$dir/plan"
+[ ! -s "$dir/err" ] || fail "says: $(cat "$dir/err")"
+
 # Ctrl-C saves and says how to go on.
 "$LINNET" pretrain -c "$dir/tiny.yaml" --data "$dir/corpus.jsonl" --quiet \
     --out "$dir/interrupted" --iters 100000 2>"$dir/err" &
