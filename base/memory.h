@@ -29,6 +29,10 @@ void mem_grow(void **items, size_t *capacity, size_t count, size_t size);
 size_t mem_resident(void);
 size_t mem_resident_peak(void);
 
+/* The most bytes this process can ever have (physical memory and swap, limits of control groups and
+ * of `ulimit -v`), and what of that is free now without swapping. SIZE_MAX where unknown. */
+void mem_measure(size_t *limit, size_t *available);
+
 enum { ARENA_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
 
 /* One block of zeroed memory handed out front to back. Measure first with a NULL base: an arena
@@ -38,7 +42,8 @@ struct arena {
     size_t used, size;
 };
 
-/* Reserves `size` bytes (zeroed, page-aligned). ERR_MEMORY when the system refuses. */
+/* Reserves `size` bytes (zeroed, page-aligned). ERR_MEMORY when the system refuses, or when the
+ * machine could never hold them. */
 int arena_init(struct arena *a, size_t size, const char *what, struct error *e);
 void arena_free(struct arena *a);
 /* `count * size` bytes aligned to ARENA_ALIGN; NULL from a measuring arena. The arena must have

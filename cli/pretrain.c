@@ -202,6 +202,7 @@ static void sample(void *context, struct buffer *out)
 
 /* --- the command --- */
 
+/* The plan's answer is the plan, also where the machine is too small for it. */
 static int plan_without_data(struct error *e)
 {
     struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, 1, false);
@@ -213,8 +214,22 @@ static int plan_without_data(struct error *e)
         return code;
     optim_warn(&optim_section, train_section.iters);
     plan_print(&m, &language_model_objective, &train_section, stdout);
+    if (plan_check(&m, &language_model_objective, &train_section, e))
+        log_warn("%s", e->message);
     model_free(&m);
     return OK;
+}
+
+/* Before text is tokenized for hours. */
+static int check_memory(struct error *e)
+{
+    struct model m;
+    int code = model_init(&m, &model_section, e);
+    if (code)
+        return code;
+    code = plan_check(&m, &language_model_objective, &train_section, e);
+    model_free(&m);
+    return code;
 }
 
 static int train(struct trainer *t, const struct shard *shard, struct error *e)
@@ -321,6 +336,8 @@ static int run(const struct command_input *in, struct error *e)
         if (flags.resume)
             code = check_stored(&stored, tokenizer, config.data, e);
     }
+    if (!code)
+        code = check_memory(e);
     if (!code)
         code = get_shard(tokenizer, stored.state.data_hash, in->threads, &shard, e);
     if (!code && !flags.resume)

@@ -116,6 +116,21 @@ static void buffer_grows(void **state)
     buffer_free(&b);
 }
 
+static void arenas_beyond_the_machine_are_refused(void **state)
+{
+    (void)state;
+    size_t limit, available;
+    struct arena arena;
+    struct error e;
+    mem_measure(&limit, &available);
+    assert_true(available > 0 && available <= limit);
+    if (limit > SIZE_MAX / 4)
+        skip();
+    assert_int_equal(arena_init(&arena, limit * 2, "the test", &e), ERR_MEMORY);
+    assert_non_null(strstr(e.message, "for the test: no more than"));
+    assert_null(arena.base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +140,7 @@ int main(void)
         cmocka_unit_test(arena_measures_before_it_allocates),
         cmocka_unit_test(errors_nest),
         cmocka_unit_test(formats_read_well),
+        cmocka_unit_test(arenas_beyond_the_machine_are_refused),
         cmocka_unit_test(buffer_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

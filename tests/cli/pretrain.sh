@@ -187,3 +187,17 @@ expect 1 "torn/checkpoints/last.h5" --resume --out "$dir/torn"
 "$LINNET" pretrain $c --plan >"$dir/plan"
 grep -q "^parameters" "$dir/plan" || fail "no parameters in the plan"
 grep -q "gradients" "$dir/plan" || fail "no memory in the plan"
+grep -q "^available here  *[0-9.]* [kMGT]*B  of [0-9.]* [kMGT]*B$" "$dir/plan" || fail "no machine in the plan"
+
+# A model that no machine here holds: said with the plan, and refused before anything is written.
+giant="--set model.hidden_size=65536 --set model.intermediate_size=262144 --set model.num_hidden_layers=512 --set model.head_dim=64"
+"$LINNET" pretrain $c $giant --plan >"$dir/plan" 2>"$dir/err"
+grep -q "^available here" "$dir/plan" || fail "no machine in the plan of a giant"
+grep -q "warning: the run needs [0-9.]* [TP]B of memory, and no more than" "$dir/err" || fail "says: $(cat "$dir/err")"
+expect 1 "of memory, and no more than" $c $d $giant
+# Nor one that the user's own limit forbids.
+(
+    ulimit -v 4000000 && "$LINNET" --version >/dev/null 2>&1 || exit 0 # a sanitizer needs more
+    expect 1 "of memory, and no more than" $c $d --batch-size 16384
+)
+[ ! -e "$dir/new/config.yaml" ] || fail "a refused run has left files"
