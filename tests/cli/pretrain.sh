@@ -69,6 +69,30 @@ grep -q "a warm-up of 5 steps and a decay of 27 do not fit into a run of 30" "$d
 pretrain --plan --iters 6 2>"$dir/err" >"$dir/plan"
 [ ! -s "$dir/err" ] || fail "says: $(cat "$dir/err")"
 
+# The run at a glance.
+"$LINNET" info "$dir/whole" >"$dir/glance"
+for line in "architecture          llama" "layers                2" "tokenizer             gpt2, 400 tokens" \
+    "data                  \[\"$dir/corpus.jsonl\"\]" "shard                 $dir/whole/shard.h5" \
+    "step                  120" "steps_in_all          120" "best_step             [1-9][0-9]*" \
+    "best_validation_loss  [0-9]\.[0-9]*"; do
+    grep -q "^  $line\$" "$dir/glance" || fail "no \"$line\" in: $(cat "$dir/glance")"
+done
+! grep -q "weights/" "$dir/glance" || fail "more than a glance"
+"$LINNET" info --json "$dir/whole" >"$dir/glance"
+grep -q '"kind": "run"' "$dir/glance" && grep -q 'last.h5"' "$dir/glance" || fail "not all files in: $(cat "$dir/glance")"
+
+# A checkpoint finds its run's files however its path is written.
+binary=$(cd "$(dirname "$LINNET")" && pwd)/$(basename "$LINNET")
+for path in last.h5 ./last.h5 .//last.h5 ../checkpoints/last.h5 ../../whole/checkpoints//last.h5; do
+    (cd "$dir/whole/checkpoints" && "$binary" export --model "$path" --format gguf --out "$dir/x.gguf" --force --quiet) ||
+        fail "$path does not find its tokenizer"
+done
+(cd "$dir/whole/checkpoints" && mkdir below && cd below &&
+    "$binary" export --model ../last.h5 --format gguf --out "$dir/x.gguf" --force --quiet) || fail "../last.h5"
+rmdir "$dir/whole/checkpoints/below"
+(cd "$dir/whole" && "$binary" export --model checkpoints/last.h5 --format gguf --out "$dir/x.gguf" --force --quiet) ||
+    fail "checkpoints/last.h5"
+
 # Ctrl-C saves and says how to go on.
 "$LINNET" pretrain -c "$dir/tiny.yaml" --data "$dir/corpus.jsonl" --quiet \
     --out "$dir/interrupted" --iters 100000 2>"$dir/err" &
