@@ -16,7 +16,7 @@ void *mem_zero(size_t count, size_t size);              /* zeroed */
 void *mem_resize(void *p, size_t count, size_t size);   /* as realloc */
 char *mem_string(const char *s);                        /* strdup; NULL stays NULL */
 char *mem_string_n(const char *s, size_t n);            /* the first n bytes, NUL-terminated */
-char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2), nonnull(1)));
 void mem_free(void *p);
 
 /* *product = a * b; false when it does not fit size_t. */

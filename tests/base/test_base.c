@@ -132,6 +132,39 @@ static void arenas_beyond_the_machine_are_refused(void **state)
     assert_null(arena.base);
 }
 
+/* Two-byte characters from an even and from an odd place: both are cut between characters. */
+static void long_errors_are_cut_between_characters(void **state)
+{
+    (void)state;
+    char text[3000];
+    struct error e;
+    for (size_t i = 0; i + 1 < sizeof text; i += 2)
+        memcpy(text + i, "\xC3\xA9", 2);
+    text[sizeof text - 2] = 0;
+    for (int way = 0; way < 8; way++) {
+        if (way / 2 == 0) {
+            error_set(&e, ERR_IO, "%s%s", way % 2 ? "x" : "", text);
+        } else if (way / 2 == 1) {
+            error_set(&e, ERR_IO, "%s", text);
+            error_prefix(&e, "%s", way % 2 ? "x" : "");
+        } else if (way / 2 == 2) {
+            error_set(&e, ERR_IO, "why");
+            error_prefix(&e, "%s%s", way % 2 ? "x" : "", text);
+        } else {
+            error_set_errno(&e, "%s%s", way % 2 ? "x" : "", text);
+        }
+        size_t n = strlen(e.message);
+        assert_true(n >= sizeof e.message - 4 && n < sizeof e.message);
+        assert_true(utf8_valid(e.message, n));
+        assert_string_equal(e.message + n - 3, "...");
+        assert_int_equal(e.code, ERR_IO);
+    }
+    /* as long as fits, nothing is cut */
+    text[sizeof e.message - 2] = 0;
+    error_set(&e, ERR_IO, "%s", text);
+    assert_string_equal(e.message, text);
+}
+
 /* The sequences that are accepted are those that some code point is written as, and no others. */
 static void utf8_is_what_code_points_are_written_as(void **state)
 {
@@ -174,6 +207,7 @@ int main(void)
         cmocka_unit_test(formats_read_well),
         cmocka_unit_test(arenas_beyond_the_machine_are_refused),
         cmocka_unit_test(utf8_is_what_code_points_are_written_as),
+        cmocka_unit_test(long_errors_are_cut_between_characters),
         cmocka_unit_test(buffer_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
