@@ -150,7 +150,12 @@ void arena_free(struct arena *a)
 void *arena_alloc(struct arena *a, size_t count, size_t size)
 {
     size_t bytes;
-    CHECK(size_mul(count, size, &bytes) && bytes <= SIZE_MAX / 2);
+    if (!size_mul(count, size, &bytes) || bytes > ARENA_MOST - ARENA_ALIGN ||
+        a->used > ARENA_MOST - ARENA_ALIGN - bytes) {
+        CHECK(!a->base);
+        a->used = ARENA_MOST;
+        return NULL;
+    }
     bytes = (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     size_t at = a->used;
     a->used += bytes;

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 void *mem_alloc(size_t count, size_t size);             /* uninitialised */
 void *mem_zero(size_t count, size_t size);              /* zeroed */
@@ -34,6 +35,8 @@ size_t mem_resident_peak(void);
 void mem_measure(size_t *limit, size_t *available);
 
 enum { ARENA_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
+#define ARENA_MOST (SIZE_MAX / 16) /* where a measuring arena stops counting: no machine has it, and
+                                      sums of a few such do not overflow */
 
 /* One block of zeroed memory handed out front to back. Measure first with a NULL base: an arena
  * whose `base` is NULL only counts, so the same code plans and allocates. */

@@ -67,7 +67,8 @@ static int check_run_directory(const struct command_input *in, struct error *e)
                          "%s already holds a run; continue it with --resume, or choose another "
                          "--out", flags.out);
     if (flags.resume && !run_has(RUN_LAST))
-        return error_set(e, ERR_USAGE, "%s holds no checkpoint to resume from", flags.out);
+        return error_set(e, ERR_USAGE, "%s holds no checkpoint to resume from; without --resume the run begins",
+                         flags.out);
     return OK;
 }
 
@@ -95,6 +96,11 @@ static int write_run_files(const struct tokenizer *t, const char *config, struct
 
 /* --- tokenizer and data --- */
 
+static bool data_is_shard(void)
+{
+    return data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5");
+}
+
 static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
 {
     if (flags.resume) {
@@ -105,6 +111,10 @@ static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
     }
     if (tokenizer_section.path)
         return load_tokenizer(tokenizer_section.path, t, e);
+    if (data_is_shard())
+        return error_set(e, ERR_USAGE,
+                         "%s: a shard is used with the tokenizer it was made with; give that with "
+                         "--tokenizer PATH", data_section.paths.items[0]);
     struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, threads, true);
     return vocabulary_train((const char *const *)data_section.paths.items,
                             data_section.paths.count, data_section.text_field, &s, t, e);
@@ -127,7 +137,7 @@ static bool open_own_shard(const struct tokenizer *t, const char *path, uint64_t
 static int get_shard(const struct tokenizer *t, uint64_t data_hash, int threads,
                      struct shard *shard, struct error *e)
 {
-    if (data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5"))
+    if (data_is_shard())
         return shard_open(data_section.paths.items[0], t, shard, e);
     struct shard_settings s = data_options_shard(&data_section, train_section.seed, threads, true);
     char *path = run_file(flags.out, RUN_SHARD);

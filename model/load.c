@@ -69,7 +69,9 @@ static int load_checkpoint(const char *path, struct model *m, struct error *e)
     int code = hdf5_open(path, &f, e);
     if (code)
         return code;
-    code = hdf5_get_string(f, "config", &config_text, e);
+    code = hdf5_has_attribute(f, "config")
+               ? hdf5_get_string(f, "config", &config_text, e)
+               : error_set(e, ERR_FORMAT, "%s: an HDF5 file, but no checkpoint of a model", path);
     if (!code)
         code = model_config_parse(config_text, &config, e);
     if (!code) {

@@ -40,7 +40,8 @@ struct memory_plan trainer_plan(const struct model_config *c, size_t n_weight_by
     arena.used = 0;
     struct batch batch;
     batch_init(&batch, s->batch_size, s->max_seq_length, &arena);
-    plan.batches = arena.used * s->grad_accumulation;
+    if (!size_mul(arena.used, s->grad_accumulation, &plan.batches) || plan.batches > ARENA_MOST)
+        plan.batches = ARENA_MOST;
     plan.total = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.logits +
                  plan.batches;
     return plan;
@@ -192,9 +193,13 @@ static int apply_step(struct trainer *t, const struct step_result *r, struct err
              (unsigned long long)t->state.step + 1, r->loss, r->grad_norm);
     if (t->bad_steps < t->settings->max_bad_steps)
         return OK;
+    char *last = run_file(t->run, RUN_LAST);
+    bool saved = file_exists(last);
+    mem_free(last);
     return error_set(e, ERR_FORMAT,
-                     "%zu steps in a row were not finite; the last checkpoint is kept: resume from "
-                     "it with a lower --learning-rate or a tighter optim.grad_clip", t->bad_steps);
+                     "%zu steps in a row were not finite; %s with a lower --learning-rate or a "
+                     "tighter optim.grad_clip", t->bad_steps,
+                     saved ? "the last checkpoint is kept: resume from it" : "start again");
 }
 
 /* --- evaluation --- */
@@ -202,7 +207,7 @@ static int apply_step(struct trainer *t, const struct step_result *r, struct err
 static struct evaluation run_evaluation(struct trainer *t, size_t n_batches, const char *label)
 {
     struct evaluator v = {t->model, t->objective, &t->activations, &t->batches[0], t->scratch};
-    return evaluate(&v, &t->validation, n_batches, label, NULL);
+    return evaluate(&v, &t->validation, n_batches, label);
 }
 
 static void describe(const struct trainer *t, double loss, char *text, size_t size)
@@ -257,9 +262,10 @@ static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
 
 /* --- the loop --- */
 
-/* Speed since the last line of metrics; the loss since then is part of the state. */
+/* Speed since the last line of metrics, of steps alone: what lies between them (evaluation, samples,
+ * checkpoints) does not count. The loss since then is part of the state. */
 struct window {
-    double began;
+    double began; /* in seconds of training */
     size_t targets;
 };
 
@@ -276,19 +282,18 @@ static int log_step(struct trainer *t, const struct step_result *r, struct windo
     w->targets += r->n_targets;
     if (s->step % t->settings->log_interval != 0 && s->step < t->settings->iters)
         return OK;
-    double now = clock_seconds();
     struct metric line[] = {
         {"loss", s->window_steps ? s->window_loss / (double)s->window_steps : NAN},
         {"learning_rate", r->learning_rate},
         {"grad_norm", r->grad_norm},
         {"tokens", (double)s->tokens_seen},
-        {"tokens_per_s", (double)w->targets / (now - w->began)},
+        {"tokens_per_s", (double)w->targets / (s->seconds - w->began)},
         {"seconds", s->seconds},
         {"resident_mb", (double)mem_resident() / 1e6},
         {s->window_skipped ? "skipped_steps" : NULL, (double)s->window_skipped},
         {NULL, 0},
     };
-    *w = (struct window){.began = now};
+    *w = (struct window){.began = s->seconds};
     s->window_loss = 0;
     s->window_steps = s->window_skipped = 0;
     return metrics_write(&t->metrics, s->step, line, e);
@@ -339,8 +344,8 @@ static int after_step(struct trainer *t, bool *stop, struct error *e)
 
 static int loop(struct trainer *t, struct progress *progress, struct error *e)
 {
-    struct window window = {.began = clock_seconds()};
-    double smooth_loss = 0, first = clock_seconds();
+    struct window window = {.began = t->state.seconds};
+    double smooth_loss = 0, first = t->state.seconds;
     uint64_t first_tokens = t->state.tokens_seen;
     bool stop = false;
     int code = OK;
@@ -351,13 +356,13 @@ static int loop(struct trainer *t, struct progress *progress, struct error *e)
         if (code)
             break;
         t->state.step++;
-        t->state.tokens_seen += r.n_targets;
-        double now = clock_seconds();
-        t->state.seconds += now - began;
-        if (r.finite)
+        t->state.seconds += clock_seconds() - began;
+        if (r.finite) {
+            t->state.tokens_seen += r.n_targets;
             smooth_loss = smooth_loss == 0 ? r.loss : smooth_loss + 0.1 * (r.loss - smooth_loss);
+        }
         show_step(t, progress, &r, smooth_loss,
-                  (double)(t->state.tokens_seen - first_tokens) / (now - first));
+                  (double)(t->state.tokens_seen - first_tokens) / (t->state.seconds - first));
         code = log_step(t, &r, &window, e);
         if (!code)
             code = after_step(t, &stop, e);
@@ -422,6 +427,9 @@ int trainer_run(struct trainer *t, struct error *e)
     if (t->state.step >= t->settings->iters || patience_is_out(t))
         return close_run(t, e);
     optim_warn(t->optim, t->settings->iters);
+    if (t->settings->early_stopping_patience && !(t->has_validation && t->settings->eval_interval))
+        log_warn("train.early_stopping_patience has no effect: nothing is evaluated before the end "
+                 "(no held-out data, or --eval-interval 0)");
     interrupt_install();
     progress_start(&progress, "train", (double)t->settings->iters);
     progress.first = (double)t->state.step;

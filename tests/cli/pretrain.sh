@@ -93,6 +93,13 @@ rmdir "$dir/whole/checkpoints/below"
 (cd "$dir/whole" && "$binary" export --model checkpoints/last.h5 --format gguf --out "$dir/x.gguf" --force --quiet) ||
     fail "checkpoints/last.h5"
 
+# Patience that nothing can exhaust.
+pretrain --out "$dir/patient" --iters 6 --eval-interval 0 --set train.early_stopping_patience=2 2>"$dir/err"
+grep -q "early_stopping_patience has no effect" "$dir/err" || fail "says: $(cat "$dir/err")"
+
+! "$LINNET" export --model "$dir/whole/shard.h5" --format gguf --out "$dir/y.gguf" 2>"$dir/err" &&
+    grep -q "shard.h5: an HDF5 file, but no checkpoint of a model" "$dir/err" || fail "says: $(cat "$dir/err")"
+
 # Ctrl-C saves and says how to go on.
 "$LINNET" pretrain -c "$dir/tiny.yaml" --data "$dir/corpus.jsonl" --quiet \
     --out "$dir/interrupted" --iters 100000 2>"$dir/err" &
@@ -199,6 +206,7 @@ mv "$dir/away.jsonl" "$dir/corpus.jsonl"
 "$LINNET" tokenizer train --data "$dir/corpus.jsonl" --vocab-size 300 --out "$dir/other.json" --quiet
 "$LINNET" data prepare --data "$dir/corpus.jsonl" --tokenizer "$dir/other.json" --out "$dir/other.h5" --quiet
 expect 1 "tokenizer" $c --data "$dir/other.h5" --tokenizer "$dir/whole/tokenizer.json" --out "$dir/new"
+expect 2 "other.h5: a shard is used with the tokenizer it was made with; give that with --tokenizer" $c --data "$dir/other.h5" --out "$dir/new"
 cp "$dir/other.json" "$dir/changed/tokenizer.json"
 before=$(cksum "$dir/changed/shard.h5")
 expect 1 "was trained with another tokenizer" $r
@@ -219,6 +227,11 @@ giant="--set model.hidden_size=65536 --set model.intermediate_size=262144 --set 
 grep -q "^available here" "$dir/plan" || fail "no machine in the plan of a giant"
 grep -q "warning: the run needs [0-9.]* [TP]B of memory, and no more than" "$dir/err" || fail "says: $(cat "$dir/err")"
 expect 1 "of memory, and no more than" $c $d $giant
+# Nor one whose size no integer holds.
+endless="--batch-size 1048576 --max-seq-length 1048576 --grad-accumulation 1048576"
+endless="$endless --set model.intermediate_size=1048576 --set model.num_hidden_layers=512"
+"$LINNET" pretrain $c $endless --plan >"$dir/plan" 2>"$dir/err" || fail "an endless plan: $(cat "$dir/err")"
+expect 1 "of memory, and no more than" $c $d $endless
 # Nor one that the user's own limit forbids.
 (
     ulimit -v 4000000 && "$LINNET" --version >/dev/null 2>&1 || exit 0 # a sanitizer needs more
