@@ -46,6 +46,11 @@ static struct option_section sections[] = {
     {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section, .help = "Training"},
 };
 
+static bool data_is_shard(void)
+{
+    return data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5");
+}
+
 /* --- the run directory --- */
 
 static bool run_has(const char *name)
@@ -96,9 +101,26 @@ static int write_run_files(const struct tokenizer *t, const char *config, struct
 
 /* --- tokenizer and data --- */
 
-static bool data_is_shard(void)
+/* Says what was asked for by flag or --set and cannot be had, because a shard or a tokenizer given as
+ * such has it settled. A file may be written for several runs: its keys are not looked at. */
+static void warn_of_settled(const struct options *o)
 {
-    return data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5");
+    static const struct {
+        bool by_shard;
+        const char *section, *key;
+    } settled[] = {
+        {true, "data", "text_field"},         {true, "data", "validation_paths"},
+        {true, "data", "validation_fraction"}, {true, "data", "validation_split"},
+        {false, "tokenizer", "splitter"},     {false, "tokenizer", "vocab_size"},
+        {false, "tokenizer", "min_frequency"}, {false, "tokenizer", "special_tokens"},
+    };
+    for (size_t i = 0; i < COUNT(settled); i++) {
+        bool by = settled[i].by_shard ? data_is_shard() : tokenizer_section.path != NULL;
+        if (by && option_source(o, settled[i].section, settled[i].key) > OPTION_FROM_FILE)
+            log_warn("%s.%s has no effect: %s", settled[i].section, settled[i].key,
+                     settled[i].by_shard ? "the shard given as data has been made already"
+                                         : "a tokenizer was given, none is trained");
+    }
 }
 
 static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
@@ -335,6 +357,8 @@ static int run(const struct command_input *in, struct error *e)
     }
     if (!code)
         code = option_require(in->options, "data", "paths", e);
+    if (!code)
+        warn_of_settled(in->options);
     if (!code)
         code = get_tokenizer(in->threads, &tokenizer, e);
     if (!code)

@@ -207,6 +207,11 @@ mv "$dir/away.jsonl" "$dir/corpus.jsonl"
 "$LINNET" data prepare --data "$dir/corpus.jsonl" --tokenizer "$dir/other.json" --out "$dir/other.h5" --quiet
 expect 1 "tokenizer" $c --data "$dir/other.h5" --tokenizer "$dir/whole/tokenizer.json" --out "$dir/new"
 expect 2 "other.h5: a shard is used with the tokenizer it was made with; give that with --tokenizer" $c --data "$dir/other.h5" --out "$dir/new"
+"$LINNET" pretrain $c --quiet --data "$dir/other.h5" --tokenizer "$dir/other.json" --out "$dir/settled" --iters 6 --vocab-size 350 \
+    --validation-fraction 0.2 2>"$dir/err" || fail "$(cat "$dir/err")"
+printf 'linnet: warning: %s\n' "data.validation_fraction has no effect: the shard given as data has been made already" \
+    "tokenizer.vocab_size has no effect: a tokenizer was given, none is trained" >"$dir/want"
+cmp "$dir/want" "$dir/err" || fail "says: $(cat "$dir/err")"
 cp "$dir/other.json" "$dir/changed/tokenizer.json"
 before=$(cksum "$dir/changed/shard.h5")
 expect 1 "was trained with another tokenizer" $r
