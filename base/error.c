@@ -1,16 +1,44 @@
 #include "base/error.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Appends to the n bytes already there, and returns the new length. What does not fit is cut between
+ * two characters, with "..." in its place. */
+static size_t append(struct error *e, size_t n, const char *format, va_list args)
+{
+    static const char dots[] = "...";
+    size_t room = sizeof e->message - n;
+    int length = vsnprintf(e->message + n, room, format, args);
+    if (length >= 0 && (size_t)length < room)
+        return n + (size_t)length;
+    size_t end = sizeof e->message - sizeof dots, begin = end;
+    while (begin > 0 && end - begin < 4 && ((unsigned char)e->message[begin] & 0xC0) == 0x80)
+        begin--;
+    memcpy(e->message + begin, dots, sizeof dots);
+    return begin + sizeof dots - 1;
+}
+
+static size_t __attribute__((format(printf, 3, 4)))
+append_formatted(struct error *e, size_t n, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    n = append(e, n, format, args);
+    va_end(args);
+    return n;
+}
 
 int error_set(struct error *e, enum error_code code, const char *format, ...)
 {
     if (e) {
         va_list args;
         va_start(args, format);
-        vsnprintf(e->message, sizeof e->message, format, args);
+        append(e, 0, format, args);
         va_end(args);
         e->code = code;
     }
@@ -21,18 +49,13 @@ int error_prefix(struct error *e, const char *format, ...)
 {
     if (!e)
         return ERR_FORMAT;
-    char old[sizeof e->message], prefix[sizeof e->message];
+    char old[sizeof e->message];
     memcpy(old, e->message, sizeof old);
     va_list args;
     va_start(args, format);
-    vsnprintf(prefix, sizeof prefix, format, args);
+    size_t n = append(e, 0, format, args);
     va_end(args);
-    size_t n = strlen(prefix);
-    if (n > sizeof old - 3)
-        n = sizeof old - 3;
-    memcpy(e->message, prefix, n);
-    memcpy(e->message + n, ": ", 2);
-    snprintf(e->message + n + 2, sizeof e->message - n - 2, "%s", old);
+    append_formatted(e, n, ": %s", old);
     return e->code;
 }
 
@@ -42,10 +65,9 @@ int error_set_errno(struct error *e, const char *format, ...)
     if (e) {
         va_list args;
         va_start(args, format);
-        vsnprintf(e->message, sizeof e->message, format, args);
+        size_t n = append(e, 0, format, args);
         va_end(args);
-        size_t n = strlen(e->message);
-        snprintf(e->message + n, sizeof e->message - n, ": %s", strerror(saved));
+        append_formatted(e, n, ": %s", strerror(saved));
         e->code = ERR_IO;
     }
     return ERR_IO;

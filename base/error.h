@@ -20,7 +20,9 @@ struct error {
     char message[1024];
 };
 
-/* Stores the formatted line in `e` (may be NULL) and returns `code`, so that a failing function
+/* In all three, a line that is too long ends in "...", cut between two characters.
+ *
+ * Stores the formatted line in `e` (may be NULL) and returns `code`, so that a failing function
  * can `return error_set(...)`. */
 int error_set(struct error *e, enum error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

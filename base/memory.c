@@ -1,6 +1,7 @@
 #include "base/memory.h"
 
 #include "base/check.h"
+#include "base/log.h"
 
 #include <stdarg.h>
 #include <stdint.h>
@@ -117,13 +118,22 @@ int arena_init(struct arena *a, size_t size, const char *what, struct error *e)
     *a = (struct arena){0};
     if (size == 0)
         size = ARENA_ALIGN;
+    size_t limit, available;
+    mem_measure(&limit, &available);
+    char wanted[32], most[32];
+    if (size > limit)
+        return error_set(e, ERR_MEMORY,
+                         "cannot reserve %s for %s: no more than %s of memory can be had here; use a "
+                         "smaller model, batch or sequence length (see --plan)",
+                         format_bytes((double)size, wanted), what,
+                         format_bytes((double)limit, most));
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                    -1, 0);
     if (p == MAP_FAILED)
         return error_set(e, ERR_MEMORY,
-                         "cannot reserve %.1f MB for %s; use a smaller model, batch or sequence "
+                         "cannot reserve %s for %s; use a smaller model, batch or sequence "
                          "length (see --plan)",
-                         size / 1e6, what);
+                         format_bytes((double)size, wanted), what);
     madvise(p, size, MADV_HUGEPAGE);
     a->base = p;
     a->size = size;
@@ -140,7 +150,12 @@ void arena_free(struct arena *a)
 void *arena_alloc(struct arena *a, size_t count, size_t size)
 {
     size_t bytes;
-    CHECK(size_mul(count, size, &bytes) && bytes <= SIZE_MAX / 2);
+    if (!size_mul(count, size, &bytes) || bytes > ARENA_MOST - ARENA_ALIGN ||
+        a->used > ARENA_MOST - ARENA_ALIGN - bytes) {
+        CHECK(!a->base);
+        a->used = ARENA_MOST;
+        return NULL;
+    }
     bytes = (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     size_t at = a->used;
     a->used += bytes;

@@ -292,7 +292,8 @@ static int apply_entry(struct options *o, const struct yaml_entry *entry, const 
     return code ? error_prefix(e, "%s: %s", where, path) : OK;
 }
 
-int options_apply_yaml(struct options *o, const struct yaml *y, const char *path, struct error *e)
+static int apply_entries(struct options *o, const struct yaml *y, const char *path,
+                         enum option_source source, struct error *e)
 {
     int code = OK;
     for (size_t i = 0; i < y->count && !code; i++) {
@@ -300,21 +301,36 @@ int options_apply_yaml(struct options *o, const struct yaml *y, const char *path
         if (is_foreign(o, key))
             continue;
         char *where = mem_printf("%s:%zu", path, y->entries[i].line);
-        code =
-            apply_entry(o, &y->entries[i], y->entries[i].path, OPTION_FROM_FILE, where, false, e);
+        code = apply_entry(o, &y->entries[i], key, source, where, false, e);
         mem_free(where);
     }
     return code;
 }
 
-int options_read_yaml(struct options *o, const char *path, struct error *e)
+int options_apply_yaml(struct options *o, const struct yaml *y, const char *path, struct error *e)
+{
+    return apply_entries(o, y, path, OPTION_FROM_FILE, e);
+}
+
+static int read_entries(struct options *o, const char *path, enum option_source source,
+                        struct error *e)
 {
     struct yaml y;
     int code = yaml_read(path, &y, e);
     if (!code)
-        code = options_apply_yaml(o, &y, path, e);
+        code = apply_entries(o, &y, path, source, e);
     yaml_entries_free(&y);
     return code;
+}
+
+int options_read_yaml(struct options *o, const char *path, struct error *e)
+{
+    return read_entries(o, path, OPTION_FROM_FILE, e);
+}
+
+int options_read_stored(struct options *o, const char *path, struct error *e)
+{
+    return read_entries(o, path, OPTION_FROM_STORED, e);
 }
 
 /* The value is YAML only where a list is wanted: everywhere else it is taken as it stands. */

@@ -3,8 +3,8 @@
  *
  * Rows describe the fields of a plain struct. Rows with a common theme form a section; a
  * configuration file holds `section:` blocks of `key: value` lines. A section with the name ""
- * has flags only. Values come from four sources; a stronger one wins in whatever order they are
- * applied: flag > --set > configuration file > default.
+ * has flags only. Values come from several sources; a stronger one wins in whatever order they are
+ * applied: flag > --set > configuration file > configuration of a run that is continued > default.
  *
  *     static const struct option rows[] = {
  *         {"hidden_size", "--hidden-size", OPTION_SIZE, offsetof(struct config, hidden_size),
@@ -62,7 +62,13 @@ struct option {
     char letter;                /* short form, 'c' for -c; 0: none */
 };
 
-enum option_source { OPTION_FROM_DEFAULT, OPTION_FROM_FILE, OPTION_FROM_SET, OPTION_FROM_FLAG };
+enum option_source {
+    OPTION_FROM_DEFAULT,
+    OPTION_FROM_STORED, /* the configuration of the run that is continued */
+    OPTION_FROM_FILE,
+    OPTION_FROM_SET,
+    OPTION_FROM_FLAG,
+};
 
 struct option_origin {
     enum option_source source;
@@ -106,6 +112,8 @@ void options_free(struct options *o);
 int options_apply_yaml(struct options *o, const struct yaml *y, const char *path, struct error *e);
 /* Reads and applies a file; a file that is not YAML or cannot be read is an error too. */
 int options_read_yaml(struct options *o, const char *path, struct error *e);
+/* The same for the configuration stored with a run, which is stronger than defaults alone. */
+int options_read_stored(struct options *o, const char *path, struct error *e);
 /* One "section.key=value"; a list is written [a, b]. Repeated for a list, it appends. */
 int options_apply_set(struct options *o, const char *assignment, struct error *e);
 /* Flags, which may stand before, between and after positionals; "--" ends them. `--flag value` and

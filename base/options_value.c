@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -162,32 +163,11 @@ static bool parse_enum(const struct option *row, const char *text, int *value)
     return false;
 }
 
-/* Decodes one character; returns its length, 0 when the bytes are not UTF-8. */
-static size_t utf8_next(const char *s, uint32_t *c)
-{
-    const unsigned char *p = (const unsigned char *)s;
-    if (*p < 0x80) {
-        *c = *p;
-        return 1;
-    }
-    size_t n = *p >= 0xF0 ? 4 : *p >= 0xE0 ? 3 : 2;
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (*p < 0xC2 || *p > 0xF4)
-        return 0;
-    *c = *p & (0xFFu >> (n + 1));
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xC0) != 0x80) /* also stops at the NUL */
-            return 0;
-        *c = *c << 6 | (p[i] & 0x3F);
-    }
-    return *c < smallest[n] || *c > 0x10FFFF || (*c >= 0xD800 && *c <= 0xDFFF) ? 0 : n;
-}
-
 static int check_utf8(const char *text, struct error *e)
 {
     uint32_t c;
-    for (size_t n, i = 0; text[i]; i += n)
-        if ((n = utf8_next(text + i, &c)) == 0)
+    for (size_t n, i = 0, size = strlen(text); i < size; i += n)
+        if ((n = utf8_decode(text + i, size - i, &c)) == 0)
             return error_set(e, ERR_USAGE, "byte %zu of the text is not valid UTF-8", i + 1);
     return OK;
 }
@@ -295,9 +275,9 @@ static void print_string(const char *s, struct buffer *out)
         return;
     }
     buffer_byte(out, '"');
-    for (size_t n; *s; s += n) {
+    for (size_t n, left = strlen(s); left; s += n, left -= n) {
         uint32_t c;
-        n = utf8_next(s, &c);
+        n = utf8_decode(s, left, &c);
         CHECK(n > 0);
         bool printable = (c >= 0x20 && c < 0x7F) ||
                          (c > 0xA0 && c < 0xFFFE && c != 0xFEFF && c != 0x2028 && c != 0x2029) ||

@@ -3,8 +3,8 @@
 #include "base/check.h"
 #include "base/cpu.h"
 #include "base/log.h"
+#include "kernels/gemm.h"
 
-#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -148,7 +148,7 @@ int command_run(const struct command *c, int argc, char *const *argv, struct err
         goto done;
     log_set_quiet(common.quiet);
     in.threads = common.threads ? (int)common.threads : cpu_default_threads();
-    omp_set_num_threads(in.threads);
+    kernels_set_threads(in.threads);
     code = c->run(&in, e);
 done:
     option_strings_free(&in.positionals);

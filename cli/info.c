@@ -183,19 +183,33 @@ static void print_file(const json_t *file, bool with_tensors)
     buffer_free(&path);
 }
 
+/* Takes the reference. */
+static void show(json_t *file, bool with_tensors, json_t *list)
+{
+    if (flags.json) {
+        json_array_append_new(list, file);
+        return;
+    }
+    print_file(file, with_tensors);
+    json_decref(file);
+}
+
 static int show_file(const char *path, bool with_tensors, json_t *list, struct error *e)
 {
     json_t *file;
     int code = info_describe(path, flags.verify, &file, e);
-    if (code)
-        return code;
-    if (flags.json) {
-        json_array_append_new(list, file);
-        return OK;
-    }
-    print_file(file, with_tensors);
-    json_decref(file);
-    return OK;
+    if (!code)
+        show(file, with_tensors, list);
+    return code;
+}
+
+static int show_run(const char *path, json_t *list, struct error *e)
+{
+    json_t *run;
+    int code = info_describe_run(path, &run, e);
+    if (!code)
+        show(run, false, list);
+    return code;
 }
 
 /* Of a directory's files, those that tell about a model; vocabularies in pieces, logs and the like
@@ -215,12 +229,16 @@ static bool belongs_to_model(const char *path)
     return false;
 }
 
-/* A model directory, a run, or any folder with such files: a summary without tensor tables. */
+/* A model directory, a run, or any folder with such files: a summary without tensor tables. A screen
+ * about a run is short: its files are there by name, and for machines. */
 static int show_directory(const char *path, json_t *list, struct error *e)
 {
     struct path_list files;
     size_t shown = 0;
-    int code = dir_list(path, &files, e);
+    int code = info_is_run(path) ? show_run(path, list, e) : OK;
+    if (code || (info_is_run(path) && !flags.json && !flags.verify))
+        return code;
+    code = dir_list(path, &files, e);
     if (code)
         return code;
     for (size_t i = 0; i < files.count && !code; i++)
@@ -259,11 +277,14 @@ const struct command command_info = {
     .usage = "FILE... [FLAGS]",
     .notes =
         "Knows GGUF, safetensors and HDF5 files, tokenizer.json, and the configurations of models\n"
-        "and runs. Of a directory it shows all of these without the tables of tensors. Shapes\n"
-        "are written slowest-varying dimension first, in every format.\n"
+        "and runs. Of a run directory it shows the model, the data, how far it came and its best\n"
+        "loss (--json and --verify: all its files too), of any other directory all of these files\n"
+        "without the tables of tensors. Shapes are written slowest-varying dimension first, in\n"
+        "every format.\n"
         "\n"
         "Examples:\n"
         "  linnet info model.gguf\n"
+        "  linnet info runs/tiny\n"
         "  linnet info --json runs/tiny | less\n",
     .takes_positionals = true,
     .sections = sections,

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "tokenizer/tokenizer.h"
 
 /* Describes one file by its content. ERR_FORMAT when it is damaged or of no known kind. With
  * `verify` the checksums of an HDF5 file's datasets are recomputed. */
@@ -24,6 +25,13 @@ void info_add(json_t *file, const char *key, json_t *value);
 /* Adds a row to "tensors" and to "totals". Dimensions slowest first. `bytes` 0: not known. */
 void info_add_tensor(json_t *file, const char *name, size_t name_length, const char *type,
                      int n_dims, const size_t dims[], size_t bytes);
+/* The name of its splitter, as in a configuration. */
+const char *info_splitter(const struct tokenizer *t);
+
+/* info_run.c: whether the directory holds a run's checkpoints, and what the run is: model, tokenizer,
+ * data, how far it came and its best loss. */
+bool info_is_run(const char *directory);
+int info_describe_run(const char *run, json_t **out, struct error *e);
 /* info_gguf.c: fills in what a GGUF file holds. */
 int info_describe_gguf(const char *path, json_t *file, struct error *e);
 

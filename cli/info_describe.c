@@ -158,9 +158,14 @@ static json_t *token_to_json(const struct tokenizer *t, int32_t id)
     return both;
 }
 
-static int describe_tokenizer(const char *path, json_t *file, struct error *e)
+const char *info_splitter(const struct tokenizer *t)
 {
     static const char *const splitters[] = {"gpt2", "llama3", "qwen2", "bytes", "smollm", "none"};
+    return splitters[tokenizer_splitter(t)];
+}
+
+static int describe_tokenizer(const char *path, json_t *file, struct error *e)
+{
     struct tokenizer *t = NULL;
     int code = tokenizer_read_json(path, &t, e);
     if (code)
@@ -171,7 +176,7 @@ static int describe_tokenizer(const char *path, json_t *file, struct error *e)
     json_object_set_new(file, "kind", json_string("tokenizer"));
     info_add(file, "vocab_size", json_integer((json_int_t)vocab));
     info_add(file, "special_tokens", json_integer((json_int_t)special));
-    info_add(file, "splitter", json_string(splitters[tokenizer_splitter(t)]));
+    info_add(file, "splitter", json_string(info_splitter(t)));
     info_add(file, "bos", token_to_json(t, tokenizer_bos(t)));
     info_add(file, "eos", token_to_json(t, tokenizer_eos(t)));
     info_add(file, "pad", token_to_json(t, tokenizer_pad(t)));

@@ -5,11 +5,14 @@
 #include "train/trainer.h"
 
 /* Floating-point operations per second of the product that a step does most: (tokens, hidden) by
- * (ffn, hidden)^T. */
+ * (ffn, hidden)^T, of a part of it where the model is larger than a plan should take time and memory
+ * for. */
 static double measure_products(const struct model_config *c, enum dtype type, size_t tokens)
 {
-    size_t m = tokens < 64 ? 64 : tokens > 1024 ? 1024 : tokens, n = c->intermediate_size,
-           k = c->hidden_size;
+    enum { MOST = 4096 };
+    size_t m = tokens < 64 ? 64 : tokens > 1024 ? 1024 : tokens;
+    size_t n = c->intermediate_size < MOST ? c->intermediate_size : MOST;
+    size_t k = c->hidden_size < MOST ? c->hidden_size : MOST;
     size_t size = dtype_info(type)->block_bytes;
     void *a = mem_zero(m * k, size), *b = mem_zero(n * k, size), *out = mem_zero(m * n, size);
     gemm(false, true, m, n, k, type, a, k, b, k, 0, type, out, n);
@@ -32,11 +35,33 @@ static void print_bytes(FILE *out, const char *what, size_t bytes)
     fprintf(out, "  %-22s %10s\n", what, format_bytes((double)bytes, text));
 }
 
-void plan_print(const struct model *m, const struct objective *o, const struct train_settings *s,
-                enum dtype type, FILE *out)
+int plan_check(const struct model *m, const struct objective *o, const struct train_settings *s,
+               struct error *e)
 {
+    struct memory_plan p = trainer_plan(m, o, s);
+    size_t limit, available;
+    char needed[32], there[32];
+    mem_measure(&limit, &available);
+    format_bytes((double)p.total, needed);
+    if (p.total > limit)
+        return error_set(e, ERR_MEMORY,
+                         "the run needs %s of memory, and no more than %s can be had here; take a "
+                         "smaller model, --max-seq-length, or --batch-size with more "
+                         "--grad-accumulation (--plan shows what takes how much)",
+                         needed, format_bytes((double)limit, there));
+    if (p.total > available)
+        log_warn("the run needs %s of memory, but only %s is available now: it will swap or be "
+                 "killed; end other programs, or take a smaller model or batch", needed,
+                 format_bytes((double)available, there));
+    return OK;
+}
+
+void plan_print(const struct model *m, const struct objective *o, const struct train_settings *s,
+                FILE *out)
+{
+    enum dtype type = train_product_type(s);
     const struct model_config *c = &m->config;
-    struct memory_plan p = trainer_plan(m, o, s, type);
+    struct memory_plan p = trainer_plan(m, o, s);
     char text[32];
     fprintf(out, "parameters               %10s  (%zu)\n",
             format_count((double)m->n_weights, text), m->n_weights);
@@ -47,6 +72,10 @@ void plan_print(const struct model *m, const struct objective *o, const struct t
     print_bytes(out, "activations", p.activations);
     print_bytes(out, "logits", p.logits);
     print_bytes(out, "batches", p.batches);
+    size_t limit, available;
+    mem_measure(&limit, &available);
+    fprintf(out, "available here           %10s", format_bytes((double)available, text));
+    fprintf(out, "  of %s\n", format_bytes((double)limit, text));
     fprintf(out, "disk: two checkpoints    %10s\n",
             format_bytes((double)model_value_bytes(m) * 4, text));
     size_t tokens = s->batch_size * s->max_seq_length;
@@ -60,10 +89,10 @@ void plan_print(const struct model *m, const struct objective *o, const struct t
 }
 
 void plan_summary(const struct model *m, const struct objective *o, const struct train_settings *s,
-                  enum dtype type, const struct shard *shard, const struct loader *train)
+                  const struct shard *shard, const struct loader *train)
 {
     const struct model_config *c = &m->config;
-    struct memory_plan p = trainer_plan(m, o, s, type);
+    struct memory_plan p = trainer_plan(m, o, s);
     char a[32], b[32], d[32], f[32];
     size_t step = s->batch_size * s->max_seq_length * s->grad_accumulation;
     double total = (double)step * (double)s->iters;
@@ -78,5 +107,6 @@ void plan_summary(const struct model *m, const struct objective *o, const struct
     log_info("memory  %s: weights %s, gradients and moments %s, activations %s; products in %s",
              format_bytes((double)p.total, a), format_bytes((double)p.weights, b),
              format_bytes((double)(p.gradients + p.optimizer), d),
-             format_bytes((double)(p.activations + p.logits + p.batches), f), dtype_info(type)->name);
+             format_bytes((double)(p.activations + p.logits + p.batches), f),
+             dtype_info(train_product_type(s))->name);
 }

@@ -9,13 +9,18 @@
 
 #include <stdio.h>
 
-/* Parameters, memory by arena, disk, and an estimate of the time from a short measurement of this
- * machine's matrix products. type: train_product_type's. The model needs no weights. */
+/* Parameters, memory by arena and what the machine has of it, disk, and an estimate of the time from a
+ * short measurement of this machine's matrix products. The model needs no weights. */
 void plan_print(const struct model *m, const struct objective *o, const struct train_settings *s,
-                enum dtype type, FILE *out);
+                FILE *out);
+
+/* ERR_MEMORY when this machine can never hold the plan, a warning when it holds it only by swapping or
+ * at the cost of other processes. */
+int plan_check(const struct model *m, const struct objective *o, const struct train_settings *s,
+               struct error *e);
 
 /* Three lines at the start of a run: model, data, memory. */
 void plan_summary(const struct model *m, const struct objective *o, const struct train_settings *s,
-                  enum dtype type, const struct shard *shard, const struct loader *train);
+                  const struct shard *shard, const struct loader *train);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/plan.h"
+#include "cli/resume.h"
 #include "cli/shared.h"
 #include "data/options.h"
 #include "data/vocabulary.h"
@@ -29,8 +30,8 @@ static const struct option flag_rows[] = {
     {.key = "out", .flag = "--out", .type = OPTION_STRING, .offset = FIELD(out),
      .placeholder = "DIR", .help = "run directory to make"},
     {.key = "resume", .flag = "--resume", .type = OPTION_BOOL, .offset = FIELD(resume),
-     .help = "go on from the last checkpoint in --out, with the configuration saved there; flags "
-             "and --set change it"},
+     .help = "go on from the last checkpoint in --out, with the configuration saved there; flags, "
+             "--set and -c change what can change"},
     {.key = "plan", .flag = "--plan", .type = OPTION_BOOL, .offset = FIELD(plan),
      .help = "print parameters, memory and an estimate of the time, and exit"},
 };
@@ -44,6 +45,11 @@ static struct option_section sections[] = {
     {.name = "optim", .rows = optim_options, .n_rows = N_OPTIM_OPTIONS, .object = &optim_section, .help = "Optimiser"},
     {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section, .help = "Training"},
 };
+
+static bool data_is_shard(void)
+{
+    return data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5");
+}
 
 /* --- the run directory --- */
 
@@ -66,29 +72,56 @@ static int check_run_directory(const struct command_input *in, struct error *e)
                          "%s already holds a run; continue it with --resume, or choose another "
                          "--out", flags.out);
     if (flags.resume && !run_has(RUN_LAST))
-        return error_set(e, ERR_USAGE, "%s holds no checkpoint to resume from", flags.out);
+        return error_set(e, ERR_USAGE, "%s holds no checkpoint to resume from; without --resume the run begins",
+                         flags.out);
     return OK;
 }
 
-static int write_run_files(const struct command_input *in, const struct tokenizer *t,
-                           struct buffer *config, struct error *e)
+static int write_config(const char *config, struct error *e)
 {
-    options_print_yaml(in->options, config);
+    char *path = run_file(flags.out, RUN_CONFIG);
+    int code = file_write(path, config, strlen(config), e);
+    mem_free(path);
+    return code;
+}
+
+static int write_run_files(const struct tokenizer *t, const char *config, struct error *e)
+{
     char *directory = run_file(flags.out, "checkpoints");
-    char *config_path = run_file(flags.out, RUN_CONFIG);
     char *tokenizer_path = run_file(flags.out, RUN_TOKENIZER);
     int code = dir_make(directory, e);
     if (!code)
-        code = file_write(config_path, config->data, config->size, e);
-    if (!code && !flags.resume)
+        code = write_config(config, e);
+    if (!code)
         code = tokenizer_write_json(t, tokenizer_path, e);
     mem_free(directory);
-    mem_free(config_path);
     mem_free(tokenizer_path);
     return code;
 }
 
 /* --- tokenizer and data --- */
+
+/* Says what was asked for by flag or --set and cannot be had, because a shard or a tokenizer given as
+ * such has it settled. A file may be written for several runs: its keys are not looked at. */
+static void warn_of_settled(const struct options *o)
+{
+    static const struct {
+        bool by_shard;
+        const char *section, *key;
+    } settled[] = {
+        {true, "data", "text_field"},         {true, "data", "validation_paths"},
+        {true, "data", "validation_fraction"}, {true, "data", "validation_split"},
+        {false, "tokenizer", "splitter"},     {false, "tokenizer", "vocab_size"},
+        {false, "tokenizer", "min_frequency"}, {false, "tokenizer", "special_tokens"},
+    };
+    for (size_t i = 0; i < COUNT(settled); i++) {
+        bool by = settled[i].by_shard ? data_is_shard() : tokenizer_section.path != NULL;
+        if (by && option_source(o, settled[i].section, settled[i].key) > OPTION_FROM_FILE)
+            log_warn("%s.%s has no effect: %s", settled[i].section, settled[i].key,
+                     settled[i].by_shard ? "the shard given as data has been made already"
+                                         : "a tokenizer was given, none is trained");
+    }
+}
 
 static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
 {
@@ -100,25 +133,44 @@ static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
     }
     if (tokenizer_section.path)
         return load_tokenizer(tokenizer_section.path, t, e);
+    if (data_is_shard())
+        return error_set(e, ERR_USAGE,
+                         "%s: a shard is used with the tokenizer it was made with; give that with "
+                         "--tokenizer PATH", data_section.paths.items[0]);
     struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, threads, true);
     return vocabulary_train((const char *const *)data_section.paths.items,
                             data_section.paths.count, data_section.text_field, &s, t, e);
 }
 
-/* A shard given as data is used as it is; text is tokenized into the run directory. */
-static int get_shard(const struct tokenizer *t, int threads, struct shard *shard,
-                     struct error *e)
+/* The shard that a resumed run was trained on, where the run directory still holds it: its text may
+ * have changed or gone since. */
+static bool open_own_shard(const struct tokenizer *t, const char *path, uint64_t data_hash,
+                           struct shard *shard)
 {
-    if (data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5"))
+    if (!flags.resume || !file_exists(path) || shard_open(path, t, shard, NULL))
+        return false;
+    if (shard_hash(shard) == data_hash)
+        return true;
+    shard_close(shard);
+    return false;
+}
+
+/* A shard given as data is used as it is; text is tokenized into the run directory. */
+static int get_shard(const struct tokenizer *t, uint64_t data_hash, int threads,
+                     struct shard *shard, struct error *e)
+{
+    if (data_is_shard())
         return shard_open(data_section.paths.items[0], t, shard, e);
     struct shard_settings s = data_options_shard(&data_section, train_section.seed, threads, true);
-    char *path = run_file(flags.out, "shard.h5");
-    bool reused = false;
-    int code = dir_make(flags.out, e);
-    if (!code)
-        code = shard_prepare(&s, t, path, &reused, e);
-    if (!code)
-        code = shard_open(path, t, shard, e);
+    char *path = run_file(flags.out, RUN_SHARD);
+    int code = OK;
+    if (!open_own_shard(t, path, data_hash, shard)) {
+        code = dir_make(flags.out, e);
+        if (!code)
+            code = shard_prepare(&s, t, path, NULL, e);
+        if (!code)
+            code = shard_open(path, t, shard, e);
+    }
     mem_free(path);
     return code;
 }
@@ -182,21 +234,36 @@ static void sample(void *context, struct buffer *out)
 
 /* --- the command --- */
 
+/* The plan's answer is the plan, also where the machine is too small for it. */
 static int plan_without_data(struct error *e)
 {
     struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, 1, false);
     int code = settle_model(model_section.vocab_size ? model_section.vocab_size : s.vocab_size, e);
-    enum dtype type;
     if (!code)
-        code = train_product_type(&train_section, &type, e);
+        code = train_check_dtype(&train_section, e);
     struct model m;
     if (!code)
         code = model_init(&m, &model_section, e);
     if (code)
         return code;
-    plan_print(&m, &language_model_objective, &train_section, type, stdout);
+    optim_warn(&optim_section, train_section.iters);
+    plan_print(&m, &language_model_objective, &train_section, stdout);
+    if (plan_check(&m, &language_model_objective, &train_section, e))
+        log_warn("%s", e->message);
     model_free(&m);
     return OK;
+}
+
+/* Before text is tokenized for hours. */
+static int check_memory(struct error *e)
+{
+    struct model m;
+    int code = model_init(&m, &model_section, e);
+    if (code)
+        return code;
+    code = plan_check(&m, &language_model_objective, &train_section, e);
+    model_free(&m);
+    return code;
 }
 
 static int train(struct trainer *t, const struct shard *shard, struct error *e)
@@ -215,12 +282,15 @@ static int train(struct trainer *t, const struct shard *shard, struct error *e)
         code = trainer_init(t, e);
     if (code)
         return code;
-    if (flags.resume)
+    if (flags.resume) {
         code = trainer_resume(t, e);
-    else
+        if (!code)
+            code = write_config(t->config, e);
+    } else {
         model_initialize(t->model, s->seed);
+    }
     if (!code) {
-        plan_summary(t->model, t->objective, s, t->type, shard, &t->train);
+        plan_summary(t->model, t->objective, s, shard, &t->train);
         code = trainer_run(t, e);
     }
     trainer_free(t);
@@ -237,7 +307,7 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
         .optim = &optim_section, .run = flags.out, .config = config,
         .state = {.tokenizer_hash = tokenizer_hash(tokenizer), .data_hash = shard_hash(shard)},
     };
-    int code = train_product_type(&train_section, &trainer.type, e);
+    int code = train_check_dtype(&train_section, e);
     if (!code)
         code = model_init(&model, &model_section, e);
     if (!code)
@@ -254,37 +324,69 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
     return code;
 }
 
+/* Fills what was not given now from the stored run. */
+static int read_stored(const struct command_input *in, struct stored_run *stored, struct error *e)
+{
+    char *saved = run_file(flags.out, RUN_CONFIG);
+    int code = stored_run_read(flags.out, stored, e);
+    if (!code)
+        code = options_read_stored((struct options *)in->options, saved, e);
+    mem_free(saved);
+    return code;
+}
+
+static int check_stored(const struct stored_run *stored, const struct tokenizer *t,
+                        const char *config, struct error *e)
+{
+    char *last = run_file(flags.out, RUN_LAST);
+    int code = run_state_check(&stored->state, last, tokenizer_hash(t), 0, e);
+    if (!code)
+        code = stored_run_compare(stored, config, !run_has(RUN_SHARD), e);
+    mem_free(last);
+    return code;
+}
+
 static int run(const struct command_input *in, struct error *e)
 {
     struct tokenizer *tokenizer = NULL;
     struct shard shard = {0};
     struct buffer config = {0};
-    int code = OK;
-    if (flags.plan)
-        return plan_without_data(e);
-    code = check_run_directory(in, e);
-    if (!code && flags.resume) {
-        char *saved = run_file(flags.out, RUN_CONFIG);
-        code = options_read_yaml((struct options *)in->options, saved, e);
-        mem_free(saved);
+    struct stored_run stored = {0};
+    int code = flags.plan && !flags.resume ? OK : check_run_directory(in, e);
+    if (!code && flags.resume)
+        code = read_stored(in, &stored, e);
+    if (!code && flags.plan) {
+        code = plan_without_data(e);
+        goto done;
     }
     if (!code)
         code = option_require(in->options, "data", "paths", e);
+    if (!code)
+        warn_of_settled(in->options);
     if (!code)
         code = get_tokenizer(in->threads, &tokenizer, e);
     if (!code)
         code = settle_model(tokenizer_vocab_size(tokenizer), e);
     if (!code)
         code = model_config_check(&model_section, e);
+    if (!code) {
+        options_print_yaml(in->options, &config);
+        if (flags.resume)
+            code = check_stored(&stored, tokenizer, config.data, e);
+    }
     if (!code)
-        code = get_shard(tokenizer, in->threads, &shard, e);
+        code = check_memory(e);
     if (!code)
-        code = write_run_files(in, tokenizer, &config, e);
+        code = get_shard(tokenizer, stored.state.data_hash, in->threads, &shard, e);
+    if (!code && !flags.resume)
+        code = write_run_files(tokenizer, config.data, e);
     if (!code)
         code = train_with_samples(tokenizer, &shard, config.data, e);
+done:
     shard_close(&shard);
     tokenizer_free(tokenizer);
     buffer_free(&config);
+    stored_run_free(&stored);
     return code;
 }
 

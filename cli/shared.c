@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "formats/gguf.h"
 
 #include <string.h>
@@ -71,30 +72,13 @@ void print_json_line(json_t *value)
     json_decref(value);
 }
 
-/* Length of the UTF-8 character that begins the n > 0 bytes; 0 when there is none. */
-static size_t utf8_length(const char *text, size_t n)
-{
-    unsigned char c = (unsigned char)text[0];
-    size_t size = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
-    if (size == 0 || size > n)
-        return 0;
-    for (size_t i = 1; i < size; i++)
-        if (((unsigned char)text[i] & 0xC0) != 0x80)
-            return 0;
-    unsigned char d = size > 1 ? (unsigned char)text[1] : 0x80;
-    if ((c == 0xE0 && d < 0xA0) || (c == 0xED && d > 0x9F) || (c == 0xF0 && d < 0x90) ||
-        (c == 0xF4 && d > 0x8F))
-        return 0;
-    return size;
-}
-
 void append_visible(struct buffer *out, const char *text, size_t n, size_t limit)
 {
     size_t i = 0;
     while (i < n && i < limit) {
-        unsigned char c = (unsigned char)text[i];
-        size_t size = utf8_length(text + i, n - i);
-        bool control = c < 0x20 || c == 0x7F || (c == 0xC2 && (unsigned char)text[i + 1] < 0xA0);
+        uint32_t c = 0;
+        size_t size = utf8_decode(text + i, n - i, &c);
+        bool control = c < 0x20 || (c >= 0x7F && c < 0xA0);
         if (c == '\n')
             buffer_string(out, "\\n");
         else if (c == '\t')
@@ -114,7 +98,8 @@ json_t *json_text(const char *text, size_t n)
 {
     struct buffer clean = {0};
     for (size_t i = 0; i < n;) {
-        size_t size = utf8_length(text + i, n - i);
+        uint32_t code;
+        size_t size = utf8_decode(text + i, n - i, &code);
         if (size)
             buffer_append(&clean, text + i, size);
         else

@@ -1,31 +1,8 @@
 #include "data/text_check.h"
 
-#include <string.h>
+#include "base/utf8.h"
 
-size_t text_decode(const char *p, size_t n, uint32_t *c)
-{
-    const unsigned char *s = (const unsigned char *)p;
-    if (n == 0)
-        return 0;
-    if (s[0] < 0x80) {
-        *c = s[0];
-        return 1;
-    }
-    size_t length = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
-    if (s[0] < 0xC2 || s[0] > 0xF4 || length > n)
-        return 0;
-    uint32_t value = s[0] & (0x7Fu >> length);
-    for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-        value = value << 6 | (s[i] & 0x3F);
-    }
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (value < least[length] || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
-        return 0;
-    *c = value;
-    return length;
-}
+#include <string.h>
 
 /* Eight bytes at once: all ASCII and none of them NUL. */
 static bool is_plain(const char *p)
@@ -45,7 +22,7 @@ size_t text_find_fault(const char *text, size_t n)
             continue;
         }
         uint32_t c;
-        size_t length = text_decode(text + i, n - i, &c);
+        size_t length = utf8_decode(text + i, n - i, &c);
         if (length == 0 || c == 0)
             return i;
         i += length;
@@ -68,7 +45,7 @@ static bool is_ascii_letter(char c)
 static bool space_at(const char *text, size_t i, size_t n)
 {
     uint32_t c;
-    return text_decode(text + i, n - i, &c) == 0 || text_is_space(c);
+    return utf8_decode(text + i, n - i, &c) == 0 || text_is_space(c);
 }
 
 /* The newline at text[i] stands alone between two characters that are no white space. */

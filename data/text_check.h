@@ -10,10 +10,6 @@
  * no overlong forms, no surrogates, nothing above U+10FFFF); n when there is none. */
 size_t text_find_fault(const char *text, size_t n);
 
-/* Length of the UTF-8 character at p, of at most n bytes: 1 to 4, or 0 when it is not well-formed.
- * Its code point goes to *c. */
-size_t text_decode(const char *p, size_t n, uint32_t *c);
-
 /* Unicode's White_Space property, and U+180E, which once had it. */
 bool text_is_space(uint32_t c);
 

@@ -38,8 +38,7 @@ int model_read_hdf5(struct model *m, struct hdf5_file *f, struct error *e)
     return code;
 }
 
-/* The `model:` section of a run's configuration; its other sections belong to train/. */
-static int config_from_yaml(const char *text, struct model_config *c, struct error *e)
+int model_config_parse(const char *text, struct model_config *c, struct error *e)
 {
     struct yaml all, own = {0};
     int code = yaml_parse(text, strlen(text), &all, e);
@@ -70,9 +69,11 @@ static int load_checkpoint(const char *path, struct model *m, struct error *e)
     int code = hdf5_open(path, &f, e);
     if (code)
         return code;
-    code = hdf5_get_string(f, "config", &config_text, e);
+    code = hdf5_has_attribute(f, "config")
+               ? hdf5_get_string(f, "config", &config_text, e)
+               : error_set(e, ERR_FORMAT, "%s: an HDF5 file, but no checkpoint of a model", path);
     if (!code)
-        code = config_from_yaml(config_text, &config, e);
+        code = model_config_parse(config_text, &config, e);
     if (!code) {
         code = model_init(m, &config, e);
         if (!code)
@@ -89,16 +90,23 @@ static int load_checkpoint(const char *path, struct model *m, struct error *e)
     return code;
 }
 
-/* checkpoints/X.h5 belongs to the run directory two levels up. */
+/* checkpoints/X.h5 belongs to the run directory two levels up. Where the folder is written as "." or
+ * "..", its name cannot be cut off the path. */
 static char *run_of_checkpoint(const char *path)
 {
-    const char *end = strrchr(path, '/');
-    if (!end)
-        return mem_string("..");
-    size_t n = (size_t)(end - path);
-    while (n > 0 && path[n - 1] != '/')
+    const char *name = path_basename(path);
+    size_t n = (size_t)(name - path);
+    while (n > 1 && path[n - 1] == '/')
         n--;
-    return n > 0 ? mem_string_n(path, n) : mem_string(".");
+    if (n == 0)
+        return mem_string("..");
+    size_t begin = n;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    size_t length = n - begin;
+    if (strspn(path + begin, ".") >= length && length <= 2)
+        return mem_printf("%.*s/..", (int)n, path);
+    return begin > 0 ? mem_string_n(path, begin) : mem_string(".");
 }
 
 static int load_run(const char *checkpoint, const char *run, struct model *m,

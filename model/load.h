@@ -14,6 +14,9 @@ struct hdf5_file;
  * frees both (model_free, tokenizer_free); on failure nothing is left to free. */
 int model_load(const char *path, struct model *m, struct tokenizer **tokenizer, struct error *e);
 
+/* The `model:` section of a run's configuration; its other sections are not looked at. */
+int model_config_parse(const char *yaml, struct model_config *c, struct error *e);
+
 /* Weights as datasets "weights/NAME" of an HDF5 file, for checkpoints. */
 int model_write_hdf5(const struct model *m, struct hdf5_file *f, struct error *e);
 int model_read_hdf5(struct model *m, struct hdf5_file *f, struct error *e);
@@ -22,6 +25,7 @@ int model_read_hdf5(struct model *m, struct hdf5_file *f, struct error *e);
 char *run_file(const char *run, const char *name);
 #define RUN_CONFIG "config.yaml"
 #define RUN_TOKENIZER "tokenizer.json"
+#define RUN_SHARD "shard.h5"
 #define RUN_METRICS "metrics.jsonl"
 #define RUN_LAST "checkpoints/last.h5"
 #define RUN_BEST "checkpoints/best.h5"

@@ -1,5 +1,7 @@
 #include "optim/options.h"
 
+#include "base/log.h"
+
 static const char *const schedule_names[] = {"cosine", "linear", "constant", "wsd", NULL};
 
 #define FIELD(member) offsetof(struct optim_settings, member)
@@ -34,6 +36,19 @@ const struct option optim_options[] = {
      .minimum = 0, .maximum = 1e12, .help = "largest global gradient norm; 0 is no limit"},
 };
 _Static_assert(sizeof optim_options / sizeof *optim_options == N_OPTIM_OPTIONS, "count the rows");
+
+void optim_warn(const struct optim_settings *s, size_t iters)
+{
+    struct schedule schedule = optim_schedule(s, iters);
+    if (s->warmup_iters >= iters)
+        log_warn("the warm-up of %zu steps is not shorter than the run of %zu: the learning rate "
+                 "only rises, to %.3g at the end; lower --warmup-iters", s->warmup_iters, iters,
+                 schedule_at(&schedule, iters - 1));
+    else if (s->schedule == SCHEDULE_WSD && schedule.decay_iters > iters - s->warmup_iters)
+        log_warn("a warm-up of %zu steps and a decay of %zu do not fit into a run of %zu: the decay "
+                 "is cut to %zu", s->warmup_iters, schedule.decay_iters, iters,
+                 iters - s->warmup_iters);
+}
 
 struct schedule optim_schedule(const struct optim_settings *s, size_t iters)
 {

@@ -18,6 +18,9 @@ struct optim_settings {
 enum { N_OPTIM_OPTIONS = 10 };
 extern const struct option optim_options[N_OPTIM_OPTIONS];
 
+/* Warns about a schedule that does not fit into a run of `iters` steps. */
+void optim_warn(const struct optim_settings *s, size_t iters);
+
 struct schedule optim_schedule(const struct optim_settings *s, size_t iters);
 struct adamw_settings optim_adamw(const struct optim_settings *s);
 

@@ -49,7 +49,7 @@ static int read_vocab(const json_t *vocab, struct drafts *d, struct error *e)
     json_t *value;
     json_object_foreach((json_t *)vocab, text, value)
     {
-        size_t id;
+        size_t id = 0;
         int code = check_id(d, value, "model.vocab", text, &id, e);
         if (code)
             return code;
@@ -67,7 +67,7 @@ static int read_added_token(const json_t *a, size_t index, struct drafts *d, str
 {
     const char *content = NULL;
     bool special = false, left = false, right = false, single = false;
-    size_t id;
+    size_t id = 0;
     if (!json_is_object(a))
         return error_set(e, ERR_FORMAT, "added_tokens[%zu]: must be an object", index);
     int code = json_get_string(a, "content", &content, e);

@@ -1,9 +1,9 @@
-/* What the splitters need to know of Unicode: the classes \p{L}, \p{N} and \s, and a UTF-8 decoder
- * that survives anything. */
+/* What the splitters need to know of Unicode: the classes \p{L}, \p{N} and \s. */
 #ifndef LINNET_TOKENIZER_UNICODE_H
 #define LINNET_TOKENIZER_UNICODE_H
 
 #include "base/buffer.h"
+#include "base/utf8.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,12 +27,6 @@ void unicode_init(void);
 /* The class of the character at p (n >= 1 bytes left) and in *size its length in bytes. A byte that
  * starts no well-formed UTF-8 sequence is one character of CLASS_OTHER. */
 enum char_class unicode_class(const unsigned char *p, size_t n, size_t *size);
-
-/* The length of the well-formed sequence at p, or 0 (Unicode 15, table 3-7: no overlong forms, no
- * surrogates, nothing above U+10FFFF). *code gets the code point. */
-size_t utf8_decode(const unsigned char *p, size_t n, uint32_t *code);
-size_t utf8_encode(uint32_t code, char out[4]);
-bool utf8_valid(const char *text, size_t n);
 
 /* Appends the canonical composition (NFC) of n bytes; bytes that are not UTF-8 pass unchanged. */
 void unicode_nfc(const char *text, size_t n, struct buffer *out);

@@ -41,5 +41,9 @@ only 'jansson\.h' 'base/json.h'
 only 'zlib\.h' 'data/*'
 only 'pcre2\.h' 'tokenizer/*'
 only 'utf8proc\.h' 'tokenizer/*'
+# Ours and the BLAS's threads are set together, in one place.
+for file in $(grep -lE '(omp|openblas)_set_num_threads *\(' ./*/*.c | sed 's|^\./||'); do
+    [ "$file" = kernels/gemm.c ] || { echo "$file: sets threads; call kernels_set_threads"; status=1; }
+done
 [ $status = 0 ] && echo "layers: every include points down"
 exit $status

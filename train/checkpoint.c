@@ -13,27 +13,32 @@
 static const struct state_field {
     const char *name;
     size_t offset;
-    bool is_double;
+    enum { WHOLE, WHOLE_OR_ABSENT, REAL } kind; /* absent: 0, from before there was such a field */
 } state_fields[] = {
-    {"step", offsetof(struct run_state, step), false},
-    {"rows_consumed", offsetof(struct run_state, rows_consumed), false},
-    {"tokens_seen", offsetof(struct run_state, tokens_seen), false},
-    {"tokenizer_hash", offsetof(struct run_state, tokenizer_hash), false},
-    {"data_hash", offsetof(struct run_state, data_hash), false},
-    {"seconds", offsetof(struct run_state, seconds), true},
-    {"best_loss", offsetof(struct run_state, best_loss), true},
-    {"best_step", offsetof(struct run_state, best_step), false},
-    {"evals_since_best", offsetof(struct run_state, evals_since_best), false},
-    {"window_loss", offsetof(struct run_state, window_loss), true},
-    {"window_steps", offsetof(struct run_state, window_steps), false},
+    {"step", offsetof(struct run_state, step), WHOLE},
+    {"rows_consumed", offsetof(struct run_state, rows_consumed), WHOLE},
+    {"tokens_seen", offsetof(struct run_state, tokens_seen), WHOLE},
+    {"tokenizer_hash", offsetof(struct run_state, tokenizer_hash), WHOLE},
+    {"data_hash", offsetof(struct run_state, data_hash), WHOLE},
+    {"seconds", offsetof(struct run_state, seconds), REAL},
+    {"best_loss", offsetof(struct run_state, best_loss), REAL},
+    {"best_step", offsetof(struct run_state, best_step), WHOLE},
+    {"evals_since_best", offsetof(struct run_state, evals_since_best), WHOLE},
+    {"window_loss", offsetof(struct run_state, window_loss), REAL},
+    {"window_steps", offsetof(struct run_state, window_steps), WHOLE},
+    {"window_skipped", offsetof(struct run_state, window_skipped), WHOLE_OR_ABSENT},
+    {"iters", offsetof(struct run_state, iters), WHOLE_OR_ABSENT},
 };
 enum { N_STATE_FIELDS = sizeof state_fields / sizeof state_fields[0] };
 
 static uint64_t state_hash(const struct run_state *s, uint64_t optimizer_steps, const char *config)
 {
     uint64_t h = hash64(config, strlen(config), optimizer_steps);
-    for (int i = 0; i < N_STATE_FIELDS; i++)
-        h = hash64((const char *)s + state_fields[i].offset, 8, h);
+    for (int i = 0; i < N_STATE_FIELDS; i++) {
+        const char *at = (const char *)s + state_fields[i].offset;
+        if (state_fields[i].kind != WHOLE_OR_ABSENT || memcmp(at, &(uint64_t){0}, 8) != 0)
+            h = hash64(at, 8, h);
+    }
     return h;
 }
 
@@ -42,7 +47,7 @@ static int write_state(struct hdf5_file *f, const struct run_state *s, struct er
     int code = OK;
     for (int i = 0; i < N_STATE_FIELDS && !code; i++) {
         const char *at = (const char *)s + state_fields[i].offset;
-        if (state_fields[i].is_double)
+        if (state_fields[i].kind == REAL)
             code = hdf5_put_f64(f, state_fields[i].name, *(const double *)at, e);
         else
             code = hdf5_put_u64(f, state_fields[i].name, *(const uint64_t *)at, e);
@@ -99,7 +104,7 @@ int checkpoint_write(const char *path, const struct model *m, const struct adamw
 }
 
 static int read_state(struct hdf5_file *f, const char *path, struct run_state *s,
-                      uint64_t *optimizer_steps, struct error *e)
+                      uint64_t *optimizer_steps, char **config_out, struct error *e)
 {
     char *format = NULL, *config = NULL;
     uint64_t expected = 0;
@@ -115,7 +120,10 @@ static int read_state(struct hdf5_file *f, const char *path, struct run_state *s
         code = hdf5_get_u64(f, "state_xxh64", &expected, e);
     for (int i = 0; i < N_STATE_FIELDS && !code; i++) {
         char *at = (char *)s + state_fields[i].offset;
-        if (state_fields[i].is_double)
+        if (state_fields[i].kind == WHOLE_OR_ABSENT &&
+            hdf5_get_u64(f, state_fields[i].name, (uint64_t *)at, NULL))
+            memset(at, 0, 8);
+        else if (state_fields[i].kind == REAL)
             code = hdf5_get_f64(f, state_fields[i].name, (double *)at, e);
         else
             code = hdf5_get_u64(f, state_fields[i].name, (uint64_t *)at, e);
@@ -123,7 +131,10 @@ static int read_state(struct hdf5_file *f, const char *path, struct run_state *s
     if (!code && state_hash(s, *optimizer_steps, config) != expected)
         code = error_set(e, ERR_FORMAT, "%s: damaged: the state does not match its checksum", path);
     mem_free(format);
-    mem_free(config);
+    if (config_out && !code)
+        *config_out = config;
+    else
+        mem_free(config);
     return code;
 }
 
@@ -152,7 +163,7 @@ int checkpoint_read(const char *path, struct model *m, struct adamw *o, struct r
     int code = hdf5_open(path, &f, e);
     if (code)
         return code;
-    code = read_state(f, path, s, &o->step, e);
+    code = read_state(f, path, s, &o->step, NULL, e);
     if (!code)
         code = model_read_hdf5(m, f, e);
     if (!code)
@@ -161,14 +172,28 @@ int checkpoint_read(const char *path, struct model *m, struct adamw *o, struct r
     return code;
 }
 
-int checkpoint_read_state(const char *path, struct run_state *s, struct error *e)
+int checkpoint_read_state(const char *path, struct run_state *s, char **config, struct error *e)
 {
     struct hdf5_file *f = NULL;
     uint64_t optimizer_steps;
     int code = hdf5_open(path, &f, e);
     if (code)
         return code;
-    code = read_state(f, path, s, &optimizer_steps, e);
+    code = read_state(f, path, s, &optimizer_steps, config, e);
     hdf5_close(f);
     return code;
+}
+
+int run_state_check(const struct run_state *s, const char *path, uint64_t tokenizer_hash,
+                    uint64_t data_hash, struct error *e)
+{
+    if (tokenizer_hash && s->tokenizer_hash != tokenizer_hash)
+        return error_set(e, ERR_FORMAT,
+                         "%s: was trained with another tokenizer than the run's tokenizer.json; "
+                         "put the original back", path);
+    if (data_hash && s->data_hash != data_hash)
+        return error_set(e, ERR_FORMAT,
+                         "%s: was trained on other data; resume with the same files, or start a "
+                         "new run", path);
+    return OK;
 }

@@ -16,8 +16,10 @@ struct run_state {
     double seconds;           /* of training so far, over all resumptions */
     double best_loss;         /* infinite before the first evaluation */
     uint64_t best_step, evals_since_best;
-    double window_loss;       /* sum over the steps since the last line of metrics */
-    uint64_t window_steps;
+    double window_loss;       /* sum over the good steps since the last line of metrics */
+    uint64_t window_steps;    /* these steps */
+    uint64_t window_skipped;  /* and those whose numbers were not finite */
+    uint64_t iters;           /* the length the run had when this was saved; 0: not known */
 };
 
 /* config: the resolved configuration as YAML. Without an optimiser (NULL) the file holds weights
@@ -29,7 +31,12 @@ int checkpoint_write(const char *path, const struct model *m, const struct adamw
 int checkpoint_read(const char *path, struct model *m, struct adamw *o, struct run_state *s,
                     struct error *e);
 
-/* Only the state; for `info`, and to refuse an occupied run directory. */
-int checkpoint_read_state(const char *path, struct run_state *s, struct error *e);
+/* Only the state and, unless NULL, the configuration (the caller frees it). */
+int checkpoint_read_state(const char *path, struct run_state *s, char **config, struct error *e);
+
+/* ERR_FORMAT when the run at `path` has used another tokenizer or other data; a hash of 0 is not
+ * known yet and not compared. */
+int run_state_check(const struct run_state *s, const char *path, uint64_t tokenizer_hash,
+                    uint64_t data_hash, struct error *e);
 
 #endif

@@ -2,10 +2,11 @@
 
 #include "base/log.h"
 
+#include <math.h>
 #include <stdio.h>
 
 struct evaluation evaluate(const struct evaluator *v, struct loader *loader, size_t n_batches,
-                           const char *label, bool (*stop)(void))
+                           const char *label)
 {
     struct evaluation r = {0};
     size_t rows = loader_rows_per_epoch(loader);
@@ -17,7 +18,7 @@ struct evaluation evaluate(const struct evaluator *v, struct loader *loader, siz
         progress_start(&progress, label, (double)n_batches);
     loader->rows_consumed = 0;
     char detail[64] = "";
-    for (size_t i = 0; i < n_batches && !(stop && stop()); i++) {
+    for (size_t i = 0; i < n_batches; i++) {
         loader_next(loader, v->batch);
         const void *hidden = decoder_forward(v->model, v->activations, v->batch, NULL, 0);
         r.loss_sum += v->objective->loss(v->objective, v->model, v->batch, hidden,
@@ -30,6 +31,6 @@ struct evaluation evaluate(const struct evaluator *v, struct loader *loader, siz
     }
     if (label)
         progress_finish(&progress, detail);
-    r.loss = r.n_targets ? r.loss_sum / (double)r.n_targets : 0;
+    r.loss = r.n_targets ? r.loss_sum / (double)r.n_targets : NAN;
     return r;
 }

@@ -22,8 +22,8 @@ struct evaluation {
 };
 
 /* Runs the loader from its first row over n_batches batches, or all of its rows when that is 0. With
- * a label, shows progress. Stops early (n_targets so far) when `stop` says so; NULL: never. */
+ * a label, shows progress. Without a target the loss is not a number. */
 struct evaluation evaluate(const struct evaluator *v, struct loader *loader, size_t n_batches,
-                           const char *label, bool (*stop)(void));
+                           const char *label);
 
 #endif

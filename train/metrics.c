@@ -8,17 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The step of a line of n bytes; false when it has none. */
+static bool step_of(const char *line, size_t n, size_t *step)
+{
+    static const char prefix[] = "{\"step\": ";
+    if (n <= sizeof prefix || memcmp(line, prefix, sizeof prefix - 1) != 0)
+        return false;
+    *step = strtoull(line + sizeof prefix - 1, NULL, 10);
+    return true;
+}
+
 /* The lines up to `step`; a torn last line (the machine died) goes too. */
 static void keep_lines(const struct buffer *text, size_t step, struct buffer *kept)
 {
-    static const char prefix[] = "{\"step\": ";
-    for (size_t at = 0; at < text->size;) {
+    for (size_t at = 0, found; at < text->size;) {
         const char *line = text->data + at, *end = memchr(line, '\n', text->size - at);
         if (!end)
             return;
         size_t n = (size_t)(end - line) + 1;
-        if (n > sizeof prefix && memcmp(line, prefix, sizeof prefix - 1) == 0 &&
-            strtoull(line + sizeof prefix - 1, NULL, 10) <= step)
+        if (step_of(line, n, &found) && found <= step)
             buffer_append(kept, line, n);
         at += n;
     }
@@ -59,6 +67,24 @@ void metrics_close(struct metrics *m)
         fclose(m->file);
     mem_free(m->path);
     *m = (struct metrics){0};
+}
+
+int metrics_hold(const struct metrics *m, size_t step, const char *name, bool *holds,
+                 struct error *e)
+{
+    struct buffer text = {0};
+    *holds = false;
+    int code = file_read(m->path, &text, (size_t)1 << 32, e);
+    char *member = mem_printf("\"%s\": ", name);
+    for (size_t at = 0, n, found; at < text.size && !code; at += n) {
+        const char *line = text.data + at, *end = memchr(line, '\n', text.size - at);
+        n = end ? (size_t)(end - line) + 1 : text.size - at;
+        if (step_of(line, n, &found) && found == step)
+            *holds |= memmem(line, n, member, strlen(member)) != NULL;
+    }
+    mem_free(member);
+    buffer_free(&text);
+    return code;
 }
 
 int metrics_write(struct metrics *m, size_t step, const struct metric *values, struct error *e)

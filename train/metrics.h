@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -16,6 +17,9 @@ struct metrics {
  * reads as if it had never been interrupted. */
 int metrics_open(struct metrics *m, const char *path, size_t step, struct error *e);
 void metrics_close(struct metrics *m);
+/* Whether a line of this step has a member of that name. */
+int metrics_hold(const struct metrics *m, size_t step, const char *name, bool *holds,
+                 struct error *e);
 
 struct metric {
     const char *name; /* NULL ends a list */

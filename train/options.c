@@ -55,15 +55,21 @@ const struct option train_options[] = {
 };
 _Static_assert(sizeof train_options / sizeof *train_options == N_TRAIN_OPTIONS, "count the rows");
 
-int train_product_type(const struct train_settings *s, enum dtype *type, struct error *e)
+enum dtype train_product_type(const struct train_settings *s)
 {
     bool bf16 = s->dtype == TRAIN_AUTO ? gemm_bf16_is_native() : s->dtype == TRAIN_BF16;
-    *type = bf16 ? DTYPE_BF16 : DTYPE_F32;
-    if (bf16 && !gemm_bf16_works())
+    return bf16 ? DTYPE_BF16 : DTYPE_F32;
+}
+
+int train_check_dtype(const struct train_settings *s, struct error *e)
+{
+    if (train_product_type(s) == DTYPE_F32)
+        return OK;
+    if (!gemm_bf16_works())
         return error_set(e, ERR_USAGE,
                          "train.dtype: no products in bf16 on this processor, or this linnet was built "
                          "without oneDNN; use f32 or auto");
-    if (bf16 && !gemm_bf16_is_native())
+    if (!gemm_bf16_is_native())
         log_warn("train.dtype: this processor does not multiply bf16 itself; f32 would be faster");
     return OK;
 }

@@ -17,7 +17,7 @@ static void take_work(struct trainer *t, struct arena *arena)
     const struct train_settings *s = t->settings;
     const struct model_config *c = &t->model->config;
     size_t n = s->batch_size * s->max_seq_length;
-    activations_init(&t->activations, c, t->type, s->batch_size, s->max_seq_length, true, arena);
+    activations_init(&t->activations, c, train_product_type(s), s->batch_size, s->max_seq_length, true, arena);
     t->scratch = arena_alloc(arena, t->objective->scratch(t->objective, c, n), sizeof(float));
     t->batches = mem_zero(s->grad_accumulation, sizeof *t->batches);
     for (size_t i = 0; i < s->grad_accumulation; i++)
@@ -25,8 +25,9 @@ static void take_work(struct trainer *t, struct arena *arena)
 }
 
 struct memory_plan trainer_plan(const struct model *m, const struct objective *objective,
-                                const struct train_settings *s, enum dtype type)
+                                const struct train_settings *s)
 {
+    enum dtype type = train_product_type(s);
     const struct model_config *c = &m->config;
     size_t weights = model_value_bytes(m);
     struct memory_plan plan = {.weights = weights, .gradients = weights, .optimizer = 2 * weights};
@@ -42,7 +43,8 @@ struct memory_plan trainer_plan(const struct model *m, const struct objective *o
     arena.used = 0;
     struct batch batch;
     batch_init(&batch, s->batch_size, s->max_seq_length, &arena);
-    plan.batches = arena.used * s->grad_accumulation;
+    if (!size_mul(arena.used, s->grad_accumulation, &plan.batches) || plan.batches > ARENA_MOST)
+        plan.batches = ARENA_MOST;
     plan.total = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.logits +
                  plan.batches;
     return plan;
@@ -78,7 +80,7 @@ int trainer_init(struct trainer *t, struct error *e)
         code = arena_init(&t->moments, moments.used, "the optimiser's moments", e);
     if (!code)
         code = arena_init(&t->work, work.used, "the activations", e);
-    if (!code && t->type == DTYPE_BF16)
+    if (!code && train_product_type(t->settings) == DTYPE_BF16)
         code = model_allocate_bf16(t->model, e);
     if (code) {
         trainer_free(t);
@@ -110,6 +112,7 @@ static int save(struct trainer *t, const char *name, bool complete, struct error
 {
     char *path = run_file(t->run, name);
     t->state.rows_consumed = t->train.rows_consumed;
+    t->state.iters = t->settings->iters;
     int code = checkpoint_write(path, t->model, complete ? &t->adamw : NULL, &t->state, t->config,
                                 e);
     mem_free(path);
@@ -129,16 +132,12 @@ int trainer_resume(struct trainer *t, struct error *e)
     struct run_state expected = t->state;
     char *path = run_file(t->run, RUN_LAST);
     int code = checkpoint_read(path, t->model, &t->adamw, &t->state, e);
-    if (!code && t->state.tokenizer_hash != expected.tokenizer_hash)
-        code = error_set(e, ERR_FORMAT,
-                         "%s: was trained with another tokenizer than the run's tokenizer.json; "
-                         "put the original back", path);
-    if (!code && t->state.data_hash != expected.data_hash)
-        code = error_set(e, ERR_FORMAT,
-                         "%s: was trained on other data; resume with the same files, or start a "
-                         "new run", path);
+    if (!code)
+        code = run_state_check(&t->state, path, expected.tokenizer_hash, expected.data_hash, e);
     mem_free(path);
     t->train.rows_consumed = t->state.rows_consumed;
+    if (t->state.iters > 0 && t->settings->iters > t->state.iters)
+        t->state.evals_since_best = 0; /* a longer run: patience begins anew */
     return code;
 }
 
@@ -173,8 +172,8 @@ static struct step_result train_step(struct trainer *t)
         uint64_t seed = dropout_seed(t, i);
         const void *hidden = decoder_forward(t->model, &t->activations, b, NULL, seed);
         float *dhidden = t->activations.dnormed;
-        r.loss += t->objective->loss(t->objective, t->model, b, hidden, t->type, scale, dhidden,
-                                     t->scratch);
+        r.loss += t->objective->loss(t->objective, t->model, b, hidden, t->activations.type, scale,
+                                     dhidden, t->scratch);
         decoder_backward(t->model, &t->activations, b, dhidden, seed);
     }
     r.loss = r.n_targets ? r.loss / (double)r.n_targets : 0;
@@ -196,13 +195,17 @@ static int apply_step(struct trainer *t, const struct step_result *r, struct err
     }
     memset(t->gradients.base, 0, t->gradients.used);
     t->bad_steps++;
-    log_warn("step %llu: loss %g, gradient norm %g; no weight was changed",
+    log_warn("step %llu skipped: loss %g, gradient norm %g; no weight was changed",
              (unsigned long long)t->state.step + 1, r->loss, r->grad_norm);
     if (t->bad_steps < t->settings->max_bad_steps)
         return OK;
+    char *last = run_file(t->run, RUN_LAST);
+    bool saved = file_exists(last);
+    mem_free(last);
     return error_set(e, ERR_FORMAT,
-                     "%zu steps in a row were not finite; the last checkpoint is kept: resume from "
-                     "it with a lower --learning-rate or a tighter optim.grad_clip", t->bad_steps);
+                     "%zu steps in a row were not finite; %s with a lower --learning-rate or a "
+                     "tighter optim.grad_clip", t->bad_steps,
+                     saved ? "the last checkpoint is kept: resume from it" : "start again");
 }
 
 /* --- evaluation --- */
@@ -210,7 +213,7 @@ static int apply_step(struct trainer *t, const struct step_result *r, struct err
 static struct evaluation run_evaluation(struct trainer *t, size_t n_batches, const char *label)
 {
     struct evaluator v = {t->model, t->objective, &t->activations, &t->batches[0], t->scratch};
-    return evaluate(&v, &t->validation, n_batches, label, NULL);
+    return evaluate(&v, &t->validation, n_batches, label);
 }
 
 static void describe(const struct trainer *t, double loss, char *text, size_t size)
@@ -231,6 +234,12 @@ static int write_evaluation(struct trainer *t, const char *name, double loss, st
     return metrics_write(&t->metrics, t->state.step, line, e);
 }
 
+static bool patience_is_out(const struct trainer *t)
+{
+    size_t patience = t->settings->early_stopping_patience;
+    return patience > 0 && t->state.evals_since_best >= patience;
+}
+
 /* Evaluates, remembers and saves the best. *stop: patience has run out. */
 static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
 {
@@ -249,8 +258,7 @@ static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
         return save(t, RUN_BEST, false, e);
     }
     t->state.evals_since_best++;
-    size_t patience = t->settings->early_stopping_patience;
-    *stop = patience > 0 && t->state.evals_since_best >= patience;
+    *stop = patience_is_out(t);
     if (*stop)
         log_info("no better for %llu evaluations: stopping early; the best was step %llu",
                  (unsigned long long)t->state.evals_since_best,
@@ -260,9 +268,10 @@ static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
 
 /* --- the loop --- */
 
-/* Speed since the last line of metrics; the loss since then is part of the state. */
+/* Speed since the last line of metrics, of steps alone: what lies between them (evaluation, samples,
+ * checkpoints) does not count. The loss since then is part of the state. */
 struct window {
-    double began;
+    double began; /* in seconds of training */
     size_t targets;
 };
 
@@ -270,25 +279,29 @@ static int log_step(struct trainer *t, const struct step_result *r, struct windo
                     struct error *e)
 {
     struct run_state *s = &t->state;
-    s->window_loss += r->loss;
-    s->window_steps++;
+    if (r->finite) {
+        s->window_loss += r->loss;
+        s->window_steps++;
+    } else {
+        s->window_skipped++;
+    }
     w->targets += r->n_targets;
     if (s->step % t->settings->log_interval != 0 && s->step < t->settings->iters)
         return OK;
-    double now = clock_seconds();
     struct metric line[] = {
-        {"loss", s->window_loss / (double)s->window_steps},
+        {"loss", s->window_steps ? s->window_loss / (double)s->window_steps : NAN},
         {"learning_rate", r->learning_rate},
         {"grad_norm", r->grad_norm},
         {"tokens", (double)s->tokens_seen},
-        {"tokens_per_s", (double)w->targets / (now - w->began)},
+        {"tokens_per_s", (double)w->targets / (s->seconds - w->began)},
         {"seconds", s->seconds},
         {"resident_mb", (double)mem_resident() / 1e6},
+        {s->window_skipped ? "skipped_steps" : NULL, (double)s->window_skipped},
         {NULL, 0},
     };
-    *w = (struct window){.began = now};
+    *w = (struct window){.began = s->seconds};
     s->window_loss = 0;
-    s->window_steps = 0;
+    s->window_steps = s->window_skipped = 0;
     return metrics_write(&t->metrics, s->step, line, e);
 }
 
@@ -337,8 +350,8 @@ static int after_step(struct trainer *t, bool *stop, struct error *e)
 
 static int loop(struct trainer *t, struct progress *progress, struct error *e)
 {
-    struct window window = {.began = clock_seconds()};
-    double smooth_loss = 0, first = clock_seconds();
+    struct window window = {.began = t->state.seconds};
+    double smooth_loss = 0, first = t->state.seconds;
     uint64_t first_tokens = t->state.tokens_seen;
     bool stop = false;
     int code = OK;
@@ -349,12 +362,13 @@ static int loop(struct trainer *t, struct progress *progress, struct error *e)
         if (code)
             break;
         t->state.step++;
-        t->state.tokens_seen += r.n_targets;
-        double now = clock_seconds();
-        t->state.seconds += now - began;
-        smooth_loss = smooth_loss == 0 ? r.loss : smooth_loss + 0.1 * (r.loss - smooth_loss);
+        t->state.seconds += clock_seconds() - began;
+        if (r.finite) {
+            t->state.tokens_seen += r.n_targets;
+            smooth_loss = smooth_loss == 0 ? r.loss : smooth_loss + 0.1 * (r.loss - smooth_loss);
+        }
         show_step(t, progress, &r, smooth_loss,
-                  (double)(t->state.tokens_seen - first_tokens) / (now - first));
+                  (double)(t->state.tokens_seen - first_tokens) / (t->state.seconds - first));
         code = log_step(t, &r, &window, e);
         if (!code)
             code = after_step(t, &stop, e);
@@ -376,6 +390,38 @@ static int finish(struct trainer *t, struct error *e)
     return write_evaluation(t, "final_validation_loss", r.loss, e);
 }
 
+/* What a run still owes that died between its last step and its end. */
+static int evaluate_if_missing(struct trainer *t, struct error *e)
+{
+    bool evaluated, finished, stop;
+    int code = metrics_hold(&t->metrics, t->state.step, "final_validation_loss", &finished, e);
+    if (code || finished || !t->has_validation)
+        return code;
+    code = metrics_hold(&t->metrics, t->state.step, "validation_loss", &evaluated, e);
+    if (!code && !evaluated) {
+        code = evaluate_now(t, &stop, e);
+        if (!code)
+            code = save(t, RUN_LAST, true, e);
+    }
+    return code ? code : finish(t, e);
+}
+
+/* A resumed run that has no step left to do. */
+static int close_run(struct trainer *t, struct error *e)
+{
+    const struct run_state *s = &t->state;
+    if (s->step >= t->settings->iters)
+        log_info("the run is complete: %llu of %zu steps; more --iters make it longer",
+                 (unsigned long long)s->step, t->settings->iters);
+    else
+        log_info("the run stopped early, at step %llu of %zu: no better for %llu evaluations, the "
+                 "best was step %llu; to go on, raise train.early_stopping_patience (now %zu; 0 is "
+                 "never) or --iters", (unsigned long long)s->step, t->settings->iters,
+                 (unsigned long long)s->evals_since_best, (unsigned long long)s->best_step,
+                 t->settings->early_stopping_patience);
+    return evaluate_if_missing(t, e);
+}
+
 int trainer_run(struct trainer *t, struct error *e)
 {
     struct progress progress;
@@ -384,12 +430,13 @@ int trainer_run(struct trainer *t, struct error *e)
     mem_free(path);
     if (code)
         return code;
-    if (t->state.step >= t->settings->iters) {
-        log_info("the run is complete: %llu of %zu steps", (unsigned long long)t->state.step,
-                 t->settings->iters);
-        return OK;
-    }
     model_round(t->model);
+    if (t->state.step >= t->settings->iters || patience_is_out(t))
+        return close_run(t, e);
+    optim_warn(t->optim, t->settings->iters);
+    if (t->settings->early_stopping_patience && !(t->has_validation && t->settings->eval_interval))
+        log_warn("train.early_stopping_patience has no effect: nothing is evaluated before the end "
+                 "(no held-out data, or --eval-interval 0)");
     interrupt_install();
     progress_start(&progress, "train", (double)t->settings->iters);
     progress.first = (double)t->state.step;

@@ -23,7 +23,6 @@ struct trainer {
     const struct objective *objective;
     const struct train_settings *settings;
     const struct optim_settings *optim;
-    enum dtype type;                      /* of products and activations: train_product_type's */
     const char *run;                      /* the run directory */
     const char *config;                   /* resolved configuration, for checkpoints */
     struct loader train, validation;
@@ -45,7 +44,7 @@ struct trainer {
 
 /* What a run of this configuration takes. Needs no weights. */
 struct memory_plan trainer_plan(const struct model *m, const struct objective *objective,
-                                const struct train_settings *settings, enum dtype type);
+                                const struct train_settings *settings);
 /* Floating-point operations of one optimiser step: 6 per weight in a product and token, plus
  * attention's. */
 double trainer_step_flops(const struct model *m, const struct train_settings *settings);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/utf8.h"
 #include "tests/test.h"
 
 #include <math.h>
@@ -116,6 +117,85 @@ static void buffer_grows(void **state)
     buffer_free(&b);
 }
 
+static void arenas_beyond_the_machine_are_refused(void **state)
+{
+    (void)state;
+    size_t limit, available;
+    struct arena arena;
+    struct error e;
+    mem_measure(&limit, &available);
+    assert_true(available > 0 && available <= limit);
+    if (limit > SIZE_MAX / 4)
+        skip();
+    assert_int_equal(arena_init(&arena, limit * 2, "the test", &e), ERR_MEMORY);
+    assert_non_null(strstr(e.message, "for the test: no more than"));
+    assert_null(arena.base);
+}
+
+/* Two-byte characters from an even and from an odd place: both are cut between characters. */
+static void long_errors_are_cut_between_characters(void **state)
+{
+    (void)state;
+    char text[3000];
+    struct error e;
+    for (size_t i = 0; i + 1 < sizeof text; i += 2)
+        memcpy(text + i, "\xC3\xA9", 2);
+    text[sizeof text - 2] = 0;
+    for (int way = 0; way < 8; way++) {
+        if (way / 2 == 0) {
+            error_set(&e, ERR_IO, "%s%s", way % 2 ? "x" : "", text);
+        } else if (way / 2 == 1) {
+            error_set(&e, ERR_IO, "%s", text);
+            error_prefix(&e, "%s", way % 2 ? "x" : "");
+        } else if (way / 2 == 2) {
+            error_set(&e, ERR_IO, "why");
+            error_prefix(&e, "%s%s", way % 2 ? "x" : "", text);
+        } else {
+            error_set_errno(&e, "%s%s", way % 2 ? "x" : "", text);
+        }
+        size_t n = strlen(e.message);
+        assert_true(n >= sizeof e.message - 4 && n < sizeof e.message);
+        assert_true(utf8_valid(e.message, n));
+        assert_string_equal(e.message + n - 3, "...");
+        assert_int_equal(e.code, ERR_IO);
+    }
+    /* as long as fits, nothing is cut */
+    text[sizeof e.message - 2] = 0;
+    error_set(&e, ERR_IO, "%s", text);
+    assert_string_equal(e.message, text);
+}
+
+/* The sequences that are accepted are those that some code point is written as, and no others. */
+static void utf8_is_what_code_points_are_written_as(void **state)
+{
+    (void)state;
+    uint32_t code;
+    char bytes[4];
+    for (uint32_t c = 0; c <= 0x10FFFF; c++) {
+        size_t n = utf8_encode(c, bytes);
+        bool surrogate = c >= 0xD800 && c <= 0xDFFF;
+        assert_int_equal(utf8_decode(bytes, 4, &code), surrogate ? 0 : n);
+        assert_true(surrogate || code == c);
+        assert_int_equal(utf8_decode(bytes, n - 1, &code), 0); /* cut short */
+    }
+    size_t accepted[5] = {0};
+    for (uint32_t s = 0; s < 1u << 24; s++) {
+        const unsigned char three[] = {(unsigned char)(s >> 16), (unsigned char)(s >> 8),
+                                       (unsigned char)s};
+        accepted[utf8_decode(three, 3, &code)]++;
+    }
+    assert_int_equal(accepted[1] >> 16, 0x80);
+    assert_int_equal(accepted[2] >> 8, 0x800 - 0x80);
+    assert_int_equal(accepted[3], 0x10000 - 0x800 - 0x800);
+    assert_int_equal(accepted[4], 0);
+    static const char *const bad[] = {"\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
+                                      "\xF1\x80\x80\xC0"};
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(utf8_decode(bad[i], 4, &code), 0);
+    assert_true(utf8_valid("\xC3\xA9t\xC3\xA9", 5));
+    assert_false(utf8_valid("\xC3\xA9t\xC3\xA9", 4));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +205,9 @@ int main(void)
         cmocka_unit_test(arena_measures_before_it_allocates),
         cmocka_unit_test(errors_nest),
         cmocka_unit_test(formats_read_well),
+        cmocka_unit_test(arenas_beyond_the_machine_are_refused),
+        cmocka_unit_test(utf8_is_what_code_points_are_written_as),
+        cmocka_unit_test(long_errors_are_cut_between_characters),
         cmocka_unit_test(buffer_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,11 +35,14 @@ For every command:
   -h, --help   this screen
 
 Knows GGUF, safetensors and HDF5 files, tokenizer.json, and the configurations
-of models and runs. Of a directory it shows all of these without the tables of
-tensors. Shapes are written slowest-varying dimension first, in every format.
+of models and runs. Of a run directory it shows the model, the data, how far it
+came and its best loss (--json and --verify: all its files too), of any other
+directory all of these files without the tables of tensors. Shapes are written
+slowest-varying dimension first, in every format.
 
 Examples:
   linnet info model.gguf
+  linnet info runs/tiny
   linnet info --json runs/tiny | less'
 cp "$tmp/stdout" "$tmp/info"
 for form in "help info" "info -h" "info --no-such-flag --help" "info x -h"; do

@@ -366,12 +366,51 @@ static void numbers_that_are_not_finite_change_no_weight(void **state)
     model_find(&r.model, "output_norm.weight")->value[3] = INFINITY;
     float *before = copy_weights(&r.model);
     assert_int_equal(trainer_run(&r.trainer, &e), ERR_FORMAT);
-    assert_non_null(strstr(e.message, "2 steps in a row were not finite"));
+    assert_non_null(strstr(e.message, "2 steps in a row were not finite; start again with a lower"));
     float *after = copy_weights(&r.model);
     assert_memory_equal(before, after, r.model.n_weights * sizeof *before);
     mem_free(before);
     mem_free(after);
     run_end(&r);
+    run_remove(&r);
+}
+
+/* The language model, but for one loss of NaN when the count is down to 1. */
+static int until_bad;
+
+static double bad_once(const struct objective *o, struct model *m, const struct batch *b,
+                       const float *hidden, float scale, float *dhidden, float *scratch)
+{
+    double loss = language_model_objective.loss(o, m, b, hidden, scale, dhidden, scratch);
+    return dhidden && until_bad > 0 && --until_bad == 0 ? NAN : loss;
+}
+
+static void a_bad_step_does_not_hide_the_loss_of_the_others(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    char metrics[128];
+    struct objective objective = language_model_objective;
+    objective.loss = bad_once;
+    run_prepare(&r);
+    path_in(&r, RUN_METRICS, metrics);
+    r.settings.log_interval = 6;
+    r.settings.sample_interval = 4;
+    run_begin(&r);
+    r.trainer.objective = &objective;
+    r.trainer.sample = stop_now;
+    until_bad = 3;
+    assert_int_equal(trainer_run(&r.trainer, &e), ERR_INTERRUPTED);
+    run_end(&r);
+    r.settings.sample_interval = 0;
+    run_begin(&r);
+    assert_ok(trainer_resume(&r.trainer, &e), e);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    run_end(&r);
+    assert_int_equal(count_lines(metrics, "\"loss\": null"), 0);
+    assert_int_equal(count_lines(metrics, "\"loss\": "), 2);
+    assert_int_equal(count_lines(metrics, "\"skipped_steps\": 1}"), 1);
     run_remove(&r);
 }
 
@@ -422,6 +461,31 @@ static void damaged_checkpoints_are_refused(void **state)
     run_remove(&r);
 }
 
+static void cut_lines(const char *path, const char *part)
+{
+    struct buffer text = {0}, kept = {0};
+    struct error e;
+    assert_ok(file_read(path, &text, 1 << 20, &e), e);
+    for (const char *line = text.data, *end; (end = strchr(line, '\n')); line = end + 1)
+        if (!memmem(line, (size_t)(end - line), part, strlen(part)))
+            buffer_append(&kept, line, (size_t)(end - line) + 1);
+    assert_ok(file_write(path, kept.data, kept.size, &e), e);
+    buffer_free(&text);
+    buffer_free(&kept);
+}
+
+/* The step at which the run ends when it is resumed. */
+static uint64_t resumed_until(struct run *r)
+{
+    struct error e;
+    run_begin(r);
+    assert_ok(trainer_resume(&r->trainer, &e), e);
+    assert_ok(trainer_run(&r->trainer, &e), e);
+    uint64_t step = r->trainer.state.step;
+    run_end(r);
+    return step;
+}
+
 static void patience_stops_early(void **state)
 {
     (void)state;
@@ -437,6 +501,58 @@ static void patience_stops_early(void **state)
     assert_int_equal(r.trainer.state.step, 4);
     assert_int_equal(r.trainer.state.best_step, 1);
     run_end(&r);
+
+    /* Resumed as it is, it stays stopped ... */
+    assert_int_equal(resumed_until(&r), 4);
+    /* ... and with more patience or a longer run it goes on, patience beginning anew. */
+    r.settings.early_stopping_patience = 5;
+    assert_int_equal(resumed_until(&r), 6);
+    assert_int_equal(resumed_until(&r), 6);
+    r.settings.iters = 50;
+    assert_int_equal(resumed_until(&r), 11);
+    r.settings.early_stopping_patience = 0;
+    r.settings.iters = 13;
+    assert_int_equal(resumed_until(&r), 13);
+    run_remove(&r);
+}
+
+static void what_a_killed_end_left_out_is_done_on_resuming(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    char metrics[128], best[128];
+    run_prepare(&r);
+    path_in(&r, RUN_METRICS, metrics);
+    path_in(&r, RUN_BEST, best);
+    run_begin(&r);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    run_end(&r);
+    /* killed during the evaluation of all held-out data */
+    cut_lines(metrics, "\"final_validation_loss\"");
+    assert_int_equal(resumed_until(&r), 12);
+    assert_int_equal(count_lines(metrics, "\"validation_loss\":"), 3);
+    assert_int_equal(count_lines(metrics, "\"final_validation_loss\":"), 1);
+    assert_int_equal(resumed_until(&r), 12);
+    assert_int_equal(count_lines(metrics, "\"final_validation_loss\":"), 1);
+    /* made shorter, to end at a checkpoint that was no turn to evaluate */
+    run_begin(&r);
+    r.settings.iters = 200;
+    r.settings.eval_interval = 0;
+    r.settings.sample_interval = 20;
+    r.trainer.sample = stop_now;
+    assert_ok(trainer_resume(&r.trainer, &e), e);
+    assert_int_equal(trainer_run(&r.trainer, &e), ERR_INTERRUPTED);
+    run_end(&r);
+    r.settings.sample_interval = 0;
+    r.settings.iters = 20;
+    unlink(best);
+    assert_int_equal(resumed_until(&r), 20);
+    assert_int_equal(count_lines(metrics, "{\"step\": 20, \"validation_loss\":"), 1);
+    assert_int_equal(count_lines(metrics, "{\"step\": 20, \"final_validation_loss\":"), 1);
+    struct run_state s;
+    assert_ok(checkpoint_read_state(best, &s, NULL, &e), e);
+    assert_int_equal(s.best_step, 20);
     run_remove(&r);
 }
 
@@ -450,8 +566,10 @@ int main(void)
         cmocka_unit_test(metrics_of_a_resumed_run_have_no_gap_and_no_double),
         cmocka_unit_test(accumulation_equals_the_large_batch),
         cmocka_unit_test(numbers_that_are_not_finite_change_no_weight),
+        cmocka_unit_test(a_bad_step_does_not_hide_the_loss_of_the_others),
         cmocka_unit_test(damaged_checkpoints_are_refused),
         cmocka_unit_test(patience_stops_early),
+        cmocka_unit_test(what_a_killed_end_left_out_is_done_on_resuming),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
