@@ -4,7 +4,8 @@ BUILD   ?= build
 CC      ?= gcc
 OPT     ?= -O2
 CFLAGS  ?= $(OPT) -g
-WARN    := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla
+WARN    := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+           -Werror=incompatible-pointer-types -Werror=implicit-function-declaration
 PREFIX  ?= /usr/local
 
 # In dependency order: a folder includes only from itself and from folders before it.

@@ -5,8 +5,6 @@
 # usage: LINNET=build/linnet bench/run.sh [SHAPE...]     (15m 29m 100m 124m; all by default)
 set -eu
 : "${LINNET:=build/linnet}"
-out=build/bench
-mkdir -p "$out"
 [ $# = 0 ] && set -- 15m 29m 100m 124m
 
 python=/usr/bin/python3
@@ -21,37 +19,22 @@ else
     echo "PyTorch is not installed (python3-torch); measuring linnet alone"
 fi
 
-# --dtype is offered where training can use bf16 products.
-dtypes="f32 bf16"
-"$LINNET" pretrain --help | grep -q -- '--dtype' || dtypes=f32
+# bf16 is measured where the processor multiplies it itself.
+dtypes=f32
+"$LINNET" bench gemm -c configs/quickstart.yaml --json | grep -q '"dtype": "bf16"' && dtypes="f32 bf16"
 
-corpus=$out/corpus.jsonl
-[ -s "$corpus" ] || "$LINNET" data synth --out "$corpus" --size 8M --seed 1
-
-# Prints "tokens-per-second MB" of a run: the fastest step from its metrics, the peak from the kernel.
+# Prints "tokens-per-second MB" of the fastest of five steps, and the peak memory.
 linnet_speed() {
-    run=$out/run-$1-$2
-    rm -rf "$run"
-    "$LINNET" pretrain -c "configs/bench-$1.yaml" --data "$corpus" --out "$run" $3 \
-        >"$run.log" 2>&1 || { tail -5 "$run.log" >&2; return 1; }
-    awk '
-        match($0, /"tokens_per_s": [0-9.e+]+/) {
-            x = substr($0, RSTART + 16, RLENGTH - 16) + 0
-            if (x > best) best = x
-        }
-        match($0, /"resident_mb": [0-9.e+]+/) {
-            m = substr($0, RSTART + 15, RLENGTH - 15) + 0
-            if (m > peak) peak = m
-        }
-        END { printf "%.0f %.0f\n", best, peak }' "$run/metrics.jsonl"
+    "$LINNET" bench train -c "configs/bench-$1.yaml" --dtype "$2" --steps 5 --json | awk -F'[:,]' '
+        /"tokens_per_s"/ { speed = $2 }
+        /"peak_rss_mb"/ { peak = $2 }
+        END { printf "%.0f %.0f\n", speed, peak }'
 }
 
 printf '%-6s %-5s %14s %10s %14s %10s %7s\n' shape dtype linnet MB PyTorch MB ratio
 for shape in "$@"; do
     for dtype in $dtypes; do
-        flags=""
-        [ "$dtypes" = f32 ] || flags="--dtype $dtype"
-        ours=$(linnet_speed "$shape" "$dtype" "$flags")
+        ours=$(linnet_speed "$shape" "$dtype")
         theirs="- -"
         [ $torch = yes ] && theirs=$("$python" bench/torch_train.py "configs/bench-$shape.yaml" $dtype)
         echo "$shape $dtype $ours $theirs" | awk '{

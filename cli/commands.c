@@ -16,6 +16,9 @@ const struct command *const commands[] = {
     &command_eval_logits,
     &command_export,
     &command_info,
+    &command_bench_gemm,
+    &command_bench_train,
+    &command_bench_tokenizer,
     &command_help,
     NULL,
 };

@@ -60,12 +60,16 @@ struct shard {
     const unsigned char *tokens;
     size_t token_bytes;
     uint64_t *owned_documents;
+    unsigned char *owned_tokens; /* NULL: mapped from a file */
 };
 /* Opens for reading through a mapping, and reads all tokens once to see that they are in the
  * vocabulary. With a tokenizer, one of another hash is an error that says so and how to prepare
  * anew; NULL skips that check. ERR_FORMAT for what is no shard or contradicts itself. */
 int shard_open(const char *path, const struct tokenizer *t, struct shard *s, struct error *e);
 void shard_close(struct shard *s);
+/* One in memory, one document of n random tokens, all to train on: for measuring speed without text.
+ * shard_close frees it. */
+void shard_random(struct shard *s, size_t n_tokens, size_t vocab_size, uint64_t seed);
 /* A hash of the tokens and of where held-out ones begin: what a run was trained on. Reads them all. */
 uint64_t shard_hash(const struct shard *s);
 /* Copies n tokens from `offset`; the range must lie inside (CHECK). */

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/rng.h"
 #include "base/memory.h"
 #include "data/shard_private.h"
 #include "formats/hdf5_file.h"
@@ -124,7 +125,26 @@ void shard_close(struct shard *s)
 {
     file_unmap(&s->map);
     mem_free(s->owned_documents);
+    mem_free(s->owned_tokens);
     *s = (struct shard){0};
+}
+
+void shard_random(struct shard *s, size_t n_tokens, size_t vocab_size, uint64_t seed)
+{
+    *s = (struct shard){.n_tokens = n_tokens, .n_train_tokens = n_tokens, .n_documents = 1,
+                        .n_train_bytes = n_tokens, .vocab_size = vocab_size,
+                        .token_bytes = sizeof(int32_t)};
+    struct rng rng;
+    rng_init(&rng, seed, 0);
+    s->owned_tokens = mem_alloc(n_tokens, sizeof(int32_t));
+    for (size_t i = 0; i < n_tokens; i++) {
+        int32_t id = (int32_t)rng_below(&rng, vocab_size);
+        memcpy(s->owned_tokens + i * sizeof id, &id, sizeof id);
+    }
+    s->owned_documents = mem_zero(2, sizeof *s->owned_documents);
+    s->owned_documents[1] = n_tokens;
+    s->tokens = s->owned_tokens;
+    s->documents = s->owned_documents;
 }
 
 uint64_t shard_hash(const struct shard *s)

@@ -143,12 +143,6 @@ int trainer_resume(struct trainer *t, struct error *e)
 
 /* --- one step --- */
 
-struct step_result {
-    double loss, grad_norm, learning_rate;
-    size_t n_targets;
-    bool finite;
-};
-
 /* The mask seed of a micro-batch; never 0, which would turn dropout off. */
 static uint64_t dropout_seed(const struct trainer *t, size_t micro_batch)
 {
@@ -158,10 +152,10 @@ static uint64_t dropout_seed(const struct trainer *t, size_t micro_batch)
 
 /* Losses are divided by the targets of the whole step, so that accumulation equals one large batch
  * however the targets are spread. */
-static struct step_result train_step(struct trainer *t)
+static struct train_step compute_step(struct trainer *t)
 {
     const struct train_settings *s = t->settings;
-    struct step_result r = {0};
+    struct train_step r = {0};
     for (size_t i = 0; i < s->grad_accumulation; i++) {
         loader_next(&t->train, &t->batches[i]);
         r.n_targets += t->batches[i].n_targets;
@@ -184,7 +178,7 @@ static struct step_result train_step(struct trainer *t)
     return r;
 }
 
-static int apply_step(struct trainer *t, const struct step_result *r, struct error *e)
+static int apply_step(struct trainer *t, const struct train_step *r, struct error *e)
 {
     if (r->finite) {
         double clip = t->optim->grad_clip;
@@ -206,6 +200,20 @@ static int apply_step(struct trainer *t, const struct step_result *r, struct err
                      "%zu steps in a row were not finite; %s with a lower --learning-rate or a "
                      "tighter optim.grad_clip", t->bad_steps,
                      saved ? "the last checkpoint is kept: resume from it" : "start again");
+}
+
+int trainer_step(struct trainer *t, struct train_step *r, struct error *e)
+{
+    double began = clock_seconds();
+    *r = compute_step(t);
+    int code = apply_step(t, r, e);
+    if (code)
+        return code;
+    t->state.step++;
+    t->state.seconds += clock_seconds() - began;
+    if (r->finite)
+        t->state.tokens_seen += r->n_targets;
+    return OK;
 }
 
 /* --- evaluation --- */
@@ -275,7 +283,7 @@ struct window {
     size_t targets;
 };
 
-static int log_step(struct trainer *t, const struct step_result *r, struct window *w,
+static int log_step(struct trainer *t, const struct train_step *r, struct window *w,
                     struct error *e)
 {
     struct run_state *s = &t->state;
@@ -305,7 +313,7 @@ static int log_step(struct trainer *t, const struct step_result *r, struct windo
     return metrics_write(&t->metrics, s->step, line, e);
 }
 
-static void show_step(const struct trainer *t, struct progress *p, const struct step_result *r,
+static void show_step(const struct trainer *t, struct progress *p, const struct train_step *r,
                       double smooth_loss, double tokens_per_second)
 {
     char detail[160], speed[32], memory[32];
@@ -356,17 +364,12 @@ static int loop(struct trainer *t, struct progress *progress, struct error *e)
     bool stop = false;
     int code = OK;
     while (t->state.step < t->settings->iters && !stop && !code) {
-        double began = clock_seconds();
-        struct step_result r = train_step(t);
-        code = apply_step(t, &r, e);
+        struct train_step r;
+        code = trainer_step(t, &r, e);
         if (code)
             break;
-        t->state.step++;
-        t->state.seconds += clock_seconds() - began;
-        if (r.finite) {
-            t->state.tokens_seen += r.n_targets;
+        if (r.finite)
             smooth_loss = smooth_loss == 0 ? r.loss : smooth_loss + 0.1 * (r.loss - smooth_loss);
-        }
         show_step(t, progress, &r, smooth_loss,
                   (double)(t->state.tokens_seen - first_tokens) / (t->state.seconds - first));
         code = log_step(t, &r, &window, e);

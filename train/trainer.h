@@ -56,6 +56,17 @@ void trainer_free(struct trainer *t);
 /* Continues from the run's last checkpoint: weights, moments, position. */
 int trainer_resume(struct trainer *t, struct error *e);
 
+struct train_step {
+    double loss;          /* mean over the targets */
+    double grad_norm;     /* before clipping */
+    double learning_rate;
+    size_t n_targets;
+    bool finite;          /* else no weight was changed */
+};
+/* One step: the next micro-batches, forward, backward, clipping, update. Fails when too many in a row
+ * were not finite. trainer_run is made of these. */
+int trainer_step(struct trainer *t, struct train_step *r, struct error *e);
+
 /* Trains to the end, to an early stop, or to a signal (ERR_INTERRUPTED, after saving). */
 int trainer_run(struct trainer *t, struct error *e);
 

@@ -379,9 +379,10 @@ static void numbers_that_are_not_finite_change_no_weight(void **state)
 static int until_bad;
 
 static double bad_once(const struct objective *o, struct model *m, const struct batch *b,
-                       const float *hidden, float scale, float *dhidden, float *scratch)
+                       const void *hidden, enum dtype type, float scale, float *dhidden,
+                       float *scratch)
 {
-    double loss = language_model_objective.loss(o, m, b, hidden, scale, dhidden, scratch);
+    double loss = language_model_objective.loss(o, m, b, hidden, type, scale, dhidden, scratch);
     return dhidden && until_bad > 0 && --until_bad == 0 ? NAN : loss;
 }
 

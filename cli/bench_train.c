@@ -1,0 +1,264 @@
+/* linnet bench gemm and linnet bench train */
+#include "base/log.h"
+#include "cli/bench.h"
+#include "cli/command.h"
+#include "cli/shared.h"
+#include "data/options.h"
+#include "kernels/gemm.h"
+#include "kernels/profile.h"
+#include "tokenizer/options.h"
+#include "train/trainer.h"
+
+static struct {
+    size_t steps;
+    bool json;
+} flags;
+static struct model_config model_section;
+static struct train_settings train_section;
+static struct optim_settings optim_section;
+static struct data_options data_section;           /* so that any configuration may be given; */
+static struct tokenizer_options tokenizer_section; /* what is measured needs neither */
+
+#define FIELD(member) offsetof(__typeof__(flags), member)
+#define JSON_ROW                                                                                   \
+    {                                                                                              \
+        .key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json),               \
+        .help = "print the figures as JSON"                                                        \
+    }
+static const struct option gemm_rows[] = {JSON_ROW};
+static const struct option train_rows[] = {
+    {.key = "steps", .flag = "--steps", .type = OPTION_SIZE, .offset = FIELD(steps),
+     .default_value = "5", .minimum = 1, .maximum = 1e9, .help = "steps to time, after one that is not"},
+    JSON_ROW,
+};
+static const char *const train_flags[] = {"batch_size", "grad_accumulation", "max_seq_length", "dtype",
+                                          NULL};
+static const char *const no_flags[] = {NULL};
+
+#define MODEL_SECTIONS                                                                             \
+    {.name = "model", .rows = model_options, .n_rows = N_MODEL_OPTIONS, .object = &model_section,  \
+     .help = "Model"},                                                                             \
+    {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section,  \
+     .help = "Training", .flags_of = train_flags},                                                 \
+    {.name = "optim", .rows = optim_options, .n_rows = N_OPTIM_OPTIONS, .object = &optim_section,  \
+     .help = "Optimiser", .flags_of = no_flags},                                                   \
+    {.name = "data", .rows = data_options, .n_rows = N_DATA_OPTIONS, .object = &data_section,      \
+     .help = "Data", .flags_of = no_flags},                                                        \
+    {.name = "tokenizer", .rows = tokenizer_options, .n_rows = N_TOKENIZER_OPTIONS,                \
+     .object = &tokenizer_section, .help = "Tokenizer", .flags_of = no_flags},
+
+static struct option_section gemm_sections[] = {
+    {.name = "", .rows = gemm_rows, .n_rows = COUNT(gemm_rows), .object = &flags, .help = "Result"},
+    MODEL_SECTIONS
+};
+static struct option_section train_sections[] = {
+    {.name = "", .rows = train_rows, .n_rows = COUNT(train_rows), .object = &flags, .help = "Run"},
+    MODEL_SECTIONS
+};
+
+/* The configuration's model, without weights. */
+static int make_model(struct model *m, struct error *e)
+{
+    int code = train_check_dtype(&train_section, e);
+    if (!code && model_section.vocab_size == 0) /* as many as the tokenizer would be asked for */
+        model_section.vocab_size = tokenizer_options_settings(&tokenizer_section, 1, false).vocab_size;
+    if (!code && model_section.max_position_embeddings == 0)
+        model_section.max_position_embeddings = train_section.max_seq_length;
+    return code ? code : model_init(m, &model_section, e);
+}
+
+/* --- products --- */
+
+static void print_rows(const struct bench_product *products, size_t n, enum dtype type)
+{
+    printf("%-8s %-8s %8s %8s %8s %6s %10s\n", "layer", "pass", "m", "n", "k", "times", "GFLOP/s");
+    for (size_t i = 0; i < n; i++) {
+        const struct bench_product *p = &products[i];
+        printf("%-8s %-8s %8zu %8zu %8zu %6zu %10.1f\n", p->layer, p->pass, p->m, p->n, p->k,
+               p->times, bench_product_flops(p) / p->seconds / 1e9);
+    }
+    printf("all of a step, %s, %d threads: %.1f GFLOP/s\n", dtype_info(type)->name,
+           kernels_threads(), bench_rate(products, n) / 1e9);
+}
+
+static void print_as_json(const struct bench_product *products, size_t n, enum dtype type)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        const struct bench_product *p = &products[i];
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f}", "layer", p->layer, "pass",
+                            p->pass, "m", (json_int_t)p->m, "n", (json_int_t)p->n, "k",
+                            (json_int_t)p->k, "times", (json_int_t)p->times, "gflops_per_s",
+                            bench_product_flops(p) / p->seconds / 1e9));
+    }
+    print_json(json_pack("{s:s, s:i, s:f, s:o}", "dtype", dtype_info(type)->name, "threads",
+                         kernels_threads(), "gflops_per_s",
+                         bench_rate(products, n) / 1e9, "products", list));
+}
+
+static int run_gemm(const struct command_input *in, struct error *e)
+{
+    struct model m = {0};
+    struct bench_product products[BENCH_PRODUCTS];
+    (void)in;
+    int code = make_model(&m, e);
+    if (code)
+        return code;
+    enum dtype type = train_product_type(&train_section);
+    size_t n = bench_products_of(&m, type, train_section.batch_size * train_section.max_seq_length,
+                                 products);
+    bench_measure(products, n, type);
+    if (flags.json)
+        print_as_json(products, n, type);
+    else
+        print_rows(products, n, type);
+    model_free(&m);
+    return OK;
+}
+
+/* --- steps --- */
+
+struct measured {
+    double fastest, total;                /* seconds of steps */
+    double kinds[PROFILE_KINDS];          /* seconds of all steps by kind of operation */
+    double peak_mb, flops, products_rate; /* flops of a step */
+    size_t tokens, params;
+    enum dtype type;
+};
+
+static int time_steps(struct trainer *t, struct measured *r, struct error *e)
+{
+    struct train_step step;
+    int code = trainer_step(t, &step, e); /* touches all memory and prepares all products */
+    profile_reset();
+    for (size_t i = 0; i < flags.steps && !code; i++) {
+        double began = clock_seconds();
+        code = trainer_step(t, &step, e);
+        double took = clock_seconds() - began;
+        r->total += took;
+        if (i == 0 || took < r->fastest)
+            r->fastest = took;
+    }
+    for (int i = 0; i < PROFILE_KINDS; i++)
+        r->kinds[i] = profile_seconds((enum profile_kind)i);
+    return code;
+}
+
+static int measure(struct model *m, struct measured *r, struct error *e)
+{
+    const struct train_settings *s = &train_section;
+    struct shard shard;
+    shard_random(&shard, 4 * s->max_seq_length * s->batch_size + 1, m->config.vocab_size, s->seed);
+    struct trainer trainer = {.model = m, .objective = &language_model_objective, .settings = s,
+                              .optim = &optim_section, .run = "", .config = ""};
+    int code = loader_init(&trainer.train, &shard, LOADER_TRAIN, s->max_seq_length, false, true,
+                           s->seed, e);
+    if (!code)
+        code = model_allocate(m, e);
+    if (!code)
+        code = trainer_init(&trainer, e);
+    if (!code) {
+        model_initialize(m, s->seed);
+        model_round(m);
+        code = time_steps(&trainer, r, e);
+        r->peak_mb = (double)mem_resident_peak() / 1e6;
+        trainer_free(&trainer);
+    }
+    shard_close(&shard);
+    if (code)
+        return code;
+    r->type = train_product_type(s);
+    r->flops = trainer_step_flops(m, s);
+    r->params = m->n_weights;
+    r->tokens = s->batch_size * s->max_seq_length * s->grad_accumulation;
+    struct bench_product products[BENCH_PRODUCTS];
+    size_t n = bench_products_of(m, r->type, s->batch_size * s->max_seq_length, products);
+    bench_measure(products, n, r->type);
+    r->products_rate = bench_rate(products, n);
+    return OK;
+}
+
+static void print_profile(const struct measured *r)
+{
+    double sum = 0;
+    for (int i = 0; i < PROFILE_KINDS; i++)
+        sum += r->kinds[i];
+    printf("\n%-20s %10s %7s\n", "kind of operation", "ms a step", "share");
+    for (int i = PROFILE_KINDS; i-- > 0;)
+        printf("%-20s %10.2f %6.1f%%\n", profile_name((enum profile_kind)i),
+               1e3 * r->kinds[i] / (double)flags.steps, 100 * r->kinds[i] / sum);
+}
+
+static void print_measured(const struct measured *r)
+{
+    printf("parameters          %12zu\n", r->params);
+    printf("products in         %12s\n", dtype_info(r->type)->name);
+    printf("tokens a step       %12zu\n", r->tokens);
+    printf("fastest step        %12.2f ms\n", 1e3 * r->fastest);
+    printf("mean step           %12.2f ms\n", 1e3 * r->total / (double)flags.steps);
+    printf("speed               %12.0f tokens/s\n", (double)r->tokens / r->fastest);
+    printf("                    %12.1f GFLOP/s\n", r->flops / r->fastest / 1e9);
+    printf("its products alone  %12.1f GFLOP/s\n", r->products_rate / 1e9);
+    printf("utilisation         %12.1f %%\n", 100 * r->flops / r->fastest / r->products_rate);
+    printf("peak memory         %12.0f MB\n", r->peak_mb);
+    print_profile(r);
+}
+
+static void print_measured_json(const struct measured *r)
+{
+    json_t *kinds = json_object();
+    for (int i = 0; i < PROFILE_KINDS; i++)
+        json_object_set_new(kinds, profile_name((enum profile_kind)i),
+                            json_real(1e3 * r->kinds[i] / (double)flags.steps));
+    print_json(json_pack(
+        "{s:I, s:s, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "params",
+        (json_int_t)r->params, "dtype", dtype_info(r->type)->name, "threads", kernels_threads(),
+        "steps", (json_int_t)flags.steps, "tokens_per_step", (json_int_t)r->tokens, "step_ms",
+        1e3 * r->fastest, "mean_step_ms", 1e3 * r->total / (double)flags.steps, "tokens_per_s",
+        (double)r->tokens / r->fastest, "model_gflops_per_s", r->flops / r->fastest / 1e9,
+        "gemm_peak_gflops_per_s", r->products_rate / 1e9, "mfu",
+        r->flops / r->fastest / r->products_rate, "peak_rss_mb", r->peak_mb, "profile_ms", kinds));
+}
+
+static int run_train(const struct command_input *in, struct error *e)
+{
+    struct model m = {0};
+    struct measured r = {0};
+    (void)in;
+    int code = make_model(&m, e);
+    if (!code)
+        code = measure(&m, &r, e);
+    model_free(&m);
+    if (code)
+        return code;
+    if (flags.json)
+        print_measured_json(&r);
+    else
+        print_measured(&r);
+    return OK;
+}
+
+const struct command command_bench_gemm = {
+    .name = "bench gemm",
+    .group = "Measure",
+    .summary = "speed of the matrix products of a training step",
+    .usage = "[-c FILE] [--json]",
+    .notes = "Each product of a step of the configured model, alone and repeated, the fastest run.\n",
+    .sections = gemm_sections,
+    .n_sections = COUNT(gemm_sections),
+    .run = run_gemm,
+};
+
+const struct command command_bench_train = {
+    .name = "bench train",
+    .group = "Measure",
+    .summary = "speed of whole training steps, and where their time goes",
+    .usage = "-c FILE [--steps N] [--json]",
+    .notes =
+        "Steps on random tokens, from forward pass to update, nothing written. Speed is that of the\n"
+        "fastest step; utilisation compares it with the same products done alone.\n",
+    .sections = train_sections,
+    .n_sections = COUNT(train_sections),
+    .run = run_train,
+};

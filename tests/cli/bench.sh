@@ -1,0 +1,63 @@
+# linnet bench: figures that are numbers, in the forms people and programs read.
+. tests/cli/lib.inc
+
+cat >"$tmp/small.yaml" <<'Y'
+model:
+  vocab_size: 300
+  hidden_size: 32
+  intermediate_size: 48
+  num_hidden_layers: 2
+  num_attention_heads: 4
+  num_key_value_heads: 2
+data:
+  mask_documents: true
+optim:
+  learning_rate: 1.0e-3
+tokenizer:
+  splitter: bytes
+train:
+  batch_size: 2
+  max_seq_length: 16
+Y
+
+# positive KEY...: each is there in the JSON on stdout and more than nothing.
+positive() {
+    for key in "$@"; do
+        sed -n "s/^ *\"$key\": \([0-9.e+-]*\),*\$/\1/p" "$tmp/stdout" |
+            awk '$1 > 0 { found = 1 } END { exit !found }' || fail "no positive $key"
+    done
+}
+
+run "$LINNET" bench train -c "$tmp/small.yaml" --steps 2 --json
+status 0
+err ''
+positive params tokens_per_s model_gflops_per_s gemm_peak_gflops_per_s mfu peak_rss_mb step_ms \
+    threads 'matrix products' attention optimiser
+out_has '  "tokens_per_step": 32,'
+out_has '  "params": 25120,'
+
+run "$LINNET" bench train -c "$tmp/small.yaml" --steps 1 --dtype f32
+status 0
+out_has "parameters                 25120"
+out_has "products in                  f32"
+
+run "$LINNET" bench gemm -c "$tmp/small.yaml" --json
+status 0
+positive gflops_per_s threads
+[ "$(grep -c '"layer"' "$tmp/stdout")" = 24 ] || fail "24 products"
+
+run "$LINNET" bench gemm -c "$tmp/small.yaml" --steps 3
+usage_error "bench gemm " "unknown flag \"--steps\" for linnet bench gemm"
+
+i=0
+while [ $i -lt 300 ]; do
+    echo "The bird number $i sang a song in the tree, and the cat listened to all of it."
+    i=$((i + 1))
+done >"$tmp/text.txt"
+run "$LINNET" bench tokenizer --data "$tmp/text.txt" --vocab-size 300 --splitter gpt2 --json
+status 0
+positive train_s encode_mb_per_s peak_rss_mb tokens vocab_size
+out_has "  \"bytes\": $(wc -c <"$tmp/text.txt" | tr -d ' '),"
+
+run "$LINNET" bench tokenizer --data "$tmp/missing.txt"
+status 1
