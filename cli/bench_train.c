@@ -179,17 +179,6 @@ static int measure(struct model *m, struct measured *r, struct error *e)
     return OK;
 }
 
-static void print_profile(const struct measured *r)
-{
-    double sum = 0;
-    for (int i = 0; i < PROFILE_KINDS; i++)
-        sum += r->kinds[i];
-    printf("\n%-20s %10s %7s\n", "kind of operation", "ms a step", "share");
-    for (int i = PROFILE_KINDS; i-- > 0;)
-        printf("%-20s %10.2f %6.1f%%\n", profile_name((enum profile_kind)i),
-               1e3 * r->kinds[i] / (double)flags.steps, 100 * r->kinds[i] / sum);
-}
-
 static void print_measured(const struct measured *r)
 {
     printf("parameters          %12zu\n", r->params);
@@ -202,7 +191,8 @@ static void print_measured(const struct measured *r)
     printf("its products alone  %12.1f GFLOP/s\n", r->products_rate / 1e9);
     printf("utilisation         %12.1f %%\n", 100 * r->flops / r->fastest / r->products_rate);
     printf("peak memory         %12.0f MB\n", r->peak_mb);
-    print_profile(r);
+    putchar('\n');
+    print_profile(stdout, r->kinds, flags.steps);
 }
 
 static void print_measured_json(const struct measured *r)

@@ -8,6 +8,7 @@
 #include "data/options.h"
 #include "data/vocabulary.h"
 #include "infer/generate.h"
+#include "kernels/profile.h"
 #include "model/load.h"
 #include "tokenizer/options.h"
 #include "train/trainer.h"
@@ -16,7 +17,7 @@
 
 static struct pretrain_flags {
     char *out;
-    bool resume, plan;
+    bool resume, plan, profile;
 } flags;
 
 static struct model_config model_section;
@@ -34,6 +35,8 @@ static const struct option flag_rows[] = {
              "--set and -c change what can change"},
     {.key = "plan", .flag = "--plan", .type = OPTION_BOOL, .offset = FIELD(plan),
      .help = "print parameters, memory and an estimate of the time, and exit"},
+    {.key = "profile", .flag = "--profile", .type = OPTION_BOOL, .offset = FIELD(profile),
+     .help = "print in the end where the time of the steps went"},
 };
 
 static struct option_section sections[] = {
@@ -266,6 +269,15 @@ static int check_memory(struct error *e)
     return code;
 }
 
+/* Evaluations, samples and checkpoints are in it too. */
+static void show_profile(size_t steps)
+{
+    double seconds[PROFILE_KINDS];
+    for (int i = 0; i < PROFILE_KINDS; i++)
+        seconds[i] = profile_seconds((enum profile_kind)i);
+    print_profile(stderr, seconds, steps);
+}
+
 static int train(struct trainer *t, const struct shard *shard, struct error *e)
 {
     const struct train_settings *s = &train_section;
@@ -291,7 +303,11 @@ static int train(struct trainer *t, const struct shard *shard, struct error *e)
     }
     if (!code) {
         plan_summary(t->model, t->objective, s, shard, &t->train);
+        uint64_t first = t->state.step;
+        profile_reset();
         code = trainer_run(t, e);
+        if (flags.profile && t->state.step > first)
+            show_profile((size_t)(t->state.step - first));
     }
     trainer_free(t);
     return code;

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "formats/gguf.h"
+#include "kernels/profile.h"
 
 #include <string.h>
 
@@ -109,4 +110,17 @@ json_t *json_text(const char *text, size_t n)
     json_t *value = json_stringn(clean.data ? clean.data : "", clean.size);
     buffer_free(&clean);
     return value;
+}
+
+void print_profile(FILE *out, const double *seconds, size_t steps)
+{
+    double sum = 0;
+    for (int i = 0; i < PROFILE_KINDS; i++)
+        sum += seconds[i];
+    fprintf(out, "%-20s %10s %7s\n", "kind of operation", "ms a step", "share");
+    for (int i = 1; i <= PROFILE_KINDS; i++) { /* what is not a kernel comes last */
+        enum profile_kind kind = (enum profile_kind)(i % PROFILE_KINDS);
+        fprintf(out, "%-20s %10.2f %6.1f%%\n", profile_name(kind),
+                1e3 * seconds[kind] / (double)steps, 100 * seconds[kind] / sum);
+    }
 }
