@@ -5,8 +5,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -233,6 +235,41 @@ int file_write(const char *path, const void *bytes, size_t n, struct error *e)
     if (n)
         fwrite(bytes, 1, n, w.stream);
     return file_writer_commit(&w, e);
+}
+
+void file_remove_stale(const char *path)
+{
+    const char *base = path_basename(path);
+    char *directory = base > path ? mem_string_n(path, (size_t)(base - path)) : mem_string(".");
+    char *prefix = mem_printf("%s.tmp", base);
+    DIR *dir = opendir(directory);
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        char *end, *name = path_join(directory, entry->d_name);
+        long pid = strtol(entry->d_name + strlen(prefix), &end, 10);
+        if (pid > 0 && !*end && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+            unlink(name);
+        mem_free(name);
+    }
+    if (dir)
+        closedir(dir);
+    mem_free(prefix);
+    mem_free(directory);
+}
+
+int dir_lock(const char *path, int *fd, struct error *e)
+{
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0)
+        return error_set_errno(e, "%s", path);
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+        return OK;
+    bool taken = errno == EWOULDBLOCK;
+    close(*fd);
+    *fd = -1;
+    return taken ? error_set(e, ERR_USAGE, "%s: another process is writing into it", path) : OK;
 }
 
 int dir_make(const char *path, struct error *e)

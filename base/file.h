@@ -46,6 +46,13 @@ int file_replace(const char *temporary, const char *path, struct error *e);
  * signal handler about to end the process: async-signal-safe. */
 void file_remove_temporaries(void);
 
+/* Removes what processes that were killed while writing `path` have left beside it: temporaries of
+ * file_temporary whose process runs no more. Only for whoever holds the directory's lock. */
+void file_remove_stale(const char *path);
+
+/* Makes sure that no other process that asks has the directory, until *fd is closed or this process
+ * ends. ERR_USAGE when one has; where the file system knows no locks, *fd is -1. */
+int dir_lock(const char *path, int *fd, struct error *e);
 int dir_make(const char *path, struct error *e); /* and its parents; fine if it exists */
 
 struct path_list {

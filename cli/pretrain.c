@@ -77,6 +77,23 @@ static int check_run_directory(const struct command_input *in, struct error *e)
     return OK;
 }
 
+/* The directory for this process alone, rid of what a killed one has left half-written. The lock ends
+ * with the process. */
+static int take_run_directory(struct error *e)
+{
+    static const char *const written[] = {RUN_LAST, RUN_BEST, RUN_SHARD, RUN_CONFIG, RUN_TOKENIZER,
+                                          RUN_METRICS};
+    int fd, code = dir_make(flags.out, e);
+    if (!code)
+        code = dir_lock(flags.out, &fd, e);
+    for (size_t i = 0; i < COUNT(written) && !code; i++) {
+        char *path = run_file(flags.out, written[i]);
+        file_remove_stale(path);
+        mem_free(path);
+    }
+    return code;
+}
+
 static int write_config(const char *config, struct error *e)
 {
     char *path = run_file(flags.out, RUN_CONFIG);
@@ -165,9 +182,7 @@ static int get_shard(const struct tokenizer *t, uint64_t data_hash, int threads,
     char *path = run_file(flags.out, RUN_SHARD);
     int code = OK;
     if (!open_own_shard(t, path, data_hash, shard)) {
-        code = dir_make(flags.out, e);
-        if (!code)
-            code = shard_prepare(&s, t, path, NULL, e);
+        code = shard_prepare(&s, t, path, NULL, e);
         if (!code)
             code = shard_open(path, t, shard, e);
     }
@@ -372,6 +387,8 @@ static int run(const struct command_input *in, struct error *e)
     }
     if (!code)
         code = check_memory(e);
+    if (!code)
+        code = take_run_directory(e);
     if (!code)
         code = get_shard(tokenizer, stored.state.data_hash, in->threads, &shard, e);
     if (!code && !flags.resume)

@@ -105,11 +105,24 @@ grep -q "early_stopping_patience has no effect" "$dir/err" || fail "says: $(cat 
     --out "$dir/interrupted" --iters 100000 2>"$dir/err" &
 pid=$!
 while ! grep -q '"loss"' "$dir/interrupted/metrics.jsonl" 2>/dev/null; do sleep 0.01; done
+while [ ! -e "$dir/interrupted/checkpoints/last.h5" ]; do sleep 0.01; done
+"$LINNET" pretrain --out "$dir/interrupted" --resume 2>"$dir/err2" && fail "two processes in one run"
+grep -q "interrupted: another process is writing into it" "$dir/err2" || fail "says: $(cat "$dir/err2")"
 kill -TERM $pid
 status=0
 wait $pid || status=$?
 [ "$status" = 130 ] || fail "an interrupted run exits with $status"
 grep -q "continue with --resume" "$dir/err" || fail "says: $(cat "$dir/err")"
+
+# What a killed process has left half-written goes; a living one's stays.
+(exec sh -c 'echo $$') >"$dir/dead"
+interrupted=$dir/interrupted/checkpoints
+: >"$interrupted/last.h5.tmp$(cat "$dir/dead")"
+: >"$interrupted/last.h5.tmp$$"
+: >"$interrupted/last.h5.tmpx"
+"$LINNET" pretrain --out "$dir/interrupted" --resume --iters 1 --quiet
+[ -e "$interrupted/last.h5.tmp$$" ] && [ -e "$interrupted/last.h5.tmpx" ] &&
+    [ ! -e "$interrupted/last.h5.tmp$(cat "$dir/dead")" ] || fail "holds $(ls "$interrupted")"
 
 # An occupied directory is refused and left alone.
 before=$(cksum "$dir/whole/checkpoints/last.h5" "$dir/whole/config.yaml")
