@@ -57,7 +57,9 @@ void trainer_free(struct trainer *t);
 /* Continues from the run's last checkpoint: weights, moments, position. */
 int trainer_resume(struct trainer *t, struct error *e);
 
-/* Trains to the end, to an early stop, or to a signal (ERR_INTERRUPTED, after saving). */
+/* Trains to the end, to an early stop, or to a signal (ERR_INTERRUPTED, after saving). A resumed run
+ * that is complete, or has stopped early and got neither more iters nor more patience since, only
+ * makes the evaluations that it still owes. */
 int trainer_run(struct trainer *t, struct error *e);
 
 #endif
