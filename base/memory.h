@@ -28,6 +28,8 @@ void mem_grow(void **items, size_t *capacity, size_t count, size_t size);
 /* Bytes of this process in physical memory now, and at most so far; 0 where unknown. */
 size_t mem_resident(void);
 size_t mem_resident_peak(void);
+/* Bytes that a process here can ever have: memory, as far as a container may use it, and swap. */
+size_t mem_physical(void);
 
 enum { ARENA_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
 
@@ -38,11 +40,13 @@ struct arena {
     size_t used, size;
 };
 
-/* Reserves `size` bytes (zeroed, page-aligned). ERR_MEMORY when the system refuses. */
+/* Reserves `size` bytes (zeroed, page-aligned). ERR_MEMORY when the system refuses, or when all
+ * arenas together would be larger than the machine's memory. */
 int arena_init(struct arena *a, size_t size, const char *what, struct error *e);
 void arena_free(struct arena *a);
-/* `count * size` bytes aligned to ARENA_ALIGN; NULL from a measuring arena. The arena must have
- * been sized for it (CHECK). */
+/* `count * size` bytes aligned to ARENA_ALIGN; NULL from a measuring arena, which stops at a size
+ * that arena_init refuses instead of wrapping around. Otherwise the arena must have been sized for
+ * it (CHECK). */
 void *arena_alloc(struct arena *a, size_t count, size_t size);
 
 #endif
