@@ -70,16 +70,29 @@ static int check_run_directory(const struct command_input *in, struct error *e)
     return OK;
 }
 
-static int write_run_files(const struct command_input *in, const struct tokenizer *t,
-                           struct buffer *config, struct error *e)
+/* Makes the directory ours, and clean of what a killed run left half written. */
+static int claim_run_directory(struct error *e)
 {
-    options_print_yaml(in->options, config);
+    int code = dir_make(flags.out, e);
+    if (!code)
+        code = dir_claim(flags.out, e);
+    const char *const names[] = {RUN_LAST, RUN_BEST, "shard.h5"};
+    for (size_t i = 0; i < COUNT(names) && !code; i++) {
+        char *path = run_file(flags.out, names[i]);
+        file_remove_leftovers(path);
+        mem_free(path);
+    }
+    return code;
+}
+
+static int write_run_files(const struct tokenizer *t, const char *config, struct error *e)
+{
     char *directory = run_file(flags.out, "checkpoints");
     char *config_path = run_file(flags.out, RUN_CONFIG);
     char *tokenizer_path = run_file(flags.out, RUN_TOKENIZER);
     int code = dir_make(directory, e);
     if (!code)
-        code = file_write(config_path, config->data, config->size, e);
+        code = file_write(config_path, config, strlen(config), e);
     if (!code && !flags.resume)
         code = tokenizer_write_json(t, tokenizer_path, e);
     mem_free(directory);
@@ -89,6 +102,11 @@ static int write_run_files(const struct command_input *in, const struct tokenize
 }
 
 /* --- tokenizer and data --- */
+
+static bool data_is_shard(void)
+{
+    return data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5");
+}
 
 static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
 {
@@ -100,6 +118,9 @@ static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
     }
     if (tokenizer_section.path)
         return load_tokenizer(tokenizer_section.path, t, e);
+    if (data_is_shard())
+        return error_set(e, ERR_USAGE, "%s: give the tokenizer that this shard was made with, too: "
+                                       "--tokenizer PATH", data_section.paths.items[0]);
     struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, threads, true);
     return vocabulary_train((const char *const *)data_section.paths.items,
                             data_section.paths.count, data_section.text_field, &s, t, e);
@@ -109,14 +130,12 @@ static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
 static int get_shard(const struct tokenizer *t, int threads, struct shard *shard,
                      struct error *e)
 {
-    if (data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5"))
+    if (data_is_shard())
         return shard_open(data_section.paths.items[0], t, shard, e);
     struct shard_settings s = data_options_shard(&data_section, train_section.seed, threads, true);
     char *path = run_file(flags.out, "shard.h5");
     bool reused = false;
-    int code = dir_make(flags.out, e);
-    if (!code)
-        code = shard_prepare(&s, t, path, &reused, e);
+    int code = shard_prepare(&s, t, path, &reused, e);
     if (!code)
         code = shard_open(path, t, shard, e);
     mem_free(path);
@@ -134,6 +153,17 @@ static int settle_model(size_t tokens, struct error *e)
                          "set 0", model_section.vocab_size, tokens);
     if (model_section.max_position_embeddings == 0)
         model_section.max_position_embeddings = train_section.max_seq_length;
+    if (model_section.max_position_embeddings < train_section.max_seq_length)
+        return error_set(e, ERR_USAGE,
+                         "model.max_position_embeddings is %zu, less than train.max_seq_length "
+                         "(%zu); raise it, or set 0", model_section.max_position_embeddings,
+                         train_section.max_seq_length);
+    const size_t most_tokens = (size_t)1 << 30; /* keeps every size of a step within size_t */
+    if (train_section.batch_size > most_tokens / train_section.max_seq_length)
+        return error_set(e, ERR_USAGE,
+                         "train.batch_size (%zu) times train.max_seq_length (%zu) is more than %zu "
+                         "tokens at a time; use grad_accumulation instead of so large a batch",
+                         train_section.batch_size, train_section.max_seq_length, most_tokens);
     return OK;
 }
 
@@ -196,7 +226,8 @@ static int plan_without_data(struct error *e)
     return OK;
 }
 
-static int train(struct trainer *t, const struct shard *shard, struct error *e)
+static int train(struct trainer *t, const struct tokenizer *tokenizer, const struct shard *shard,
+                 struct error *e)
 {
     const struct train_settings *s = &train_section;
     int code = loader_init(&t->train, shard, LOADER_TRAIN, s->max_seq_length,
@@ -216,6 +247,8 @@ static int train(struct trainer *t, const struct shard *shard, struct error *e)
         code = trainer_resume(t, e);
     else
         model_initialize(t->model, s->seed);
+    if (!code) /* not before: what the checkpoint does not fit must not become the run's */
+        code = write_run_files(tokenizer, t->config, e);
     if (!code) {
         plan_summary(t->model, t->objective, s, shard, &t->train);
         code = trainer_run(t, e);
@@ -243,7 +276,7 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
         trainer.sample_context = &sampler;
     }
     if (!code)
-        code = train(&trainer, shard, e);
+        code = train(&trainer, tokenizer, shard, e);
     sampler_context_free(&sampler);
     model_free(&model);
     return code;
@@ -266,6 +299,8 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = option_require(in->options, "data", "paths", e);
     if (!code)
+        code = claim_run_directory(e);
+    if (!code)
         code = get_tokenizer(in->threads, &tokenizer, e);
     if (!code)
         code = settle_model(tokenizer_vocab_size(tokenizer), e);
@@ -273,8 +308,7 @@ static int run(const struct command_input *in, struct error *e)
         code = model_config_check(&model_section, e);
     if (!code)
         code = get_shard(tokenizer, in->threads, &shard, e);
-    if (!code)
-        code = write_run_files(in, tokenizer, &config, e);
+    options_print_yaml(in->options, &config);
     if (!code)
         code = train_with_samples(tokenizer, &shard, config.data, e);
     shard_close(&shard);

@@ -94,6 +94,10 @@ static hid_t access_properties(void)
 
 int hdf5_create(const char *path, struct hdf5_file **file, struct error *e)
 {
+    *file = NULL;
+    int refused = file_check_target(path, e);
+    if (refused)
+        return refused;
     struct hdf5_file *f = new_file(path);
     f->temporary = file_temporary(path);
     hid_t creation = H5Pcreate(H5P_FILE_CREATE), access = access_properties();
