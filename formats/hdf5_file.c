@@ -133,6 +133,9 @@ int hdf5_open(const char *path, struct hdf5_file **file, struct error *e)
     hid_t access = access_properties();
     if (H5Fis_hdf5(path) == 0) {
         code = error_set(e, ERR_FORMAT, "%s: not an HDF5 file", path);
+    } else if (!hdf5_survives(path)) {
+        code = error_set(e, ERR_FORMAT,
+                         "%s: this HDF5 file is damaged; take another copy, or make it anew", path);
     } else {
         f->id = H5Fopen(path, H5F_ACC_RDONLY, access);
         if (f->id < 0)
