@@ -171,10 +171,8 @@ int file_check_target(const char *path, struct error *e)
     }
     char *target = follow_link(path), *directory = directory_of(target);
     int code = OK;
-    if (!file_exists(directory))
-        code = error_set(e, ERR_IO, "%s: cannot create: there is no directory %s", path, directory);
-    else if (access(directory, W_OK) != 0)
-        code = error_set_errno(e, "%s: cannot create in %s", path, directory);
+    if (access(directory, W_OK) != 0)
+        code = error_set_errno(e, "%s: cannot create", path);
     mem_free(directory);
     mem_free(target);
     return code;

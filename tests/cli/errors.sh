@@ -89,3 +89,16 @@ err ''
 printf '{"text": "fine"}\n{"text": "cut\n' >"$tmp/cut.jsonl"
 run "$LINNET" tokenizer train --data "$tmp/cut.jsonl" --out "$tmp/t.json" -q
 failure "$tmp/cut.jsonl:2: column 13: not valid JSON: premature end of input near '\"cut'"
+
+# A parent may close the standard streams: no message ends up in a file that took their place.
+run "$LINNET" data synth --out "$tmp/a.txt" --size 200k -q
+run "$LINNET" tokenizer train --data "$tmp/a.txt" --vocab-size 300 --out "$tmp/t.json" -q
+run "$LINNET" data prepare --data "$tmp/a.txt" --tokenizer "$tmp/t.json" --out "$tmp/open.h5"
+status 0
+"$LINNET" data prepare --data "$tmp/a.txt" --tokenizer "$tmp/t.json" --out "$tmp/closed.h5" 2>&-
+got=$? shown='data prepare 2>&-'
+status 0
+cmp -s "$tmp/closed.h5" "$tmp/open.h5" || fail "messages in the file"
+"$LINNET" --version >&- 2>"$tmp/stderr"
+got=$? shown='linnet --version >&-'
+failure 'standard output: cannot write: Bad file descriptor'

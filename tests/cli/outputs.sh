@@ -41,13 +41,13 @@ for command in prepare learn export_gguf; do
     $command --out "$tmp/pipe"
     failure "$tmp/pipe: is not a regular file, and is left as it is"
     $command --out "$tmp/nowhere/x"
-    failure "$tmp/nowhere/x: cannot create: there is no directory $tmp/nowhere"
+    failure "$tmp/nowhere/x: cannot create: No such file or directory"
     $command --out ''
     status 2
     err_has 'linnet: error: --out: expected the name of a file or directory, found ""'
 done
 synth --out "$tmp/nowhere/x.txt"
-failure "$tmp/nowhere/x.txt: cannot create: there is no directory $tmp/nowhere"
+failure "$tmp/nowhere/x.txt: cannot create: No such file or directory"
 for command in prepare learn; do
     $command --out "$tmp/folder"
     failure "$tmp/folder: is a directory; name a file to write"
