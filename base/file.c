@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -132,28 +133,61 @@ void file_remove_temporaries(void)
             unlink(temporaries[i]);
 }
 
+/* Where a write to `path` ends up: a link keeps pointing at the file that is replaced. */
+static char *follow_link(const char *path)
+{
+    struct stat st;
+    char *real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL) : NULL;
+    char *copy = mem_string(real ? real : path);
+    free(real);
+    return copy;
+}
+
 char *file_temporary(const char *path)
 {
-    char *name = mem_printf("%s.tmp%ld", path, (long)getpid());
+    char *target = follow_link(path);
+    char *name = mem_printf("%s.tmp%ld", target, (long)getpid());
+    mem_free(target);
     remember_temporary(name);
     return name;
+}
+
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return !slash ? mem_string(".") : mem_string_n(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+int file_check_target(const char *path, struct error *e)
+{
+    struct stat st;
+    if (!*path)
+        return error_set(e, ERR_USAGE, "\"\": a file needs a name");
+    if (stat(path, &st) == 0) {
+        if (S_ISDIR(st.st_mode))
+            return error_set(e, ERR_IO, "%s: is a directory; name a file to write", path);
+        if (!S_ISREG(st.st_mode))
+            return error_set(e, ERR_IO, "%s: is not a regular file, and is left as it is", path);
+    }
+    char *target = follow_link(path), *directory = directory_of(target);
+    int code = OK;
+    if (access(directory, W_OK) != 0)
+        code = error_set_errno(e, "%s: cannot create", path);
+    mem_free(directory);
+    mem_free(target);
+    return code;
 }
 
 /* A rename is durable only once its directory is synced too. */
 static void sync_directory_of(const char *path)
 {
-    char *copy = mem_string(path);
-    char *slash = strrchr(copy, '/');
-    if (slash == copy)
-        slash[1] = 0;
-    else if (slash)
-        *slash = 0;
-    int fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char *directory = directory_of(path);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         fsync(fd);
         close(fd);
     }
-    mem_free(copy);
+    mem_free(directory);
 }
 
 int file_replace(const char *temporary, const char *path, struct error *e)
@@ -167,15 +201,24 @@ int file_replace(const char *temporary, const char *path, struct error *e)
     close(fd);
     if (failed)
         return ERR_IO;
-    if (rename(temporary, path) != 0)
-        return error_set_errno(e, "%s: cannot rename to %s", temporary, path);
-    forget_temporary(temporary);
-    sync_directory_of(path);
-    return OK;
+    char *target = follow_link(path);
+    int code = OK;
+    if (rename(temporary, target) != 0)
+        code = error_set_errno(e, "%s: cannot rename to %s", temporary, target);
+    else
+        forget_temporary(temporary);
+    if (!code)
+        sync_directory_of(target);
+    mem_free(target);
+    return code;
 }
 
 int file_writer_open(struct file_writer *w, const char *path, struct error *e)
 {
+    *w = (struct file_writer){0};
+    int refused = file_check_target(path, e);
+    if (refused)
+        return refused;
     w->path = mem_string(path);
     w->temporary = file_temporary(path);
     w->stream = fopen(w->temporary, "wbe");
@@ -254,6 +297,41 @@ int dir_make(const char *path, struct error *e)
         code = error_set(e, ERR_IO, "%s: exists and is not a directory", path);
     mem_free(copy);
     return code;
+}
+
+void file_remove_leftovers(const char *path)
+{
+    char *directory = directory_of(path), *prefix = mem_printf("%s.tmp", path_basename(path));
+    size_t n = strlen(prefix);
+    DIR *dir = opendir(directory);
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        const char *number = entry->d_name + n;
+        if (strncmp(entry->d_name, prefix, n) != 0 || !*number || number[strspn(number, "0123456789")])
+            continue;
+        char *name = path_join(directory, entry->d_name);
+        unlink(name);
+        mem_free(name);
+    }
+    if (dir)
+        closedir(dir);
+    mem_free(directory);
+    mem_free(prefix);
+}
+
+int dir_claim(const char *path, struct error *e)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(e, "%s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return OK; /* fd stays open, and with it the lock */
+    bool taken = errno == EWOULDBLOCK; /* anything else: a file system without locks */
+    close(fd);
+    return taken ? error_set(e, ERR_IO,
+                             "%s: another linnet is writing there; wait for it, or choose another "
+                             "--out", path)
+                 : OK;
 }
 
 static void list_add(struct path_list *list, char *path)

@@ -1,5 +1,5 @@
 /* Files and paths. Writers go to a temporary name beside the target, are synced and renamed, so a
- * crash or a full disk never damages what was there. */
+ * crash or a full disk never damages what was there. A link to a file stays, its file is replaced. */
 #ifndef LINNET_BASE_FILE_H
 #define LINNET_BASE_FILE_H
 
@@ -25,6 +25,11 @@ struct file_map {
 int file_map(const char *path, struct file_map *map, struct error *e);
 void file_unmap(struct file_map *map);
 
+/* Whether `path` can become a file: what is there (through links) is nothing or a regular file, and
+ * its directory exists and may be written to. Every writer asks; a command asks before long work. A
+ * device must never be renamed over, were it only because root said --out /dev/null. */
+int file_check_target(const char *path, struct error *e);
+
 /* Atomic replacement: open, write to `stream`, then commit (flush, sync, rename) or abandon
  * (remove the temporary). `commit` reports any earlier write error, a full disk among them. */
 struct file_writer {
@@ -46,6 +51,12 @@ int file_replace(const char *temporary, const char *path, struct error *e);
  * signal handler about to end the process: async-signal-safe. */
 void file_remove_temporaries(void);
 
+/* Removes the temporaries for `path` of processes that were killed. Nobody else may be writing it. */
+void file_remove_leftovers(const char *path);
+
+/* Makes this process the one that writes into the directory, until it ends: ERR_IO when another one
+ * has. */
+int dir_claim(const char *path, struct error *e);
 int dir_make(const char *path, struct error *e); /* and its parents; fine if it exists */
 
 struct path_list {

@@ -5,10 +5,21 @@
 
 #include <string.h>
 
+static const size_t parse_flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
+
+int json_parse_line(const char *text, size_t n, json_t **root, struct error *e)
+{
+    json_error_t why;
+    *root = json_loadb(text, n, parse_flags, &why);
+    if (!*root)
+        return error_set(e, ERR_FORMAT, "column %d: not valid JSON: %s", why.column, why.text);
+    return OK;
+}
+
 int json_parse(const char *text, size_t n, json_t **root, struct error *e)
 {
     json_error_t why;
-    *root = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+    *root = json_loadb(text, n, parse_flags, &why);
     if (!*root)
         return error_set(e, ERR_FORMAT, "line %d, column %d: not valid JSON: %s", why.line,
                          why.column, why.text);

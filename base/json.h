@@ -13,6 +13,8 @@
  * UTF-8, nesting deeper than jansson's limit of 2048 and trailing text are errors that give line
  * and column. */
 int json_parse(const char *text, size_t n, json_t **root, struct error *e);
+/* The same for one line of many, whose number the caller knows: the error gives the column alone. */
+int json_parse_line(const char *text, size_t n, json_t **root, struct error *e);
 int json_read(const char *path, json_t **root, struct error *e);
 
 /* Reads an object's member into *value. Absent or null: leaves *value alone and succeeds. A member

@@ -113,52 +113,54 @@ size_t mem_resident_peak(void)
     return (size_t)usage.ru_maxrss * 1024;
 }
 
+static size_t reserved; /* by all arenas together */
+
 int arena_init(struct arena *a, size_t size, const char *what, struct error *e)
 {
     *a = (struct arena){0};
     if (size == 0)
         size = ARENA_ALIGN;
-    size_t limit, available;
-    mem_measure(&limit, &available);
-    char wanted[32], most[32];
-    if (size > limit)
+    /* The system itself would say yes to any size, and kill the process once the pages are used. */
+    size_t most, available;
+    mem_measure(&most, &available);
+    char wanted[32], taken[32], there[32];
+    if (size > most || reserved > most - size)
         return error_set(e, ERR_MEMORY,
-                         "cannot reserve %s for %s: no more than %s of memory can be had here; use a "
-                         "smaller model, batch or sequence length (see --plan)",
-                         format_bytes((double)size, wanted), what,
-                         format_bytes((double)limit, most));
+                         "no room for %s: it takes %s, %s are taken, and this machine has %s; use a "
+                         "smaller model, batch or sequence length (see --plan)", what,
+                         format_bytes((double)size, wanted), format_bytes((double)reserved, taken),
+                         format_bytes((double)most, there));
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                    -1, 0);
     if (p == MAP_FAILED)
         return error_set(e, ERR_MEMORY,
                          "cannot reserve %s for %s; use a smaller model, batch or sequence "
-                         "length (see --plan)",
-                         format_bytes((double)size, wanted), what);
+                         "length (see --plan)", format_bytes((double)size, wanted), what);
     madvise(p, size, MADV_HUGEPAGE);
     a->base = p;
     a->size = size;
+    reserved += size;
     return OK;
 }
 
 void arena_free(struct arena *a)
 {
-    if (a->base)
+    if (a->base) {
         munmap(a->base, a->size);
+        reserved -= a->size;
+    }
     *a = (struct arena){0};
 }
 
 void *arena_alloc(struct arena *a, size_t count, size_t size)
 {
-    size_t bytes;
-    if (!size_mul(count, size, &bytes) || bytes > ARENA_MOST - ARENA_ALIGN ||
-        a->used > ARENA_MOST - ARENA_ALIGN - bytes) {
+    size_t bytes, at = a->used;
+    if (!size_mul(count, size, &bytes) || bytes > ARENA_MOST - at) {
         CHECK(!a->base);
         a->used = ARENA_MOST;
         return NULL;
     }
-    bytes = (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-    size_t at = a->used;
-    a->used += bytes;
+    a->used += (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     if (!a->base)
         return NULL;
     CHECK(a->used <= a->size);

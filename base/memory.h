@@ -35,8 +35,8 @@ size_t mem_resident_peak(void);
 void mem_measure(size_t *limit, size_t *available);
 
 enum { ARENA_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
-#define ARENA_MOST (SIZE_MAX / 16) /* where a measuring arena stops counting: no machine has it, and
-                                      sums of a few such do not overflow */
+/* What a measuring arena stops at: more than any machine has, and safe to round up and add to. */
+#define ARENA_MOST ((size_t)1 << 60)
 
 /* One block of zeroed memory handed out front to back. Measure first with a NULL base: an arena
  * whose `base` is NULL only counts, so the same code plans and allocates. */
@@ -45,12 +45,13 @@ struct arena {
     size_t used, size;
 };
 
-/* Reserves `size` bytes (zeroed, page-aligned). ERR_MEMORY when the system refuses, or when the
- * machine could never hold them. */
+/* Reserves `size` bytes (zeroed, page-aligned). ERR_MEMORY when the system refuses, or when all
+ * arenas together would be larger than the machine's memory. */
 int arena_init(struct arena *a, size_t size, const char *what, struct error *e);
 void arena_free(struct arena *a);
-/* `count * size` bytes aligned to ARENA_ALIGN; NULL from a measuring arena. The arena must have
- * been sized for it (CHECK). */
+/* `count * size` bytes aligned to ARENA_ALIGN; NULL from a measuring arena, which stops at a size
+ * that arena_init refuses instead of wrapping around. Otherwise the arena must have been sized for
+ * it (CHECK). */
 void *arena_alloc(struct arena *a, size_t count, size_t size);
 
 #endif

@@ -237,7 +237,10 @@ static int unknown_key(const struct options *o, const char *where, const char *p
         }
     char *section = mem_string_n(path, section_length), *near = nearest_key(o, path);
     const char *near_section = nearest_name(section, names, n);
-    if (near)
+    if (section_known && !path[section_length])
+        error_set(e, ERR_USAGE, "%s: \"%s\" is a section; write its keys under it, indented", where,
+                  path);
+    else if (near)
         error_set(e, ERR_USAGE, "%s: unknown key \"%s\"; did you mean \"%s\"?", where, path, near);
     else if (!section_known && near_section)
         error_set(e, ERR_USAGE, "%s: unknown section \"%s\"; did you mean \"%s\"?", where, section,
@@ -423,6 +426,15 @@ static bool takes_several_values(const struct option *row)
     return row->type == OPTION_STRINGS && n >= 3 && strcmp(shown + n - 3, "...") == 0;
 }
 
+static bool names_a_file(const struct option *row)
+{
+    static const char *const shown[] = {"PATH", "PATH...", "FILE", "FILE...", "DIR"};
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        if (strcmp(option_placeholder(row), shown[i]) == 0)
+            return true;
+    return false;
+}
+
 static int apply_flag_values(struct place p, const char *shown, const char *value,
                              struct arguments *rest, struct error *e)
 {
@@ -432,6 +444,9 @@ static int apply_flag_values(struct place p, const char *shown, const char *valu
                          option_placeholder(p.row), p.row->help);
     int code;
     do {
+        if (!*value && names_a_file(p.row))
+            return error_set(e, ERR_USAGE, "%s: expected the name of a file or directory, found \"\"",
+                             shown);
         bool append = origin_of(p)->source == OPTION_FROM_FLAG;
         code = set_value(p, OPTION_FROM_FLAG, p.row->flag, value, false, append, e);
         if (code)

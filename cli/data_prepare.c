@@ -94,6 +94,8 @@ static int run(const struct command_input *in, struct error *e)
         data_options_shard(&data_section, train_section.seed, in->threads, true);
     int code = check_flags(in->options, e);
     if (!code)
+        code = check_output(flags.out, e);
+    if (!code)
         code = load_tokenizer(tokenizer_section.path, &t, e);
     if (!code)
         code = shard_prepare(&settings, t, flags.out, &reused, e);

@@ -75,6 +75,17 @@ static int write_model(struct model *m, const struct tokenizer *t, struct error 
     return code;
 }
 
+/* A model's files among a run's would take its tokenizer.json and hide its checkpoints. */
+static int check_not_a_run(struct error *e)
+{
+    char *checkpoint = path_join(flags.out, RUN_LAST);
+    int code = file_exists(checkpoint)
+                   ? error_set(e, ERR_USAGE, "%s: is a run directory; choose another", flags.out)
+                   : OK;
+    mem_free(checkpoint);
+    return code;
+}
+
 static int run(const struct command_input *in, struct error *e)
 {
     struct model m = {0};
@@ -84,6 +95,8 @@ static int run(const struct command_input *in, struct error *e)
         code = option_require(in->options, "", "out", e);
     if (!code) /* before a large model is read in vain */
         code = export_check_target(flags.out, flags.format == FORMAT_HF, flags.force, e);
+    if (!code)
+        code = check_not_a_run(e);
     if (!code)
         code = model_load(flags.model, &m, &t, e);
     if (code)

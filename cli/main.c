@@ -6,9 +6,11 @@
 #include "cli/shared.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A result that did not reach its file (a full disk) is a failure like any other. */
 static int flush_results(struct error *e)
@@ -16,8 +18,8 @@ static int flush_results(struct error *e)
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return OK;
-    if (errno == 0)
-        errno = EIO;
+    if (errno == 0) /* it failed earlier, and stdio has forgotten why */
+        return error_set(e, ERR_IO, "standard output: cannot write all of it; is the disk full?");
     return error_set_errno(e, "standard output: cannot write");
 }
 
@@ -57,6 +59,17 @@ static void on_fatal_signal(int number)
     raise(number);
 }
 
+/* Where a parent closed one of the three standard streams, the next file opened would take its
+ * number, and a message would end up in a checkpoint. Opened the wrong way round, such a stream still
+ * fails when it is used; messages nobody wants to see may vanish. */
+static void occupy_standard_streams(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", modes[fd]) != fd)
+            _exit(1);
+}
+
 static void install_signals(void)
 {
     static const int fatal[] = {SIGINT, SIGTERM, SIGHUP};
@@ -71,6 +84,7 @@ static void install_signals(void)
 
 int main(int argc, char **argv)
 {
+    occupy_standard_streams();
     install_signals();
     const struct command *c = NULL;
     struct error e = {0};

@@ -45,8 +45,8 @@ int plan_check(const struct model *m, const struct objective *o, const struct tr
     format_bytes((double)p.total, needed);
     if (p.total > limit)
         return error_set(e, ERR_MEMORY,
-                         "the run needs %s of memory, and no more than %s can be had here; take a "
-                         "smaller model, --max-seq-length, or --batch-size with more "
+                         "no room for the run: it takes %s of memory, and no more than %s can be had "
+                         "here; take a smaller model, --max-seq-length, or --batch-size with more "
                          "--grad-accumulation (--plan shows what takes how much)",
                          needed, format_bytes((double)limit, there));
     if (p.total > available)

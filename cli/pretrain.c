@@ -75,29 +75,39 @@ static int check_run_directory(const struct command_input *in, struct error *e)
                          "%s already holds a run; continue it with --resume, or choose another "
                          "--out", flags.out);
     if (flags.resume && !run_has(RUN_LAST))
-        return error_set(e, ERR_USAGE, "%s holds no checkpoint to resume from; without --resume the run begins",
+        return error_set(e, ERR_USAGE,
+                         "%s holds no checkpoint to resume from; without --resume the run begins",
                          flags.out);
     return OK;
 }
 
-static int write_config(const char *config, struct error *e)
+/* Makes the directory ours, and clean of what a killed run left half written. */
+static int claim_run_directory(struct error *e)
 {
-    char *path = run_file(flags.out, RUN_CONFIG);
-    int code = file_write(path, config, strlen(config), e);
-    mem_free(path);
+    int code = dir_make(flags.out, e);
+    if (!code)
+        code = dir_claim(flags.out, e);
+    const char *const names[] = {RUN_LAST, RUN_BEST, RUN_SHARD};
+    for (size_t i = 0; i < COUNT(names) && !code; i++) {
+        char *path = run_file(flags.out, names[i]);
+        file_remove_leftovers(path);
+        mem_free(path);
+    }
     return code;
 }
 
 static int write_run_files(const struct tokenizer *t, const char *config, struct error *e)
 {
     char *directory = run_file(flags.out, "checkpoints");
+    char *config_path = run_file(flags.out, RUN_CONFIG);
     char *tokenizer_path = run_file(flags.out, RUN_TOKENIZER);
     int code = dir_make(directory, e);
     if (!code)
-        code = write_config(config, e);
-    if (!code)
+        code = file_write(config_path, config, strlen(config), e);
+    if (!code && !flags.resume)
         code = tokenizer_write_json(t, tokenizer_path, e);
     mem_free(directory);
+    mem_free(config_path);
     mem_free(tokenizer_path);
     return code;
 }
@@ -138,8 +148,8 @@ static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
         return load_tokenizer(tokenizer_section.path, t, e);
     if (data_is_shard())
         return error_set(e, ERR_USAGE,
-                         "%s: a shard is used with the tokenizer it was made with; give that with "
-                         "--tokenizer PATH", data_section.paths.items[0]);
+                         "%s: give the tokenizer that this shard was made with, too: --tokenizer "
+                         "PATH", data_section.paths.items[0]);
     struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, threads, true);
     return vocabulary_train((const char *const *)data_section.paths.items,
                             data_section.paths.count, data_section.text_field, &s, t, e);
@@ -168,9 +178,7 @@ static int get_shard(const struct tokenizer *t, uint64_t data_hash, int threads,
     char *path = run_file(flags.out, RUN_SHARD);
     int code = OK;
     if (!open_own_shard(t, path, data_hash, shard)) {
-        code = dir_make(flags.out, e);
-        if (!code)
-            code = shard_prepare(&s, t, path, NULL, e);
+        code = shard_prepare(&s, t, path, NULL, e);
         if (!code)
             code = shard_open(path, t, shard, e);
     }
@@ -189,6 +197,17 @@ static int settle_model(size_t tokens, struct error *e)
                          "set 0", model_section.vocab_size, tokens);
     if (model_section.max_position_embeddings == 0)
         model_section.max_position_embeddings = train_section.max_seq_length;
+    if (model_section.max_position_embeddings < train_section.max_seq_length)
+        return error_set(e, ERR_USAGE,
+                         "model.max_position_embeddings is %zu, less than train.max_seq_length "
+                         "(%zu); raise it, or set 0", model_section.max_position_embeddings,
+                         train_section.max_seq_length);
+    const size_t most_tokens = (size_t)1 << 30; /* keeps every size of a step within size_t */
+    if (train_section.batch_size > most_tokens / train_section.max_seq_length)
+        return error_set(e, ERR_USAGE,
+                         "train.batch_size (%zu) times train.max_seq_length (%zu) is more than %zu "
+                         "tokens at a time; use grad_accumulation instead of so large a batch",
+                         train_section.batch_size, train_section.max_seq_length, most_tokens);
     return OK;
 }
 
@@ -278,7 +297,8 @@ static void show_profile(size_t steps)
     print_profile(stderr, seconds, steps);
 }
 
-static int train(struct trainer *t, const struct shard *shard, struct error *e)
+static int train(struct trainer *t, const struct tokenizer *tokenizer, const struct shard *shard,
+                 struct error *e)
 {
     const struct train_settings *s = &train_section;
     int code = loader_init(&t->train, shard, LOADER_TRAIN, s->max_seq_length,
@@ -294,13 +314,12 @@ static int train(struct trainer *t, const struct shard *shard, struct error *e)
         code = trainer_init(t, e);
     if (code)
         return code;
-    if (flags.resume) {
+    if (flags.resume)
         code = trainer_resume(t, e);
-        if (!code)
-            code = write_config(t->config, e);
-    } else {
+    else
         model_initialize(t->model, s->seed);
-    }
+    if (!code) /* not before: what the checkpoint does not fit must not become the run's */
+        code = write_run_files(tokenizer, t->config, e);
     if (!code) {
         plan_summary(t->model, t->objective, s, shard, &t->train);
         uint64_t first = t->state.step;
@@ -334,7 +353,7 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
         trainer.sample_context = &sampler;
     }
     if (!code)
-        code = train(&trainer, shard, e);
+        code = train(&trainer, tokenizer, shard, e);
     sampler_context_free(&sampler);
     model_free(&model);
     return code;
@@ -380,6 +399,8 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         warn_of_settled(in->options);
     if (!code)
+        code = claim_run_directory(e);
+    if (!code)
         code = get_tokenizer(in->threads, &tokenizer, e);
     if (!code)
         code = settle_model(tokenizer_vocab_size(tokenizer), e);
@@ -394,8 +415,6 @@ static int run(const struct command_input *in, struct error *e)
         code = check_memory(e);
     if (!code)
         code = get_shard(tokenizer, stored.state.data_hash, in->threads, &shard, e);
-    if (!code && !flags.resume)
-        code = write_run_files(tokenizer, config.data, e);
     if (!code)
         code = train_with_samples(tokenizer, &shard, config.data, e);
 done:

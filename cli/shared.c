@@ -45,6 +45,17 @@ int load_tokenizer(const char *path, struct tokenizer **t, struct error *e)
     return code;
 }
 
+int check_output(const char *path, struct error *e)
+{
+    static const char *const corpus[] = {".txt", ".jsonl", ".gz"};
+    for (size_t i = 0; i < sizeof corpus / sizeof *corpus; i++)
+        if (path_has_suffix(path, corpus[i]))
+            return error_set(e, ERR_USAGE,
+                             "--out %s: the name of a text file; a tokenizer's ends in .json, a "
+                             "shard's in .h5", path);
+    return file_check_target(path, e);
+}
+
 bool read_line(FILE *f, struct buffer *line)
 {
     buffer_clear(line);

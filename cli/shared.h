@@ -13,6 +13,10 @@
 /* A tokenizer.json, a GGUF file, or a directory that holds tokenizer.json. The caller frees *t. */
 int load_tokenizer(const char *path, struct tokenizer **t, struct error *e);
 
+/* Whether --out may become a tokenizer or a shard, asked before the work: as file_check_target, and
+ * not under a corpus file's name, so that no text is replaced by what was made of it. */
+int check_output(const char *path, struct error *e);
+
 /* The next line of `f` without its newline; false at the end, or on an error (ferror). A line may
  * hold any bytes. */
 bool read_line(FILE *f, struct buffer *line);

@@ -72,6 +72,8 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = option_require(in->options, "", "out", e);
     if (!code)
+        code = check_output(flags.out, e);
+    if (!code)
         code =
             vocabulary_train((const char *const *)data_section.paths.items,
                              data_section.paths.count, data_section.text_field, &settings, &t, e);

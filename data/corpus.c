@@ -409,7 +409,7 @@ static int next_line(struct corpus *c, struct corpus_chunk *chunk, struct error 
         return code;
     if (strspn(held_data(c), " \t\r") < n) {
         json_t *root = NULL;
-        code = json_parse(held_data(c), n, &root, e);
+        code = json_parse_line(held_data(c), n, &root, e);
         if (!code)
             code = deliver_member(c, root, chunk, e);
         json_decref(root);

@@ -38,8 +38,9 @@ struct shard_settings {
 
 /* Tokenizes the corpus into `path`, unless a shard is there that was made from the same files
  * (paths, sizes, modification times) with the same tokenizer and settings: then *reused (may be
- * NULL) is true. Any other file there is replaced, once the new one is complete. Says on stderr
- * which of the two it did, and why.
+ * NULL) is true. Any other shard there, a damaged one as well, is replaced once the new one is
+ * complete; a file of another kind is left alone and ERR_USAGE. Says on stderr which of the two it
+ * did, and why.
  *
  * Memory is bounded by some tens of bytes per document and a few megabytes of text; the tokens are
  * spooled into an unnamed file beside `path`, so the disk needs twice the room for a while. Errors:

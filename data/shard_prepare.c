@@ -1,4 +1,5 @@
 #include "base/check.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -333,6 +334,33 @@ static uint64_t settings_hash(const struct shard_settings *s)
     return s->split == SPLIT_DOCUMENTS ? hash64_combine(hash, s->seed) : hash;
 }
 
+/* What is there may be replaced when it is a shard, or what is left of one: a name given by mistake
+ * must not cost a corpus or a checkpoint. */
+static int check_replaceable(const char *path, struct error *e)
+{
+    static const unsigned char magic[8] = "\x89HDF\r\n\x1a\n";
+    struct file_map map;
+    int code = file_map(path, &map, e);
+    if (code)
+        return code;
+    bool hdf5 = map.size >= sizeof magic && memcmp(map.data, magic, sizeof magic) == 0;
+    bool something_else = map.size > 0 && !hdf5;
+    file_unmap(&map);
+    struct hdf5_file *f = NULL;
+    if (hdf5 && hdf5_open(path, &f, NULL) == OK) {
+        char *format = NULL;
+        hdf5_get_string(f, "format", &format, NULL);
+        something_else = !format || strncmp(format, SHARD_KIND, strlen(SHARD_KIND)) != 0;
+        mem_free(format);
+        hdf5_close(f);
+    }
+    if (something_else)
+        return error_set(e, ERR_USAGE,
+                         "%s: already there and not a shard; choose another name for the shard, or "
+                         "remove that file", path);
+    return OK;
+}
+
 /* Why the shard at `path` cannot be used as it is; NULL when it can. */
 static const char *reason_to_rebuild(const char *path, uint64_t tokenizer, uint64_t fingerprint,
                                      uint64_t settings)
@@ -410,6 +438,7 @@ int shard_prepare(const struct shard_settings *s, const struct tokenizer *t, con
     if (reused)
         *reused = false;
     int code = check_settings(s, e);
+    code = code ? code : file_check_target(path, e);
     code = code ? code : corpus_open(s->paths, s->n_paths, s->text_field, &corpus, e);
     if (!code && s->n_validation_paths)
         code =
@@ -421,6 +450,9 @@ int shard_prepare(const struct shard_settings *s, const struct tokenizer *t, con
         fingerprint = hash64_combine(fingerprint, corpus_fingerprint(validation));
     uint64_t settings = settings_hash(s);
     if (file_exists(path)) {
+        code = check_replaceable(path, e);
+        if (code)
+            goto done;
         const char *reason = reason_to_rebuild(path, tokenizer_hash(t), fingerprint, settings);
         if (!reason) {
             log_info("%s: reused, nothing it depends on has changed", path);

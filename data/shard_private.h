@@ -4,7 +4,8 @@
 
 #include "base/error.h"
 
-#define SHARD_FORMAT                  "linnet-shard-1"
+#define SHARD_KIND                    "linnet-shard-" /* of every version */
+#define SHARD_FORMAT                  SHARD_KIND "1"
 #define SHARD_TOKEN_BYTES(vocab_size) ((size_t)((vocab_size) <= 65536 ? 2 : 4))
 
 struct hdf5_file;

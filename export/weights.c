@@ -23,12 +23,12 @@ static bool directory_is_empty(const char *path)
 int export_check_target(const char *path, bool directory, bool force, struct error *e)
 {
     if (!file_exists(path))
-        return OK;
+        return directory ? OK : file_check_target(path, e);
     if (file_is_directory(path) != directory)
         return error_set(e, ERR_USAGE, "%s: there is a %s of this name; choose another", path,
                          directory ? "file" : "directory");
     if (force || (directory && directory_is_empty(path)))
-        return OK;
+        return directory ? OK : file_check_target(path, e);
     return error_set(e, ERR_USAGE, "%s: already there%s; choose another name, or --force to replace it",
                      path, directory ? " and not empty" : "");
 }

@@ -94,6 +94,10 @@ static hid_t access_properties(void)
 
 int hdf5_create(const char *path, struct hdf5_file **file, struct error *e)
 {
+    *file = NULL;
+    int refused = file_check_target(path, e);
+    if (refused)
+        return refused;
     struct hdf5_file *f = new_file(path);
     f->temporary = file_temporary(path);
     hid_t creation = H5Pcreate(H5P_FILE_CREATE), access = access_properties();
@@ -129,6 +133,9 @@ int hdf5_open(const char *path, struct hdf5_file **file, struct error *e)
     hid_t access = access_properties();
     if (H5Fis_hdf5(path) == 0) {
         code = error_set(e, ERR_FORMAT, "%s: not an HDF5 file", path);
+    } else if (!hdf5_survives(path)) {
+        code = error_set(e, ERR_FORMAT,
+                         "%s: this HDF5 file is damaged; take another copy, or make it anew", path);
     } else {
         f->id = H5Fopen(path, H5F_ACC_RDONLY, access);
         if (f->id < 0)

@@ -19,6 +19,9 @@ struct hdf5_file {
  * zero all writes are dropped. */
 void hdf5_use_driver(hid_t access, int *failure);
 
+/* Whether the library gets through the file's metadata, tried in a child process. */
+bool hdf5_survives(const char *path);
+
 /* "PATH: WHAT: why HDF5 says it failed". Must be called before any other HDF5 call, which would
  * clear the library's error stack. */
 int hdf5_error(const struct hdf5_file *f, struct error *e, const char *what, ...)

@@ -67,7 +67,9 @@ struct train_step {
  * were not finite. trainer_run is made of these. */
 int trainer_step(struct trainer *t, struct train_step *r, struct error *e);
 
-/* Trains to the end, to an early stop, or to a signal (ERR_INTERRUPTED, after saving). */
+/* Trains to the end, to an early stop, or to a signal (ERR_INTERRUPTED, after saving). A resumed run
+ * that is complete, or has stopped early and got neither more iters nor more patience since, only
+ * makes the evaluations that it still owes. */
 int trainer_run(struct trainer *t, struct error *e);
 
 #endif

@@ -270,7 +270,7 @@ static void unknown_names_suggest(void **state)
     REFUSED(apply_text(f, "quux: 3\n"),
             "x.yaml:1: unknown section \"quux\"; linnet help --configuration lists all");
     REFUSED(apply_text(f, "model: 3\n"),
-            "x.yaml:1: unknown key \"model\"; linnet help --configuration lists all");
+            "x.yaml:1: \"model\" is a section; write its keys under it, indented");
     REFUSED(apply_text(f, "config: x\n"),
             "x.yaml:1: unknown section \"config\"; linnet help --configuration lists all");
     REFUSED(options_apply_set(&f->o, "train.optimiser=x", &f->e),

@@ -53,6 +53,11 @@ usage_error 'data prepare ' "$tmp/typo.yaml:3: unknown key \"data.text_filed\"; 
 printf 'data:\n  validation_fraction: 2\n' >"$tmp/range.yaml"
 run "$LINNET" data prepare -c "$tmp/range.yaml"
 usage_error 'data prepare ' "$tmp/range.yaml:2: data.validation_fraction: expected a number from 0 to 0.5, found \"2\""
+printf 'data: 3\n' >"$tmp/section.yaml"
+run "$LINNET" data prepare -c "$tmp/section.yaml"
+usage_error 'data prepare ' "$tmp/section.yaml:1: \"data\" is a section; write its keys under it, indented"
+run "$LINNET" data prepare -c ''
+usage_error 'data prepare ' '-c: expected the name of a file or directory, found ""'
 printf 'data:\n  paths: [a\n' >"$tmp/broken.yaml"
 run "$LINNET" data prepare -c "$tmp/broken.yaml"
 failure "$tmp/broken.yaml:3:1: not valid YAML: did not find expected ',' or ']'"
@@ -79,3 +84,21 @@ done
 cp "$tmp/early" "$tmp/stderr"
 shown='linnet help --configuration | head -c 1' got=0
 err ''
+
+# A line of many is named once, by its number in the file.
+printf '{"text": "fine"}\n{"text": "cut\n' >"$tmp/cut.jsonl"
+run "$LINNET" tokenizer train --data "$tmp/cut.jsonl" --out "$tmp/t.json" -q
+failure "$tmp/cut.jsonl:2: column 13: not valid JSON: premature end of input near '\"cut'"
+
+# A parent may close the standard streams: no message ends up in a file that took their place.
+run "$LINNET" data synth --out "$tmp/a.txt" --size 200k -q
+run "$LINNET" tokenizer train --data "$tmp/a.txt" --vocab-size 300 --out "$tmp/t.json" -q
+run "$LINNET" data prepare --data "$tmp/a.txt" --tokenizer "$tmp/t.json" --out "$tmp/open.h5"
+status 0
+"$LINNET" data prepare --data "$tmp/a.txt" --tokenizer "$tmp/t.json" --out "$tmp/closed.h5" 2>&-
+got=$? shown='data prepare 2>&-'
+status 0
+cmp -s "$tmp/closed.h5" "$tmp/open.h5" || fail "messages in the file"
+"$LINNET" --version >&- 2>"$tmp/stderr"
+got=$? shown='linnet --version >&-'
+failure 'standard output: cannot write: Bad file descriptor'

@@ -105,11 +105,22 @@ grep -q "early_stopping_patience has no effect" "$dir/err" || fail "says: $(cat 
     --out "$dir/interrupted" --iters 100000 2>"$dir/err" &
 pid=$!
 while ! grep -q '"loss"' "$dir/interrupted/metrics.jsonl" 2>/dev/null; do sleep 0.01; done
+while [ ! -e "$dir/interrupted/checkpoints/last.h5" ]; do sleep 0.01; done
+"$LINNET" pretrain --out "$dir/interrupted" --resume 2>"$dir/err2" && fail "two processes in one run"
+grep -q "interrupted: another linnet is writing there" "$dir/err2" || fail "says: $(cat "$dir/err2")"
 kill -TERM $pid
 status=0
 wait $pid || status=$?
 [ "$status" = 130 ] || fail "an interrupted run exits with $status"
 grep -q "continue with --resume" "$dir/err" || fail "says: $(cat "$dir/err")"
+
+# What a killed process has left half-written goes, and nothing else.
+(exec sh -c 'echo $$') >"$dir/dead"
+interrupted=$dir/interrupted/checkpoints
+: >"$interrupted/last.h5.tmp$(cat "$dir/dead")"
+: >"$interrupted/last.h5.tmpx"
+"$LINNET" pretrain --out "$dir/interrupted" --resume --iters 1 --quiet
+[ -e "$interrupted/last.h5.tmpx" ] && [ ! -e "$interrupted/last.h5.tmp$(cat "$dir/dead")" ] || fail "holds $(ls "$interrupted")"
 
 # An occupied directory is refused and left alone.
 before=$(cksum "$dir/whole/checkpoints/last.h5" "$dir/whole/config.yaml")
@@ -162,6 +173,14 @@ expect 2 "not a multiple of num_attention_heads" $c $d --set model.num_attention
 expect 2 "the head size is 1" $c $d --set model.num_attention_heads=32
 expect 2 "vocab" $c $d --vocab-size 100
 expect 2 "model.vocab_size is 100" $c $d --set model.vocab_size=100
+expect 2 "model.max_position_embeddings is 8, less than train.max_seq_length (64)" $c $d --set model.max_position_embeddings=8
+expect 2 "tokens at a time; use grad_accumulation" $c $d --batch-size 1048576 --max-seq-length 1048576
+expect 1 "no room for the run: it takes " $c $d --set model.hidden_size=131072 --set model.num_attention_heads=64 \
+    --set model.num_key_value_heads=64 --set model.num_hidden_layers=512
+expect 1 "no room for the run: it takes " $c $d --batch-size 1048576 --max-seq-length 1000 \
+    --set model.intermediate_size=1048576
+expect 2 "wrong.h5: give the tokenizer that this shard was made with, too: --tokenizer PATH" $c \
+    --data "$dir/wrong.h5" --out "$dir/new"
 expect 2 "--iterz" $c $d --iterz 5
 expect 2 "holds no checkpoint to resume from" $c $d --resume
 expect 1 "/dev/null" $c --data "$dir/corpus.jsonl" --out /dev/null/run
@@ -206,7 +225,6 @@ mv "$dir/away.jsonl" "$dir/corpus.jsonl"
 "$LINNET" tokenizer train --data "$dir/corpus.jsonl" --vocab-size 300 --out "$dir/other.json" --quiet
 "$LINNET" data prepare --data "$dir/corpus.jsonl" --tokenizer "$dir/other.json" --out "$dir/other.h5" --quiet
 expect 1 "tokenizer" $c --data "$dir/other.h5" --tokenizer "$dir/whole/tokenizer.json" --out "$dir/new"
-expect 2 "other.h5: a shard is used with the tokenizer it was made with; give that with --tokenizer" $c --data "$dir/other.h5" --out "$dir/new"
 "$LINNET" pretrain $c --quiet --data "$dir/other.h5" --tokenizer "$dir/other.json" --out "$dir/settled" --iters 6 --vocab-size 350 \
     --validation-fraction 0.2 2>"$dir/err" || fail "$(cat "$dir/err")"
 printf 'linnet: warning: %s\n' "data.validation_fraction has no effect: the shard given as data has been made already" \
@@ -230,10 +248,10 @@ grep -q "^available here  *[0-9.]* [kMGT]*B  of [0-9.]* [kMGT]*B$" "$dir/plan" |
 giant="--set model.hidden_size=65536 --set model.intermediate_size=262144 --set model.num_hidden_layers=512 --set model.head_dim=64"
 "$LINNET" pretrain $c $giant --plan >"$dir/plan" 2>"$dir/err"
 grep -q "^available here" "$dir/plan" || fail "no machine in the plan of a giant"
-grep -q "warning: the run needs [0-9.]* [TP]B of memory, and no more than" "$dir/err" || fail "says: $(cat "$dir/err")"
+grep -q "warning: no room for the run: it takes [0-9.]* [TP]B of memory, and no more than" "$dir/err" || fail "says: $(cat "$dir/err")"
 expect 1 "of memory, and no more than" $c $d $giant
 # Nor one whose size no integer holds.
-endless="--batch-size 1048576 --max-seq-length 1048576 --grad-accumulation 1048576"
+endless="--batch-size 1048576 --max-seq-length 1024 --grad-accumulation 1048576"
 endless="$endless --set model.intermediate_size=1048576 --set model.num_hidden_layers=512"
 "$LINNET" pretrain $c $endless --plan >"$dir/plan" 2>"$dir/err" || fail "an endless plan: $(cat "$dir/err")"
 expect 1 "of memory, and no more than" $c $d $endless

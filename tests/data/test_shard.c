@@ -334,14 +334,42 @@ static void reuses_only_what_is_the_same(void **state)
     put("a.txt", "some other text");
     prepare(&s, eos, out, false, &shard); /* another corpus */
     shard_close(&shard);
-    put("reuse.h5", "not HDF5 at all");
-    prepare(&s, eos, out, false, &shard);
+    put("reuse.h5", "");
+    prepare(&s, eos, out, false, &shard); /* an empty file */
+    shard_close(&shard);
+    assert_int_equal(truncate(out, 1000), 0);
+    prepare(&s, eos, out, false, &shard); /* what is left of a shard */
     shard_close(&shard);
     tokenizer_free(plain);
     tokenizer_free(eos);
 }
 
 /* ---- refusals ---- */
+
+/* A corpus or a checkpoint named by mistake must survive it. */
+static void replaces_no_file_of_another_kind(void **state)
+{
+    (void)state;
+    struct tokenizer *t = bytes(true);
+    const char *paths[] = {put("a.txt", "some text here")};
+    struct shard_settings s = settings_for(paths, 1);
+    struct error e;
+    const char *text = put("kept.h5", "not HDF5 at all");
+    assert_int_equal(shard_prepare(&s, t, text, NULL, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, "kept.h5: already there and not a shard"));
+    struct buffer bytes = {0};
+    assert_ok(file_read(text, &bytes, 1000, &e), e);
+    assert_string_equal(bytes.data, "not HDF5 at all");
+    buffer_free(&bytes);
+    struct hdf5_file *f;
+    const char *other = in_dir("checkpoint.h5");
+    assert_ok(hdf5_create(other, &f, &e), e);
+    assert_ok(hdf5_put_string(f, "format", "linnet-checkpoint-1", &e), e);
+    assert_ok(hdf5_commit(f, &e), e);
+    assert_int_equal(shard_prepare(&s, t, other, NULL, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, "checkpoint.h5: already there and not a shard"));
+    tokenizer_free(t);
+}
 
 static void expect_refusal(const struct shard_settings *s, const struct tokenizer *t, int code,
                            const char *a, const char *b)
@@ -482,6 +510,7 @@ int main(void)
         WITH_DIR(equals_serial_encoding),
         WITH_DIR(wide_vocabularies_take_four_bytes),
         WITH_DIR(reuses_only_what_is_the_same),
+        WITH_DIR(replaces_no_file_of_another_kind),
         WITH_DIR(refuses_too_little),
         WITH_DIR(refuses_other_files),
         WITH_DIR(refuses_contradictions),

@@ -189,6 +189,24 @@ static void expect(int code, int wanted, const struct error *e, const char *part
         fail_msg("message \"%s\" should say \"%s\" in one line", e->message, part);
 }
 
+/* A string longer than the heap it lies in: HDF5 1.10 copies it and crashes. */
+static void what_crashes_the_library_is_refused(void **state)
+{
+    (void)state;
+    write_sample(path);
+    struct error e;
+    struct buffer bytes = {0};
+    assert_ok(file_read(path, &bytes, 1 << 24, &e), e);
+    char *heap = memmem(bytes.data, bytes.size, "GCOL", 4);
+    assert_non_null(heap);
+    memset(heap + 24, 0xFF, 8); /* the size of the heap's first object */
+    assert_ok(file_write(path, bytes.data, bytes.size, &e), e);
+    buffer_free(&bytes);
+    struct hdf5_file *f;
+    expect(hdf5_open(path, &f, &e), ERR_FORMAT, &e, "this HDF5 file is damaged");
+    assert_null(f);
+}
+
 static void wrong_requests_are_named(void **state)
 {
     (void)state;
@@ -541,6 +559,7 @@ int main(void)
         cmocka_unit_test(datasets_are_listed_in_order),
         cmocka_unit_test(located_bytes_can_be_mapped),
         cmocka_unit_test(same_content_gives_the_same_bytes),
+        cmocka_unit_test(what_crashes_the_library_is_refused),
         cmocka_unit_test(wrong_requests_are_named),
         cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(damage_is_detected),
