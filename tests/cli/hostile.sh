@@ -35,7 +35,6 @@ corpus() { # FILE MESSAGE
             fail "something was made"
     done
 }
-c=$tmp/c
 : >"$c/empty.txt"
 : | gzip -c >"$c/empty.txt.gz"
 printf '\n\n' >"$c/blank.jsonl"

@@ -55,10 +55,16 @@ LC_ALL=C tr -d '\000-\010\013-\037\177' <"$tmp/stderr" | cmp -s - "$tmp/stderr" 
 
 # Ctrl-C in the middle of a line: the shell's prompt begins a new one.
 run "$LINNET" data synth --out "$tmp/large.txt" --size 30M -q
-TERM=xterm script -qec "$LINNET tokenizer train --data $tmp/large.txt --out $tmp/t.json --threads 1 & \
-    sleep 0.4; kill -TERM \$!; wait \$!" /dev/null >"$tmp/screen" 2>&1 </dev/null
+rm -f "$tmp/screen"
+TERM=xterm script -qefc "$LINNET tokenizer train --data $tmp/large.txt --out $tmp/t.json --threads 1 & \
+    echo \$! >$tmp/pid; wait \$!" "$tmp/screen" >"$tmp/ignored" 2>&1 </dev/null &
+child=$!
+until grep -q read "$tmp/screen" 2>/dev/null; do sleep 0.02; done
+kill -TERM "$(cat "$tmp/pid")"
+wait $child
 got=$? shown='tokenizer train, interrupted on a terminal'
 status 143
 [ ! -e "$tmp/t.json" ] || fail "the file was made"
-last=$(tail -c 1 "$tmp/screen" | od -An -tx1 | tr -d ' ')
+# script(1) closes its file with a line of its own
+last=$(tail -c 1 "$tmp/ignored" | od -An -tx1 | tr -d ' ')
 [ "$last" = 0a ] || fail "the line was not ended"
