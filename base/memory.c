@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 static void *must_have(void *p, size_t count, size_t size)
@@ -114,77 +113,52 @@ size_t mem_resident_peak(void)
     return (size_t)usage.ru_maxrss * 1024;
 }
 
-/* What the kernel lets a container have; SIZE_MAX where there is no such limit. */
-static size_t container_limit(void)
-{
-    unsigned long long bytes;
-    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
-    if (!f)
-        return SIZE_MAX;
-    bool limited = fscanf(f, "%llu", &bytes) == 1; /* else "max" */
-    fclose(f);
-    return limited ? (size_t)bytes : SIZE_MAX;
-}
-
-size_t mem_physical(void)
-{
-    struct sysinfo s;
-    if (sysinfo(&s) != 0)
-        return SIZE_MAX;
-    size_t ram = (size_t)s.totalram * s.mem_unit, limit = container_limit();
-    return (limit < ram ? limit : ram) + (size_t)s.totalswap * s.mem_unit;
-}
-
-static size_t reserved; /* by all arenas together */
-
 int arena_init(struct arena *a, size_t size, const char *what, struct error *e)
 {
     *a = (struct arena){0};
     if (size == 0)
         size = ARENA_ALIGN;
-    /* The system itself would say yes to any size, and kill the process once the pages are used. */
-    size_t most = mem_physical();
-    char wanted[32], taken[32], there[32];
-    if (size > most || reserved > most - size)
+    size_t limit, available;
+    mem_measure(&limit, &available);
+    char wanted[32], most[32];
+    if (size > limit)
         return error_set(e, ERR_MEMORY,
-                         "no room for %s: it takes %s, %s are taken, and this machine has %s; use a "
-                         "smaller model, batch or sequence length (see --plan)", what,
-                         format_bytes((double)size, wanted), format_bytes((double)reserved, taken),
-                         format_bytes((double)most, there));
+                         "cannot reserve %s for %s: no more than %s of memory can be had here; use a "
+                         "smaller model, batch or sequence length (see --plan)",
+                         format_bytes((double)size, wanted), what,
+                         format_bytes((double)limit, most));
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                    -1, 0);
     if (p == MAP_FAILED)
         return error_set(e, ERR_MEMORY,
                          "cannot reserve %s for %s; use a smaller model, batch or sequence "
-                         "length (see --plan)", format_bytes((double)size, wanted), what);
+                         "length (see --plan)",
+                         format_bytes((double)size, wanted), what);
     madvise(p, size, MADV_HUGEPAGE);
     a->base = p;
     a->size = size;
-    reserved += size;
     return OK;
 }
 
 void arena_free(struct arena *a)
 {
-    if (a->base) {
+    if (a->base)
         munmap(a->base, a->size);
-        reserved -= a->size;
-    }
     *a = (struct arena){0};
 }
 
-/* What a measuring arena stops at: more than any machine has, and safe to round up and add to. */
-static const size_t ARENA_MOST = (size_t)1 << 60;
-
 void *arena_alloc(struct arena *a, size_t count, size_t size)
 {
-    size_t bytes, at = a->used;
-    if (!size_mul(count, size, &bytes) || bytes > ARENA_MOST - at) {
+    size_t bytes;
+    if (!size_mul(count, size, &bytes) || bytes > ARENA_MOST - ARENA_ALIGN ||
+        a->used > ARENA_MOST - ARENA_ALIGN - bytes) {
         CHECK(!a->base);
         a->used = ARENA_MOST;
         return NULL;
     }
-    a->used += (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    bytes = (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    size_t at = a->used;
+    a->used += bytes;
     if (!a->base)
         return NULL;
     CHECK(a->used <= a->size);

@@ -10,13 +10,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 void *mem_alloc(size_t count, size_t size);             /* uninitialised */
 void *mem_zero(size_t count, size_t size);              /* zeroed */
 void *mem_resize(void *p, size_t count, size_t size);   /* as realloc */
 char *mem_string(const char *s);                        /* strdup; NULL stays NULL */
 char *mem_string_n(const char *s, size_t n);            /* the first n bytes, NUL-terminated */
-char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2), nonnull(1)));
 void mem_free(void *p);
 
 /* *product = a * b; false when it does not fit size_t. */
@@ -28,10 +29,14 @@ void mem_grow(void **items, size_t *capacity, size_t count, size_t size);
 /* Bytes of this process in physical memory now, and at most so far; 0 where unknown. */
 size_t mem_resident(void);
 size_t mem_resident_peak(void);
-/* Bytes that a process here can ever have: memory, as far as a container may use it, and swap. */
-size_t mem_physical(void);
+
+/* The most bytes this process can ever have (physical memory and swap, limits of control groups and
+ * of `ulimit -v`), and what of that is free now without swapping. SIZE_MAX where unknown. */
+void mem_measure(size_t *limit, size_t *available);
 
 enum { ARENA_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
+#define ARENA_MOST (SIZE_MAX / 16) /* where a measuring arena stops counting: no machine has it, and
+                                      sums of a few such do not overflow */
 
 /* One block of zeroed memory handed out front to back. Measure first with a NULL base: an arena
  * whose `base` is NULL only counts, so the same code plans and allocates. */
@@ -40,13 +45,12 @@ struct arena {
     size_t used, size;
 };
 
-/* Reserves `size` bytes (zeroed, page-aligned). ERR_MEMORY when the system refuses, or when all
- * arenas together would be larger than the machine's memory. */
+/* Reserves `size` bytes (zeroed, page-aligned). ERR_MEMORY when the system refuses, or when the
+ * machine could never hold them. */
 int arena_init(struct arena *a, size_t size, const char *what, struct error *e);
 void arena_free(struct arena *a);
-/* `count * size` bytes aligned to ARENA_ALIGN; NULL from a measuring arena, which stops at a size
- * that arena_init refuses instead of wrapping around. Otherwise the arena must have been sized for
- * it (CHECK). */
+/* `count * size` bytes aligned to ARENA_ALIGN; NULL from a measuring arena. The arena must have
+ * been sized for it (CHECK). */
 void *arena_alloc(struct arena *a, size_t count, size_t size);
 
 #endif

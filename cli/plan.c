@@ -8,9 +8,8 @@
  * (ffn, hidden)^T. */
 static double measure_products(const struct model_config *c, size_t tokens)
 {
-    size_t m = tokens < 64 ? 64 : tokens > 1024 ? 1024 : tokens, most = 16384,
-           n = c->intermediate_size < most ? c->intermediate_size : most,
-           k = c->hidden_size < most ? c->hidden_size : most;
+    size_t m = tokens < 64 ? 64 : tokens > 1024 ? 1024 : tokens, n = c->intermediate_size,
+           k = c->hidden_size;
     float *a = mem_zero(m * k, sizeof *a), *b = mem_zero(n * k, sizeof *b),
           *out = mem_zero(m * n, sizeof *out);
     gemm_f32(false, true, m, n, k, a, k, b, k, 0, out, n);

@@ -117,9 +117,9 @@ expect 2 "vocab" $c $d --vocab-size 100
 expect 2 "model.vocab_size is 100" $c $d --set model.vocab_size=100
 expect 2 "model.max_position_embeddings is 8, less than train.max_seq_length (64)" $c $d --set model.max_position_embeddings=8
 expect 2 "tokens at a time; use grad_accumulation" $c $d --batch-size 1048576 --max-seq-length 1048576
-expect 1 "no room for the weights: it takes " $c $d --set model.hidden_size=131072 --set model.num_attention_heads=64 \
+expect 1 "can be had here" $c $d --set model.hidden_size=131072 --set model.num_attention_heads=64 \
     --set model.num_key_value_heads=64 --set model.num_hidden_layers=512
-expect 1 "no room for the activations: it takes " $c $d --batch-size 1048576 --max-seq-length 1000 \
+expect 1 "can be had here" $c $d --batch-size 1048576 --max-seq-length 1000 \
     --set model.intermediate_size=1048576
 expect 2 "wrong.h5: give the tokenizer that this shard was made with, too: --tokenizer PATH" $c \
     --data "$dir/wrong.h5" --out "$dir/new"
