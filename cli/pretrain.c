@@ -119,8 +119,9 @@ static int get_tokenizer(int threads, struct tokenizer **t, struct error *e)
     if (tokenizer_section.path)
         return load_tokenizer(tokenizer_section.path, t, e);
     if (data_is_shard())
-        return error_set(e, ERR_USAGE, "%s: give the tokenizer that this shard was made with, too: "
-                                       "--tokenizer PATH", data_section.paths.items[0]);
+        return error_set(e, ERR_USAGE,
+                         "%s: a shard is used with the tokenizer it was made with; give that with "
+                         "--tokenizer PATH", data_section.paths.items[0]);
     struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, threads, true);
     return vocabulary_train((const char *const *)data_section.paths.items,
                             data_section.paths.count, data_section.text_field, &s, t, e);

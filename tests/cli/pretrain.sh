@@ -121,7 +121,7 @@ expect 1 "can be had here" $c $d --set model.hidden_size=131072 --set model.num_
     --set model.num_key_value_heads=64 --set model.num_hidden_layers=512
 expect 1 "can be had here" $c $d --batch-size 1048576 --max-seq-length 1000 \
     --set model.intermediate_size=1048576
-expect 2 "wrong.h5: give the tokenizer that this shard was made with, too: --tokenizer PATH" $c \
+expect 2 "wrong.h5: a shard is used with the tokenizer it was made with; give that with --tokenizer PATH" $c \
     --data "$dir/wrong.h5" --out "$dir/new"
 expect 2 "optim.epsilon: expected a number from 1e-30 to 1" $c $d --set optim.epsilon=0 # 0/0 where no gradient came
 expect 2 "--iterz" $c $d --iterz 5
