@@ -1,15 +1,17 @@
 #include "base/log.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 static bool quiet_mode;
-static bool line_on_screen; /* a progress line stands on the last row of the terminal */
+static volatile sig_atomic_t line_on_screen; /* a progress line stands on the last row of the terminal */
 
 void log_set_quiet(bool quiet)
 {
@@ -29,6 +31,12 @@ static void print_line(const char *prefix, const char *format, va_list args)
     fputs(prefix, stderr);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
+}
+
+void log_leave_line(void)
+{
+    if (line_on_screen && write(STDERR_FILENO, "\n", 1) == 1)
+        line_on_screen = false;
 }
 
 void log_info(const char *format, ...)
@@ -68,7 +76,8 @@ void progress_start(struct progress *p, const char *label, double total)
 {
     *p = (struct progress){.label = label, .total = total, .plain_interval = 10};
     p->started = clock_seconds();
-    p->terminal = isatty(STDERR_FILENO);
+    const char *terminal = getenv("TERM");
+    p->terminal = isatty(STDERR_FILENO) && !(terminal && strcmp(terminal, "dumb") == 0);
     if (p->terminal)
         p->shown = p->started - 1;
     else
@@ -89,27 +98,39 @@ static double share_done(const struct progress *p)
     return share < 0 ? 0 : share > 1 ? 1 : share;
 }
 
+/* Cuts the parts, which " · " separates, after the last that fits into so many columns. They are ASCII
+ * but for the separators: three columns, four bytes. */
+static void keep_what_fits(char *parts, size_t columns)
+{
+    static const char separator[] = " · ";
+    size_t used = 0, kept = 0;
+    for (const char *part = parts; *part;) {
+        const char *end = strstr(part, separator);
+        size_t n = end ? (size_t)(end - part) : strlen(part);
+        used += n + (part > parts ? 3 : 0);
+        if (used > columns)
+            break;
+        kept = (size_t)(part - parts) + n;
+        part = end ? end + strlen(separator) : part + n;
+    }
+    parts[kept] = 0;
+}
+
+/* What matters most comes first, so that a narrow terminal cuts off the least. */
 static void draw_terminal(const struct progress *p, const char *detail, const char *left)
 {
-    enum { CELLS = 20 };
-    char bar[CELLS * 4 + 1] = "", line[1024];
+    size_t width = terminal_width(), label = strlen(p->label) + 1;
+    size_t cells = width >= 120 ? 20 : width >= 40 ? 10 : 0;
+    char bar[20 * 3 + 1] = "", tail[768];
     double share = share_done(p);
-    int filled = (int)(share * CELLS + 1e-9);
-    for (int i = 0; i < CELLS; i++)
+    size_t filled = (size_t)(share * (double)cells + 1e-9);
+    for (size_t i = 0; i < cells; i++)
         strcat(bar, i < filled ? "█" : "░");
-    snprintf(line, sizeof line, "%s ", p->label);
-    size_t used = strlen(line) + CELLS + 6 + 1;
-    char tail[768];
-    snprintf(tail, sizeof tail, "%s%s%s", detail, *detail && *left ? " · " : "", left);
-    /* ASCII but for the separators, which are two bytes for one column */
-    size_t columns = 0, cut = 0, room = terminal_width();
-    room = room > used ? room - used - 1 : 0;
-    for (; tail[cut] && columns < room; cut++)
-        columns += (tail[cut] & 0xC0) != 0x80;
-    while ((tail[cut] & 0xC0) == 0x80)
-        cut++;
-    tail[cut] = 0;
-    fprintf(stderr, "\r\033[K%s%s %3.0f%%  %s", line, bar, floor(share * 100 + 1e-9), tail);
+    snprintf(tail, sizeof tail, "%s%s%s", left, *detail && *left ? " · " : "", detail);
+    size_t used = label + cells + (cells ? 1 : 0) + 4 + 2 + 1;
+    keep_what_fits(tail, width > used ? width - used : 0);
+    fprintf(stderr, "\r\033[K%s %s%s%3.0f%%  %s", p->label, bar, cells ? " " : "",
+            floor(share * 100 + 1e-9), tail);
     fflush(stderr);
     line_on_screen = true;
 }

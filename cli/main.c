@@ -55,6 +55,7 @@ static int dispatch(int argc, char *const *argv, const struct command **c, struc
 static void on_fatal_signal(int number)
 {
     file_remove_temporaries();
+    log_leave_line();
     signal(number, SIG_DFL);
     raise(number);
 }

@@ -251,7 +251,8 @@ static void sample(void *context, struct buffer *out)
         return;
     }
     buffer_printf(out, "\"%s\" ...", train_section.sample_prompt ? train_section.sample_prompt : "");
-    buffer_append(out, c->result.text.data, c->result.text.size);
+    /* A model that has learned little says anything, and that goes to a terminal. */
+    append_visible(out, c->result.text.data, c->result.text.size, c->result.text.size);
 }
 
 /* --- the command --- */

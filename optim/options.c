@@ -28,7 +28,7 @@ const struct option optim_options[] = {
     {.key = "beta2", .type = OPTION_FLOAT, .offset = FIELD(beta2), .default_value = "0.95",
      .minimum = 0, .maximum = 0.99999, .help = "AdamW's decay of the second moment"},
     {.key = "epsilon", .type = OPTION_FLOAT, .offset = FIELD(epsilon), .default_value = "1e-8",
-     .minimum = 0, .maximum = 1, .help = "AdamW's epsilon"},
+     .minimum = 1e-30, .maximum = 1, .help = "AdamW's epsilon"},
     {.key = "weight_decay", .flag = "--weight-decay", .type = OPTION_FLOAT,
      .offset = FIELD(weight_decay), .default_value = "0.1", .minimum = 0, .maximum = 10,
      .help = "decoupled weight decay, on matrices only"},

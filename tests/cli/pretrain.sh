@@ -181,6 +181,7 @@ expect 1 "no room for the run: it takes " $c $d --batch-size 1048576 --max-seq-l
     --set model.intermediate_size=1048576
 expect 2 "wrong.h5: give the tokenizer that this shard was made with, too: --tokenizer PATH" $c \
     --data "$dir/wrong.h5" --out "$dir/new"
+expect 2 "optim.epsilon: expected a number from 1e-30 to 1" $c $d --set optim.epsilon=0 # 0/0 where no gradient came
 expect 2 "--iterz" $c $d --iterz 5
 expect 2 "holds no checkpoint to resume from" $c $d --resume
 expect 1 "/dev/null" $c --data "$dir/corpus.jsonl" --out /dev/null/run
