@@ -19,9 +19,11 @@ else
     echo "PyTorch is not installed (python3-torch); measuring linnet alone"
 fi
 
-# bf16 is measured where the processor multiplies it itself.
+# Both with as many threads; bf16 is measured where the processor multiplies it itself.
+probe=$("$LINNET" bench train -c configs/quickstart.yaml --steps 1 --json)
+threads=$(echo "$probe" | sed -n 's/.*"threads": \([0-9]*\).*/\1/p')
 dtypes=f32
-"$LINNET" bench gemm -c configs/quickstart.yaml --json | grep -q '"dtype": "bf16"' && dtypes="f32 bf16"
+echo "$probe" | grep -q '"dtype": "bf16"' && dtypes="f32 bf16"
 
 # Prints "tokens-per-second MB" of the fastest of five steps, and the peak memory.
 linnet_speed() {
@@ -36,7 +38,7 @@ for shape in "$@"; do
     for dtype in $dtypes; do
         ours=$(linnet_speed "$shape" "$dtype")
         theirs="- -"
-        [ $torch = yes ] && theirs=$("$python" bench/torch_train.py "configs/bench-$shape.yaml" $dtype)
+        [ $torch = yes ] && theirs=$("$python" bench/torch_train.py "configs/bench-$shape.yaml" $dtype "$threads")
         echo "$shape $dtype $ours $theirs" | awk '{
             printf "%-6s %-5s %8s tok/s %10s %8s tok/s %10s %7s\n", $1, $2, $3, $4, $5, $6,
                 ($5 > 0 ? sprintf("%.2f", $3 / $5) : "-") }'

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """PyTorch's side of `make bench`: the model of a configs/bench-*.yaml, a few optimiser steps.
 
-    /usr/bin/python3 bench/torch_train.py configs/bench-29m.yaml f32|bf16 [STEPS]
+    /usr/bin/python3 bench/torch_train.py configs/bench-29m.yaml f32|bf16 THREADS [STEPS]
 
 prints one line: tokens per second of the fastest step (the first is left out) and the peak memory in
 MB. A step is forward, backward, clipping and AdamW. bf16 is autocast, PyTorch's own way.
@@ -87,7 +87,8 @@ class Model(nn.Module):
 
 def main():
     c, bf16 = read_numbers(sys.argv[1]), sys.argv[2] == "bf16"
-    steps = int(sys.argv[3]) if len(sys.argv) > 3 else 4
+    torch.set_num_threads(int(sys.argv[3]))  # its own default can be fewer than there are cores
+    steps = int(sys.argv[4]) if len(sys.argv) > 4 else 4
     torch.manual_seed(1)
     model = Model(c)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)

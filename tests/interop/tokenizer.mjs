@@ -1,5 +1,7 @@
 // Holds a tokenizer.json that linnet wrote against Hugging Face's own tokenizers library.
 //
+//   node tokenizer.mjs speed TOKENIZER.json CORPUS...
+//       prints how long their trainer and their encoder take, as JSON
 //   node tokenizer.mjs train TOKENIZER.json CORPUS...
 //       trains with their trainer on the corpus files, with the same pre-tokenizer, and compares the
 //       merges one by one. Their JavaScript binding trains with fixed settings (30,000 tokens,
@@ -84,8 +86,33 @@ async function decode(path, text) {
     console.log(`${texts.length} lines of ${text} come back`);
 }
 
+/* Their speed, for comparison with `linnet bench tokenizer`: training with their fixed settings, then
+ * all lines encoded in batches (their threads share a batch). */
+async function speed(path, corpus) {
+    const empty = JSON.parse(fs.readFileSync(path, "utf8"));
+    const theirs = Tokenizer.fromString(
+        JSON.stringify({...empty, added_tokens: [], model: {...empty.model, vocab: {}, merges: []}}));
+    let start = performance.now();
+    theirs.train(corpus);
+    const train_s = (performance.now() - start) / 1000;
+    const peak_rss_mb = process.resourceUsage().maxRSS / 1000;
+    let bytes = 0, seconds = 0;
+    for (const file of corpus) {
+        const texts = lines(file);
+        for (let at = 0; at < texts.length; at += 10000) {
+            const batch = texts.slice(at, at + 10000);
+            start = performance.now();
+            await theirs.encodeBatch(batch, {addSpecialTokens: false});
+            seconds += (performance.now() - start) / 1000;
+            bytes += batch.reduce((sum, text) => sum + Buffer.byteLength(text) + 1, 0);
+        }
+    }
+    console.log(JSON.stringify({train_s, encode_mb_per_s: bytes / 1e6 / seconds, peak_rss_mb}));
+}
+
 const [, , verb, ...args] = process.argv;
 if (verb === "train" && args.length >= 2) train(args[0], args.slice(1));
 else if (verb === "encode" && args.length === 3) await encode(...args);
+else if (verb === "speed" && args.length >= 2) await speed(args[0], args.slice(1));
 else if (verb === "decode" && args.length === 2) await decode(...args);
-else fail("usage: train TOKENIZER.json CORPUS... | encode TOKENIZER.json IDS TEXT | decode TOKENIZER.json TEXT");
+else fail("usage: train TOKENIZER.json CORPUS... | encode TOKENIZER.json IDS TEXT | speed TOKENIZER.json CORPUS... | decode TOKENIZER.json TEXT");
