@@ -32,7 +32,7 @@ static const struct option train_rows[] = {
     JSON_ROW,
 };
 static const char *const train_flags[] = {"batch_size", "grad_accumulation", "max_seq_length", "dtype",
-                                          NULL};
+                                          "grad_checkpoint", NULL};
 static const char *const no_flags[] = {NULL};
 
 #define MODEL_SECTIONS                                                                             \

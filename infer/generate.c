@@ -27,7 +27,7 @@ int prompt_tokens(const struct tokenizer *t, const char *text, size_t n, bool pa
 static void take_memory(struct generator *g)
 {
     const struct model_config *c = &g->model->config;
-    activations_init(&g->activations, c, DTYPE_F32, 1, g->chunk, false, &g->arena);
+    activations_init(&g->activations, c, DTYPE_F32, 1, g->chunk, KEEP_NOTHING, &g->arena);
     batch_init(&g->batch, 1, g->chunk, &g->arena);
     g->logits = arena_alloc(&g->arena, c->vocab_size, sizeof(float));
 }

@@ -20,7 +20,7 @@ static void take_memory(struct scorer *s)
 {
     const struct scorer_options *o = &s->options;
     const struct model_config *c = &s->model->config;
-    activations_init(&s->activations, c, DTYPE_F32, o->n_rows, o->context, false, &s->arena);
+    activations_init(&s->activations, c, DTYPE_F32, o->n_rows, o->context, KEEP_NOTHING, &s->arena);
     batch_init(&s->batch, o->n_rows, o->context, &s->arena);
     s->scratch = arena_alloc(
         &s->arena, linear_cross_entropy_scratch(o->n_rows * o->context, c->hidden_size, c->vocab_size),
@@ -175,7 +175,7 @@ struct distribution_pass {
 
 static void take_pass_memory(struct distribution_pass *p, const struct model_config *c, size_t chunk)
 {
-    activations_init(&p->activations, c, DTYPE_F32, 1, chunk, false, &p->arena);
+    activations_init(&p->activations, c, DTYPE_F32, 1, chunk, KEEP_NOTHING, &p->arena);
     batch_init(&p->batch, 1, chunk, &p->arena);
     p->logits = arena_alloc(&p->arena, chunk * c->vocab_size, sizeof(float));
 }

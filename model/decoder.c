@@ -84,11 +84,10 @@ static void take_backward(struct activations *a, const struct taker *t)
 }
 
 void activations_init(struct activations *a, const struct model_config *c, enum dtype type,
-                      size_t n_rows, size_t seq_len, bool backward, struct arena *arena)
+                      size_t n_rows, size_t seq_len, enum kept kept, struct arena *arena)
 {
     CHECK(type == DTYPE_F32 || type == DTYPE_BF16);
-    *a = (struct activations){
-        .type = type, .n_rows = n_rows, .seq_len = seq_len, .keep = backward};
+    *a = (struct activations){.type = type, .n_rows = n_rows, .seq_len = seq_len, .kept = kept};
     struct taker t = {
         .arena = arena, .n = n_rows * seq_len, .width = c->hidden_size,
         .query = c->num_attention_heads * c->head_dim, .key = c->num_key_value_heads * c->head_dim,
@@ -97,18 +96,20 @@ void activations_init(struct activations *a, const struct model_config *c, enum 
     };
     a->layers = mem_zero(c->num_hidden_layers, sizeof *a->layers);
     for (size_t i = 0; i < c->num_hidden_layers; i++) {
-        if (backward || i == 0)
+        if (kept == KEEP_ALL || i == 0)
             take_layer(&a->layers[i], &t);
         else
             a->layers[i] = a->layers[0];
+        if (kept == KEEP_INPUTS && i > 0)
+            a->layers[i].input = take_floats(&t, t.width);
     }
     /* Without a backward pass the residual stream may live in one place. */
-    a->last = backward ? take_floats(&t, t.width) : a->layers[0].input;
+    a->last = kept ? take_floats(&t, t.width) : a->layers[0].input;
     a->last_rstd = take_floats(&t, 1);
     a->hidden = take_elements(&t, t.width);
     a->normed = take_elements(&t, t.ffn > t.width ? t.ffn : t.width);
     a->branch = take_elements(&t, t.width);
-    if (backward)
+    if (kept)
         take_backward(a, &t);
 }
 
@@ -195,7 +196,7 @@ static void attention_branch(const struct pass *p, size_t i)
     rope_forward(s->q, type, p->b->positions, &p->rope, n, n_heads, query);
     rope_forward(k, type, p->b->positions, &p->rope, n, n_kv_heads, key);
     struct attention_shape shape = attention_shape(p);
-    attention_forward(s->attn, p->a->keep ? s->lse : NULL, s->q, k_all, v_all, p->b->first_key,
+    attention_forward(s->attn, p->a->kept ? s->lse : NULL, s->q, k_all, v_all, p->b->first_key,
                       &shape);
     linear_forward(&l->output, p->a->branch, type, s->attn, type, n);
 }
@@ -225,20 +226,25 @@ static void attention_branch_backward(const struct pass *p, size_t i)
                      l->attn_norm->value, n, c->hidden_size);
 }
 
+/* Gate and up of one block. */
+static void ffn_inputs(const struct pass *p, size_t i)
+{
+    const struct layer *l = &p->m->layers[i];
+    struct layer_activations *s = &p->a->layers[i];
+    norm(p, s->ffn_rstd, s->middle, l->ffn_norm);
+    linear_forward(&l->gate, s->gate, p->type, p->a->normed, p->type, p->n);
+    linear_forward(&l->up, s->up, p->type, p->a->normed, p->type, p->n);
+}
+
 /* Feed-forward of one block into a->branch. */
 static void ffn_branch(const struct pass *p, size_t i)
 {
     const struct layer *l = &p->m->layers[i];
     struct layer_activations *s = &p->a->layers[i];
-    void *normed = p->a->normed;
-    enum dtype type = p->type;
-    size_t n = p->n;
-
-    norm(p, s->ffn_rstd, s->middle, l->ffn_norm);
-    linear_forward(&l->gate, s->gate, type, normed, type, n);
-    linear_forward(&l->up, s->up, type, normed, type, n);
-    swiglu_forward(normed, s->gate, s->up, type, n * p->m->config.intermediate_size);
-    linear_forward(&l->down, p->a->branch, type, normed, type, n);
+    void *gated = p->a->normed;
+    ffn_inputs(p, i);
+    swiglu_forward(gated, s->gate, s->up, p->type, p->n * p->m->config.intermediate_size);
+    linear_forward(&l->down, p->a->branch, p->type, gated, p->type, p->n);
 }
 
 static void ffn_branch_backward(const struct pass *p, size_t i)
@@ -261,6 +267,15 @@ static void ffn_branch_backward(const struct pass *p, size_t i)
                      l->ffn_norm->value, n, c->hidden_size);
 }
 
+/* The first half of a block: from its input to the stream in its middle. */
+static void attention_half(const struct pass *p, size_t i)
+{
+    struct layer_activations *s = &p->a->layers[i];
+    attention_branch(p, i);
+    residual_add(s->middle, s->input, p->a->branch, p->type, p->dropout, mask_seed(p, i, 0),
+                 p->n * p->m->config.hidden_size);
+}
+
 const void *decoder_forward(const struct model *m, struct activations *a, const struct batch *b,
                             struct kv_cache *cache, uint64_t dropout_seed)
 {
@@ -274,8 +289,7 @@ const void *decoder_forward(const struct model *m, struct activations *a, const 
     for (size_t i = 0; i < n_layers; i++) {
         struct layer_activations *s = &a->layers[i];
         float *output = i + 1 < n_layers ? a->layers[i + 1].input : a->last;
-        attention_branch(&p, i);
-        residual_add(s->middle, s->input, a->branch, p.type, p.dropout, mask_seed(&p, i, 0), size);
+        attention_half(&p, i);
         ffn_branch(&p, i);
         residual_add(output, s->middle, a->branch, p.type, p.dropout, mask_seed(&p, i, 1), size);
     }
@@ -292,12 +306,16 @@ void decoder_backward(struct model *m, struct activations *a, const struct batch
     const struct model_config *c = &m->config;
     struct pass p = make_pass(m, a, b, NULL, dropout_seed);
     size_t size = p.n * c->hidden_size;
-    CHECK(a->keep);
+    CHECK(a->kept);
 
     memset(a->dx, 0, size * sizeof(float));
     rmsnorm_backward(a->dx, m->output_norm->grad, dhidden, a->last, a->last_rstd,
                      m->output_norm->value, p.n, c->hidden_size);
     for (size_t i = c->num_hidden_layers; i-- > 0;) {
+        if (a->kept == KEEP_INPUTS && i + 1 < c->num_hidden_layers) { /* the last is still there */
+            attention_half(&p, i);
+            ffn_inputs(&p, i);
+        }
         residual_add_backward(a->branch, p.type, a->dx, p.dropout, mask_seed(&p, i, 1), size);
         ffn_branch_backward(&p, i);
         residual_add_backward(a->branch, p.type, a->dx, p.dropout, mask_seed(&p, i, 0), size);

@@ -26,10 +26,18 @@ struct layer_activations {
     void *gate, *up;   /* (N, F) */
 };
 
+/* What a forward pass leaves for a backward pass. */
+enum kept {
+    KEEP_NOTHING, /* there is none */
+    KEEP_INPUTS,  /* each block's input: the rest of a block is computed again when its turn comes (Chen et
+                     al., 2016), a third more work for a fraction of the memory and the same bits */
+    KEEP_ALL,
+};
+
 struct activations {
     enum dtype type;
     size_t n_rows, seq_len;     /* capacity */
-    bool keep;                  /* one set a layer, for a backward pass; else all layers share */
+    enum kept kept;             /* unless all are, the layers share one set */
     struct layer_activations *layers; /* num_hidden_layers */
     float *last;                /* (N, C) residual stream after the last block */
     float *last_rstd;           /* (N) */
@@ -45,10 +53,9 @@ struct activations {
 };
 
 /* Takes its memory from the arena; one whose base is NULL only measures. The array `layers` is on
- * the heap in both cases: activations_free. With `backward`, gradients can be computed. With `type`
- * bf16 the model needs model_allocate_bf16's copies when it runs. */
+ * the heap in both cases: activations_free. With `type` bf16 the model needs model_allocate_bf16's copies when it runs. */
 void activations_init(struct activations *a, const struct model_config *c, enum dtype type,
-                      size_t n_rows, size_t seq_len, bool backward, struct arena *arena);
+                      size_t n_rows, size_t seq_len, enum kept kept, struct arena *arena);
 void activations_free(struct activations *a);
 
 /* Keys and values of one sequence, for generation: (layers, capacity, K) each. */

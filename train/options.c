@@ -19,6 +19,10 @@ const struct option train_options[] = {
     {.key = "max_seq_length", .flag = "--max-seq-length", .type = OPTION_SIZE,
      .offset = FIELD(max_seq_length), .default_value = "256", .minimum = 1, .maximum = 1 << 20,
      .placeholder = "TOKENS", .help = "tokens of a row"},
+    {.key = "grad_checkpoint", .flag = "--grad-checkpoint", .type = OPTION_BOOL,
+     .offset = FIELD(grad_checkpoint),
+     .help = "keep only each block's input and compute the rest again in the backward pass: a third more "
+             "work, a fraction of the activations' memory, the same numbers"},
     {.key = "seed", .flag = "--seed", .type = OPTION_SIZE, .offset = FIELD(seed),
      .default_value = "1", .minimum = 0, .maximum = 1e15,
      .help = "of initial weights, data order, dropout, and the documents held out"},

@@ -17,7 +17,8 @@ static void take_work(struct trainer *t, struct arena *arena)
     const struct train_settings *s = t->settings;
     const struct model_config *c = &t->model->config;
     size_t n = s->batch_size * s->max_seq_length;
-    activations_init(&t->activations, c, train_product_type(s), s->batch_size, s->max_seq_length, true, arena);
+    activations_init(&t->activations, c, train_product_type(s), s->batch_size, s->max_seq_length,
+                     s->grad_checkpoint ? KEEP_INPUTS : KEEP_ALL, arena);
     t->scratch = arena_alloc(arena, t->objective->scratch(t->objective, c, n), sizeof(float));
     t->batches = mem_zero(s->grad_accumulation, sizeof *t->batches);
     for (size_t i = 0; i < s->grad_accumulation; i++)
@@ -35,7 +36,8 @@ struct memory_plan trainer_plan(const struct model *m, const struct objective *o
         plan.weights += model_bf16_bytes(m);
     struct arena arena = {0};
     struct activations activations;
-    activations_init(&activations, c, type, s->batch_size, s->max_seq_length, true, &arena);
+    activations_init(&activations, c, type, s->batch_size, s->max_seq_length,
+                     s->grad_checkpoint ? KEEP_INPUTS : KEEP_ALL, &arena);
     activations_free(&activations);
     plan.activations = arena.used;
     plan.logits = sizeof(float) * objective->scratch(objective, c,

@@ -48,7 +48,7 @@ __attribute__((unused)) static void random_ids(int32_t *ids, size_t n, size_t vo
 static void take_full(const struct model *m, size_t n, struct activations *a, struct batch *b,
                       struct arena *arena)
 {
-    activations_init(a, &m->config, DTYPE_F32, 1, n, false, arena);
+    activations_init(a, &m->config, DTYPE_F32, 1, n, KEEP_NOTHING, arena);
     batch_init(b, 1, n, arena);
 }
 

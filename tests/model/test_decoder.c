@@ -17,6 +17,7 @@
 /* A model with gradients, activations (of `type`, f32 unless set first) and one batch. */
 struct rig {
     enum dtype type;
+    bool checkpoint; /* keep only the blocks' inputs */
     struct model model;
     struct activations activations;
     struct batch batch;
@@ -28,7 +29,8 @@ static void rig_take(struct rig *r, size_t n_rows, size_t seq_len, struct arena 
 {
     const struct objective *o = &language_model_objective;
     model_attach_gradients(&r->model, arena);
-    activations_init(&r->activations, &r->model.config, r->type, n_rows, seq_len, true, arena);
+    activations_init(&r->activations, &r->model.config, r->type, n_rows, seq_len,
+                     r->checkpoint ? KEEP_INPUTS : KEEP_ALL, arena);
     batch_init(&r->batch, n_rows, seq_len, arena);
     r->scratch = arena_alloc(arena, o->scratch(o, &r->model.config, n_rows * seq_len),
                              sizeof(float));
@@ -511,6 +513,33 @@ static void same_inputs_give_the_same_bits(void **state)
     rig_free(&r);
 }
 
+/* Computing a block again gives what it gave before: dropout, documents and all. */
+static void checkpointing_changes_no_bit(void **state)
+{
+    (void)state;
+    for (int bf16 = 0; bf16 <= gemm_bf16_works(); bf16++) {
+        struct rig rigs[2] = {{.checkpoint = false}, {.checkpoint = true}};
+        struct model_config config = small_config();
+        config.num_hidden_layers = 4;
+        config.resid_dropout = 0.2;
+        double loss[2];
+        for (int i = 0; i < 2; i++) {
+            rigs[i].type = bf16 ? DTYPE_BF16 : DTYPE_F32;
+            rig_init(&rigs[i], &config, 3, 33);
+            model_initialize(&rigs[i].model, 3);
+            random_batch(&rigs[i].batch, config.vocab_size, 4);
+            loss[i] = rig_step(&rigs[i], 5);
+        }
+        assert_true(loss[0] == loss[1]);
+        for (size_t i = 0; i < rigs[0].model.n_params; i++)
+            assert_memory_equal(rigs[0].model.params[i].grad, rigs[1].model.params[i].grad,
+                                rigs[0].model.params[i].count * sizeof(float));
+        assert_true(rigs[1].arena.used < rigs[0].arena.used);
+        rig_free(&rigs[0]);
+        rig_free(&rigs[1]);
+    }
+}
+
 /* Two documents in one row, masked, equal the same documents in rows of their own. */
 static void packing_equals_padding(void **state)
 {
@@ -589,6 +618,7 @@ int main(void)
         cmocka_unit_test(a_hook_trains_through_the_layer),
         cmocka_unit_test(a_hook_replaces_the_weight),
         cmocka_unit_test(same_inputs_give_the_same_bits),
+        cmocka_unit_test(checkpointing_changes_no_bit),
         cmocka_unit_test(packing_equals_padding),
         cmocka_unit_test(impossible_shapes_are_refused),
     };
