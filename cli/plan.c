@@ -36,9 +36,9 @@ static void print_bytes(FILE *out, const char *what, size_t bytes)
 }
 
 int plan_check(const struct model *m, const struct objective *o, const struct train_settings *s,
-               struct error *e)
+               const struct optim_settings *optim, struct error *e)
 {
-    struct memory_plan p = trainer_plan(m, o, s);
+    struct memory_plan p = trainer_plan(m, o, s, optim);
     size_t limit, available;
     char needed[32], there[32];
     mem_measure(&limit, &available);
@@ -57,11 +57,11 @@ int plan_check(const struct model *m, const struct objective *o, const struct tr
 }
 
 void plan_print(const struct model *m, const struct objective *o, const struct train_settings *s,
-                FILE *out)
+                const struct optim_settings *optim, FILE *out)
 {
     enum dtype type = train_product_type(s);
     const struct model_config *c = &m->config;
-    struct memory_plan p = trainer_plan(m, o, s);
+    struct memory_plan p = trainer_plan(m, o, s, optim);
     char text[32];
     fprintf(out, "parameters               %10s  (%zu)\n",
             format_count((double)m->n_weights, text), m->n_weights);
@@ -89,10 +89,11 @@ void plan_print(const struct model *m, const struct objective *o, const struct t
 }
 
 void plan_summary(const struct model *m, const struct objective *o, const struct train_settings *s,
-                  const struct shard *shard, const struct loader *train)
+                  const struct optim_settings *optim, const struct shard *shard,
+                  const struct loader *train)
 {
     const struct model_config *c = &m->config;
-    struct memory_plan p = trainer_plan(m, o, s);
+    struct memory_plan p = trainer_plan(m, o, s, optim);
     char a[32], b[32], d[32], f[32];
     size_t step = s->batch_size * s->max_seq_length * s->grad_accumulation;
     double total = (double)step * (double)s->iters;

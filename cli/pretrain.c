@@ -270,8 +270,8 @@ static int plan_without_data(struct error *e)
     if (code)
         return code;
     optim_warn(&optim_section, train_section.iters);
-    plan_print(&m, &language_model_objective, &train_section, stdout);
-    if (plan_check(&m, &language_model_objective, &train_section, e))
+    plan_print(&m, &language_model_objective, &train_section, &optim_section, stdout);
+    if (plan_check(&m, &language_model_objective, &train_section, &optim_section, e))
         log_warn("%s", e->message);
     model_free(&m);
     return OK;
@@ -284,7 +284,7 @@ static int check_memory(struct error *e)
     int code = model_init(&m, &model_section, e);
     if (code)
         return code;
-    code = plan_check(&m, &language_model_objective, &train_section, e);
+    code = plan_check(&m, &language_model_objective, &train_section, &optim_section, e);
     model_free(&m);
     return code;
 }
@@ -322,7 +322,7 @@ static int train(struct trainer *t, const struct tokenizer *tokenizer, const str
     if (!code) /* not before: what the checkpoint does not fit must not become the run's */
         code = write_run_files(tokenizer, t->config, e);
     if (!code) {
-        plan_summary(t->model, t->objective, s, shard, &t->train);
+        plan_summary(t->model, t->objective, s, t->optim, shard, &t->train);
         uint64_t first = t->state.step;
         profile_reset();
         code = trainer_run(t, e);

@@ -39,7 +39,7 @@ static bool is_fixed(const char *path, bool data_may_move)
 {
     static const char *const fixed[] = {"model", "tokenizer", "data", "train.batch_size",
                                         "train.grad_accumulation", "train.max_seq_length",
-                                        "train.seed", NULL};
+                                        "train.seed", "optim.optimizer", NULL};
     static const char *const free_among_them[] = {"model.resid_dropout", NULL};
     static const char *const places[] = {"data.paths", "data.validation_paths", NULL};
     return is_among(path, fixed) && !is_among(path, free_among_them) &&

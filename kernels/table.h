@@ -73,6 +73,8 @@ struct kernel_table {
     /* See kernels/update.h. */
     void (*adamw)(float *w, uint16_t *bf16, float *gradient, float *m, float *v, size_t n,
                   const struct adamw_step *step);
+    void (*scale_add)(float *y, const float *x, float alpha, const float *z, float beta, size_t n);
+    void (*apply_update)(float *w, uint16_t *bf16, float *update, float keep, float rate, size_t n);
     double (*sum_of_squares)(const float *x, size_t n);
 
     /* One row of c, to element `from` of y; returns rstd. */

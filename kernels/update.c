@@ -25,6 +25,27 @@ void adamw_step(float *w, uint16_t *bf16, float *gradient, float *m, float *v, s
     profile_leave(outer);
 }
 
+void scale_add(float *y, const float *x, float alpha, const float *z, float beta, size_t n)
+{
+    enum profile_kind outer = profile_enter(PROFILE_OPTIMIZER);
+    const struct kernel_table *table = kernel_table();
+#pragma omp parallel for schedule(static) if (n > 2 * PIECE)
+    for (size_t at = 0; at < n; at += PIECE)
+        table->scale_add(y + at, x + at, alpha, z + at, beta, piece_size(n, at));
+    profile_leave(outer);
+}
+
+void apply_update(float *w, uint16_t *bf16, float *update, float keep, float rate, size_t n)
+{
+    enum profile_kind outer = profile_enter(PROFILE_OPTIMIZER);
+    const struct kernel_table *table = kernel_table();
+#pragma omp parallel for schedule(static) if (n > 2 * PIECE)
+    for (size_t at = 0; at < n; at += PIECE)
+        table->apply_update(w + at, bf16 ? bf16 + at : NULL, update + at, keep, rate,
+                            piece_size(n, at));
+    profile_leave(outer);
+}
+
 double sum_of_squares(const float *x, size_t n)
 {
     enum profile_kind outer = profile_enter(PROFILE_OPTIMIZER);

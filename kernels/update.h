@@ -24,6 +24,11 @@ struct adamw_step {
 void adamw_step(float *w, uint16_t *bf16, float *gradient, float *m, float *v, size_t n,
                 const struct adamw_step *step);
 
+/* y = alpha x + beta z, all (n); y may be x or z. */
+void scale_add(float *y, const float *x, float alpha, const float *z, float beta, size_t n);
+/* w = keep * w - rate * update; update = 0; bf16 as above. */
+void apply_update(float *w, uint16_t *bf16, float *update, float keep, float rate, size_t n);
+
 /* Sum of x^2 in f64, blocks in order: the same for any number of threads. Not finite when any element
  * is not. */
 double sum_of_squares(const float *x, size_t n);

@@ -29,6 +29,25 @@ static void row_adamw(float *w, uint16_t *bf16, float *gradient, float *m, float
         adamw_elements(w, NULL, gradient, m, v, n, step);
 }
 
+static void row_scale_add(float *y, const float *x, float alpha, const float *z, float beta, size_t n)
+{
+    FOR_VECTORS(i, n)
+    STORE(y + i, vf_fma(LOAD(x + i), vf_set(alpha), LOAD(z + i) * beta));
+}
+
+static void row_apply_update(float *w, uint16_t *bf16, float *update, float keep, float rate,
+                             size_t n)
+{
+    FOR_VECTORS(i, n)
+    {
+        vf moved = vf_fma(LOAD(update + i), vf_set(-rate), LOAD(w + i) * keep);
+        STORE(w + i, moved);
+        STORE(update + i, vf_set(0));
+        if (bf16)
+            STORE_AS(true, bf16, i, moved);
+    }
+}
+
 static double row_sum_of_squares(const float *x, size_t n)
 {
     enum { LANES = 32 };

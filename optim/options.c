@@ -6,7 +6,12 @@ static const char *const schedule_names[] = {"cosine", "linear", "constant", "ws
 
 #define FIELD(member) offsetof(struct optim_settings, member)
 
+static const char *const optimizer_names[] = {"adamw", "muon", NULL};
+
 const struct option optim_options[] = {
+    {.key = "optimizer", .flag = "--optimizer", .type = OPTION_ENUM, .offset = FIELD(optimizer),
+     .default_value = "adamw", .choices = optimizer_names,
+     .help = "muon orthogonalises the updates of the blocks' matrices and leaves the rest to adamw"},
     {.key = "learning_rate", .flag = "--learning-rate", .type = OPTION_FLOAT,
      .offset = FIELD(learning_rate), .default_value = "1e-3", .minimum = 0, .maximum = 10,
      .help = "peak learning rate"},
@@ -27,6 +32,8 @@ const struct option optim_options[] = {
      .minimum = 0, .maximum = 0.99999, .help = "AdamW's decay of the first moment"},
     {.key = "beta2", .type = OPTION_FLOAT, .offset = FIELD(beta2), .default_value = "0.95",
      .minimum = 0, .maximum = 0.99999, .help = "AdamW's decay of the second moment"},
+    {.key = "momentum", .type = OPTION_FLOAT, .offset = FIELD(momentum), .default_value = "0.95",
+     .minimum = 0, .maximum = 0.99999, .help = "Muon's decay of the mean gradient"},
     {.key = "epsilon", .type = OPTION_FLOAT, .offset = FIELD(epsilon), .default_value = "1e-8",
      .minimum = 1e-30, .maximum = 1, .help = "AdamW's epsilon"},
     {.key = "weight_decay", .flag = "--weight-decay", .type = OPTION_FLOAT,
@@ -62,7 +69,14 @@ struct schedule optim_schedule(const struct optim_settings *s, size_t iters)
     };
 }
 
-struct adamw_settings optim_adamw(const struct optim_settings *s)
+struct optimizer_settings optim_optimizer(const struct optim_settings *s)
 {
-    return (struct adamw_settings){s->beta1, s->beta2, s->epsilon, s->weight_decay};
+    return (struct optimizer_settings){
+        .kind = (enum optimizer_kind)s->optimizer,
+        .beta1 = s->beta1,
+        .beta2 = s->beta2,
+        .epsilon = s->epsilon,
+        .weight_decay = s->weight_decay,
+        .momentum = s->momentum,
+    };
 }

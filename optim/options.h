@@ -3,25 +3,26 @@
 #define LINNET_OPTIM_OPTIONS_H
 
 #include "base/options.h"
-#include "optim/adamw.h"
+#include "optim/optimizer.h"
 #include "optim/schedule.h"
 
 struct optim_settings {
+    int optimizer; /* enum optimizer_kind */
     double learning_rate;
     double min_learning_rate_ratio;
     int schedule; /* enum schedule_kind */
     size_t warmup_iters, decay_iters;
-    double beta1, beta2, epsilon, weight_decay;
+    double beta1, beta2, momentum, epsilon, weight_decay;
     double grad_clip; /* 0: none */
 };
 
-enum { N_OPTIM_OPTIONS = 10 };
+enum { N_OPTIM_OPTIONS = 12 };
 extern const struct option optim_options[N_OPTIM_OPTIONS];
 
 /* Warns about a schedule that does not fit into a run of `iters` steps. */
 void optim_warn(const struct optim_settings *s, size_t iters);
 
 struct schedule optim_schedule(const struct optim_settings *s, size_t iters);
-struct adamw_settings optim_adamw(const struct optim_settings *s);
+struct optimizer_settings optim_optimizer(const struct optim_settings *s);
 
 #endif

@@ -55,7 +55,7 @@ static int write_state(struct hdf5_file *f, const struct run_state *s, struct er
     return code;
 }
 
-static int write_moments(struct hdf5_file *f, const struct model *m, const struct adamw *o,
+static int write_moments(struct hdf5_file *f, const struct model *m, const struct optimizer *o,
                          struct error *e)
 {
     int code = OK;
@@ -66,16 +66,16 @@ static int write_moments(struct hdf5_file *f, const struct model *m, const struc
         size_t dims[2] = {p->rows, p->cols};
         const size_t *shape = p->n_dims == 2 ? dims : dims + 1;
         char name[PARAM_NAME_SIZE + 16];
-        snprintf(name, sizeof name, "adamw/m/%s", p->name);
+        snprintf(name, sizeof name, "optimizer/m/%s", p->name);
         code = hdf5_write(f, name, HDF5_F32, p->n_dims, shape, o->m[i], e);
-        snprintf(name, sizeof name, "adamw/v/%s", p->name);
-        if (!code)
+        snprintf(name, sizeof name, "optimizer/v/%s", p->name);
+        if (!code && o->v[i])
             code = hdf5_write(f, name, HDF5_F32, p->n_dims, shape, o->v[i], e);
     }
     return code;
 }
 
-int checkpoint_write(const char *path, const struct model *m, const struct adamw *o,
+int checkpoint_write(const char *path, const struct model *m, const struct optimizer *o,
                      const struct run_state *s, const char *config, struct error *e)
 {
     struct hdf5_file *f = NULL;
@@ -138,7 +138,7 @@ static int read_state(struct hdf5_file *f, const char *path, struct run_state *s
     return code;
 }
 
-static int read_moments(struct hdf5_file *f, const struct model *m, struct adamw *o,
+static int read_moments(struct hdf5_file *f, const struct model *m, struct optimizer *o,
                         struct error *e)
 {
     int code = OK;
@@ -147,16 +147,16 @@ static int read_moments(struct hdf5_file *f, const struct model *m, struct adamw
         if (!o->m[i])
             continue;
         char name[PARAM_NAME_SIZE + 16];
-        snprintf(name, sizeof name, "adamw/m/%s", p->name);
+        snprintf(name, sizeof name, "optimizer/m/%s", p->name);
         code = hdf5_read(f, name, HDF5_F32, p->count, o->m[i], e);
-        snprintf(name, sizeof name, "adamw/v/%s", p->name);
-        if (!code)
+        snprintf(name, sizeof name, "optimizer/v/%s", p->name);
+        if (!code && o->v[i])
             code = hdf5_read(f, name, HDF5_F32, p->count, o->v[i], e);
     }
     return code;
 }
 
-int checkpoint_read(const char *path, struct model *m, struct adamw *o, struct run_state *s,
+int checkpoint_read(const char *path, struct model *m, struct optimizer *o, struct run_state *s,
                     struct error *e)
 {
     struct hdf5_file *f = NULL;

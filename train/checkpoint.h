@@ -5,7 +5,7 @@
 #define LINNET_TRAIN_CHECKPOINT_H
 
 #include "model/model.h"
-#include "optim/adamw.h"
+#include "optim/optimizer.h"
 
 struct run_state {
     uint64_t step;            /* steps done */
@@ -24,11 +24,11 @@ struct run_state {
 
 /* config: the resolved configuration as YAML. Without an optimiser (NULL) the file holds weights
  * only: enough to use the model, not to resume. */
-int checkpoint_write(const char *path, const struct model *m, const struct adamw *o,
+int checkpoint_write(const char *path, const struct model *m, const struct optimizer *o,
                      const struct run_state *s, const char *config, struct error *e);
 
 /* Reads back into a model and optimiser of the same shape. */
-int checkpoint_read(const char *path, struct model *m, struct adamw *o, struct run_state *s,
+int checkpoint_read(const char *path, struct model *m, struct optimizer *o, struct run_state *s,
                     struct error *e);
 
 /* Only the state and, unless NULL, the configuration (the caller frees it). */

@@ -26,12 +26,15 @@ static void take_work(struct trainer *t, struct arena *arena)
 }
 
 struct memory_plan trainer_plan(const struct model *m, const struct objective *objective,
-                                const struct train_settings *s)
+                                const struct train_settings *s,
+                                const struct optim_settings *optim)
 {
     enum dtype type = train_product_type(s);
     const struct model_config *c = &m->config;
     size_t weights = model_value_bytes(m);
-    struct memory_plan plan = {.weights = weights, .gradients = weights, .optimizer = 2 * weights};
+    struct memory_plan plan = {.weights = weights, .gradients = weights};
+    struct optimizer_settings settings = optim_optimizer(optim);
+    plan.optimizer = optimizer_bytes(&settings, m);
     if (type == DTYPE_BF16)
         plan.weights += model_bf16_bytes(m);
     struct arena arena = {0};
@@ -69,9 +72,9 @@ int trainer_init(struct trainer *t, struct error *e)
 {
     struct arena gradients = {0}, moments = {0}, work = {0};
     model_attach_gradients(t->model, &gradients);
-    struct adamw_settings adamw = optim_adamw(t->optim);
-    adamw_init(&t->adamw, &adamw, t->model, &moments);
-    adamw_free(&t->adamw);
+    struct optimizer_settings settings = optim_optimizer(t->optim);
+    optimizer_init(&t->optimizer, &settings, t->model, &moments);
+    optimizer_free(&t->optimizer);
     take_work(t, &work);
     activations_free(&t->activations);
     mem_free(t->batches);
@@ -89,7 +92,7 @@ int trainer_init(struct trainer *t, struct error *e)
         return code;
     }
     model_attach_gradients(t->model, &t->gradients);
-    adamw_init(&t->adamw, &adamw, t->model, &t->moments);
+    optimizer_init(&t->optimizer, &settings, t->model, &t->moments);
     take_work(t, &t->work);
     model_reserve_positions(t->model, t->settings->max_seq_length);
     t->state.best_loss = INFINITY;
@@ -100,7 +103,7 @@ void trainer_free(struct trainer *t)
 {
     metrics_close(&t->metrics);
     activations_free(&t->activations);
-    adamw_free(&t->adamw);
+    optimizer_free(&t->optimizer);
     mem_free(t->batches);
     t->batches = NULL;
     arena_free(&t->gradients);
@@ -115,7 +118,7 @@ static int save(struct trainer *t, const char *name, bool complete, struct error
     char *path = run_file(t->run, name);
     t->state.rows_consumed = t->train.rows_consumed;
     t->state.iters = t->settings->iters;
-    int code = checkpoint_write(path, t->model, complete ? &t->adamw : NULL, &t->state, t->config,
+    int code = checkpoint_write(path, t->model, complete ? &t->optimizer : NULL, &t->state, t->config,
                                 e);
     mem_free(path);
     if (code) {
@@ -133,7 +136,7 @@ int trainer_resume(struct trainer *t, struct error *e)
 {
     struct run_state expected = t->state;
     char *path = run_file(t->run, RUN_LAST);
-    int code = checkpoint_read(path, t->model, &t->adamw, &t->state, e);
+    int code = checkpoint_read(path, t->model, &t->optimizer, &t->state, e);
     if (!code)
         code = run_state_check(&t->state, path, expected.tokenizer_hash, expected.data_hash, e);
     mem_free(path);
@@ -185,7 +188,7 @@ static int apply_step(struct trainer *t, const struct train_step *r, struct erro
     if (r->finite) {
         double clip = t->optim->grad_clip;
         double scale = clip > 0 && r->grad_norm > clip ? clip / (r->grad_norm + 1e-6) : 1;
-        adamw_update(&t->adamw, t->model, r->learning_rate, scale);
+        optimizer_update(&t->optimizer, t->model, r->learning_rate, scale);
         t->bad_steps = 0;
         return OK;
     }

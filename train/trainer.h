@@ -37,14 +37,15 @@ struct trainer {
     struct activations activations;
     struct batch *batches;                /* grad_accumulation */
     float *scratch;
-    struct adamw adamw;
+    struct optimizer optimizer;
     struct metrics metrics;
     size_t bad_steps;                     /* in a row */
 };
 
 /* What a run of this configuration takes. Needs no weights. */
 struct memory_plan trainer_plan(const struct model *m, const struct objective *objective,
-                                const struct train_settings *settings);
+                                const struct train_settings *settings,
+                                const struct optim_settings *optim);
 /* Floating-point operations of one optimiser step: 6 per weight in a product and token, plus
  * attention's. */
 double trainer_step_flops(const struct model *m, const struct train_settings *settings);

@@ -68,13 +68,13 @@ static void adamw_follows_its_formula(void **state)
     (void)state;
     struct arena arena, moments, plan = {0};
     struct model m = small_model(&arena);
-    struct adamw_settings settings = {0.9, 0.95, 1e-8, 0.1};
-    struct adamw o;
+    struct optimizer_settings settings = {OPTIMIZER_ADAMW, 0.9, 0.95, 1e-8, 0.1, 0};
+    struct optimizer o;
     struct error e;
-    adamw_init(&o, &settings, &m, &plan);
-    adamw_free(&o);
+    optimizer_init(&o, &settings, &m, &plan);
+    optimizer_free(&o);
     assert_ok(arena_init(&moments, plan.used, "test", &e), e);
-    adamw_init(&o, &settings, &m, &moments);
+    optimizer_init(&o, &settings, &m, &moments);
     struct param *matrix = model_find(&m, "blk.1.ffn_gate.weight"),
                  *vector = model_find(&m, "output_norm.weight");
     double w[2] = {matrix->value[9], vector->value[9]}, first[2] = {0}, second[2] = {0};
@@ -89,12 +89,12 @@ static void adamw_follows_its_formula(void **state)
             w[i] -= lr * first[i] / (1 - pow(0.9, t)) /
                     (sqrt(second[i] / (1 - pow(0.95, t))) + 1e-8);
         }
-        adamw_update(&o, &m, lr, scale);
+        optimizer_update(&o, &m, lr, scale);
         assert_true(fabs(matrix->value[9] - w[0]) < 1e-6);
         assert_true(fabs(vector->value[9] - w[1]) < 1e-6);
         assert_true(matrix->grad[9] == 0);
     }
-    adamw_free(&o);
+    optimizer_free(&o);
     arena_free(&moments);
     arena_free(&arena);
     model_free(&m);
@@ -132,12 +132,138 @@ static void schedules_pass_through_their_points(void **state)
     }
 }
 
+/* --- Muon --- */
+
+/* Newton and Schulz's iteration in f64, element by element. */
+static void orthogonalize_f64(double *x, size_t rows, size_t cols)
+{
+    size_t n = rows * cols;
+    double norm = 0, *gram = mem_alloc(rows * rows, sizeof *gram), *next = mem_alloc(n, sizeof *next);
+    double *polynomial = mem_alloc(rows * rows, sizeof *polynomial);
+    for (size_t i = 0; i < n; i++)
+        norm += x[i] * x[i];
+    for (size_t i = 0; i < n; i++)
+        x[i] /= sqrt(norm);
+    for (int step = 0; step < 5; step++) {
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < rows; j++) {
+                gram[i * rows + j] = 0;
+                for (size_t k = 0; k < cols; k++)
+                    gram[i * rows + j] += x[i * cols + k] * x[j * cols + k];
+            }
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < rows; j++) {
+                double square = 0;
+                for (size_t k = 0; k < rows; k++)
+                    square += gram[i * rows + k] * gram[k * rows + j];
+                polynomial[i * rows + j] = -4.7750 * gram[i * rows + j] + 2.0315 * square;
+            }
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < cols; j++) {
+                next[i * cols + j] = 3.4445 * x[i * cols + j];
+                for (size_t k = 0; k < rows; k++)
+                    next[i * cols + j] += polynomial[i * rows + k] * x[k * cols + j];
+            }
+        memcpy(x, next, n * sizeof *x);
+    }
+    mem_free(gram);
+    mem_free(next);
+    mem_free(polynomial);
+}
+
+static void muon_orthogonalizes(void **state)
+{
+    (void)state;
+    static const size_t shapes[][2] = {{1, 1}, {1, 5}, {5, 1}, {8, 8}, {6, 20}, {20, 6}, {33, 70}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        size_t rows = shapes[s][0], cols = shapes[s][1], n = rows * cols;
+        float *x = mem_alloc(n, sizeof *x);
+        float *scratch = mem_alloc(muon_scratch(rows, cols), sizeof *scratch);
+        double *want = mem_alloc(n, sizeof *want); /* wide: of the transpose, when x is tall */
+        struct rng rng;
+        rng_init(&rng, s, 3);
+        rng_fill_normal(&rng, x, n, 3);
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < cols; j++)
+                want[rows <= cols ? i * cols + j : j * rows + i] = x[i * cols + j];
+        orthogonalize_f64(want, rows <= cols ? rows : cols, rows <= cols ? cols : rows);
+        muon_orthogonalize(x, rows, cols, scratch);
+        double squares = 0;
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < cols; j++) {
+                double w = want[rows <= cols ? i * cols + j : j * rows + i];
+                assert_true(fabs(x[i * cols + j] - w) < 1e-4);
+                squares += w * w;
+            }
+        /* the mean square of the singular values */
+        double mean = squares / (double)(rows < cols ? rows : cols);
+        assert_true(mean > 0.4 && mean < 1.5);
+        memset(x, 0, n * sizeof *x);
+        muon_orthogonalize(x, rows, cols, scratch);
+        for (size_t i = 0; i < n; i++)
+            assert_true(x[i] == 0);
+        mem_free(x);
+        mem_free(scratch);
+        mem_free(want);
+    }
+}
+
+/* Two steps on one matrix, followed in f64; the rest of the model moves as under AdamW. */
+static void muon_follows_its_formula(void **state)
+{
+    (void)state;
+    struct arena arena, moments, plan = {0};
+    struct model m = small_model(&arena);
+    struct optimizer_settings settings = {OPTIMIZER_MUON, 0.9, 0.95, 1e-8, 0.1, 0.95};
+    struct optimizer o;
+    struct error e;
+    optimizer_init(&o, &settings, &m, &plan);
+    optimizer_free(&o);
+    assert_int_equal(plan.used, optimizer_bytes(&settings, &m));
+    assert_ok(arena_init(&moments, plan.used, "test", &e), e);
+    optimizer_init(&o, &settings, &m, &moments);
+    assert_int_equal(moments.used, plan.used);
+    struct param *p = model_find(&m, "blk.1.attn_k.weight"), *vector = model_find(&m, "output_norm.weight");
+    assert_true(p->rows <= p->cols);
+    double *w = mem_alloc(p->count, sizeof *w), *mean = mem_zero(p->count, sizeof *mean),
+           *u = mem_alloc(p->count, sizeof *u);
+    for (size_t i = 0; i < p->count; i++)
+        w[i] = p->value[i];
+    for (int t = 1; t <= 2; t++) {
+        fill_gradients(&m, 100 + (uint64_t)t);
+        float before = vector->value[2], sign = vector->grad[2] > 0 ? 1 : -1;
+        for (size_t i = 0; i < p->count; i++) {
+            mean[i] = 0.95 * mean[i] + 0.05 * 0.5 * p->grad[i];
+            u[i] = 0.95 * mean[i] + 0.05 * 0.5 * p->grad[i];
+        }
+        orthogonalize_f64(u, p->rows, p->cols);
+        for (size_t i = 0; i < p->count; i++)
+            w[i] = w[i] * (1 - 0.01 * 0.1) - 0.01 * 0.2 * sqrt((double)p->cols) * u[i];
+        optimizer_update(&o, &m, 0.01, 0.5);
+        for (size_t i = 0; i < p->count; i++) {
+            assert_true(fabs(p->value[i] - w[i]) < 1e-5);
+            assert_true(p->grad[i] == 0);
+        }
+        if (t == 1)
+            assert_true(fabs(vector->value[2] - (before - 0.01 * sign)) < 1e-6);
+    }
+    mem_free(w);
+    mem_free(mean);
+    mem_free(u);
+    optimizer_free(&o);
+    arena_free(&moments);
+    arena_free(&arena);
+    model_free(&m);
+}
+
 int main(void)
 {
     kernels_set_threads(2);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradient_norm_is_exact_and_the_same_for_any_threads),
         cmocka_unit_test(adamw_follows_its_formula),
+        cmocka_unit_test(muon_orthogonalizes),
+        cmocka_unit_test(muon_follows_its_formula),
         cmocka_unit_test(schedules_pass_through_their_points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

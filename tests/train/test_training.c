@@ -103,15 +103,15 @@ static void five_steps_equal_pytorch(void **state)
     read_f64(f, "case_e/settings/weight_decay", 1, &decay);
     read_f64(f, "case_e/settings/grad_clip", 1, &clip);
 
-    struct adamw_settings settings = {beta1, beta2, epsilon, decay};
+    struct optimizer_settings settings = {OPTIMIZER_ADAMW, beta1, beta2, epsilon, decay, 0};
     struct arena arena;
     struct activations activations;
-    struct adamw o;
+    struct optimizer o;
     struct batch batch;
     size_t n_rows = config_number(f, "B"), seq_len = config_number(f, "T");
     assert_ok(arena_init(&arena, 64 << 20, "test", &e), e);
     model_attach_gradients(&m, &arena);
-    adamw_init(&o, &settings, &m, &arena);
+    optimizer_init(&o, &settings, &m, &arena);
     activations_init(&activations, &m.config, DTYPE_F32, n_rows, seq_len, KEEP_ALL, &arena);
     batch_init(&batch, n_rows, seq_len, &arena);
     float *scratch = arena_alloc(&arena, 1 << 20, sizeof *scratch);
@@ -126,13 +126,13 @@ static void five_steps_equal_pytorch(void **state)
         double norm = gradient_norm(&m);
         assert_true(fabs(loss / losses[step] - 1) < 1e-4);
         assert_true(fabs(norm / norms[step] - 1) < 1e-4);
-        adamw_update(&o, &m, rates[step], norm > clip ? clip / (norm + 1e-6) : 1);
+        optimizer_update(&o, &m, rates[step], norm > clip ? clip / (norm + 1e-6) : 1);
         if (step == 0)
             compare_weights(f, &m, 1);
     }
     compare_weights(f, &m, 5);
     activations_free(&activations);
-    adamw_free(&o);
+    optimizer_free(&o);
     arena_free(&arena);
     model_free(&m);
     hdf5_close(f);
@@ -433,7 +433,7 @@ static void damaged_checkpoints_are_refused(void **state)
     /* truncated anywhere: an error, never a crash */
     for (size_t n = 0; n < whole.size; n += whole.size / 23 + 1) {
         assert_ok(file_write(damaged, whole.data, n, &e), e);
-        assert_int_not_equal(checkpoint_read(damaged, &r.model, &r.trainer.adamw, &s, &e), OK);
+        assert_int_not_equal(checkpoint_read(damaged, &r.model, &r.trainer.optimizer, &s, &e), OK);
         assert_non_null(strstr(e.message, "damaged.h5"));
     }
     /* one bit flipped: noticed, or in a byte that means nothing */
@@ -442,7 +442,7 @@ static void damaged_checkpoints_are_refused(void **state)
     for (size_t at = 97; at < whole.size; at += whole.size / 41, tries++) {
         whole.data[at] ^= 0x10;
         assert_ok(file_write(damaged, whole.data, whole.size, &e), e);
-        if (checkpoint_read(damaged, &r.model, &r.trainer.adamw, &s, &e)) {
+        if (checkpoint_read(damaged, &r.model, &r.trainer.optimizer, &s, &e)) {
             noticed++;
         } else {
             float *read = copy_weights(&r.model);
@@ -456,7 +456,7 @@ static void damaged_checkpoints_are_refused(void **state)
     mem_free(weights);
     /* a missing file says so */
     unlink(damaged);
-    assert_int_equal(checkpoint_read(damaged, &r.model, &r.trainer.adamw, &s, &e), ERR_IO);
+    assert_int_equal(checkpoint_read(damaged, &r.model, &r.trainer.optimizer, &s, &e), ERR_IO);
     buffer_free(&whole);
     run_end(&r);
     run_remove(&r);

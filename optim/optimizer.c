@@ -1,0 +1,110 @@
+#include "optim/optimizer.h"
+
+#include "base/check.h"
+#include "kernels/update.h"
+
+#include <math.h>
+
+/* Muon is for the matrices inside the blocks. */
+static bool is_muon(const struct optimizer_settings *s, const struct param *p)
+{
+    return s->kind == OPTIMIZER_MUON && p->layer >= 0 && p->n_dims == 2;
+}
+
+/* Moments of one parameter, and what scratch it wants. */
+static void take(struct optimizer *o, size_t i, const struct param *p, size_t *scratch,
+                 struct arena *arena)
+{
+    o->m[i] = arena_alloc(arena, p->count, sizeof(float));
+    if (!is_muon(&o->settings, p)) {
+        o->v[i] = arena_alloc(arena, p->count, sizeof(float));
+        return;
+    }
+    size_t wanted = muon_scratch(p->rows, p->cols);
+    *scratch = wanted > *scratch ? wanted : *scratch;
+}
+
+void optimizer_init(struct optimizer *o, const struct optimizer_settings *settings,
+                    const struct model *m, struct arena *arena)
+{
+    *o = (struct optimizer){.settings = *settings, .n_params = m->n_params};
+    o->m = mem_zero(m->n_params, sizeof *o->m);
+    o->v = mem_zero(m->n_params, sizeof *o->v);
+    size_t scratch = 0;
+    for (size_t i = 0; i < m->n_params; i++)
+        if (m->params[i].grad || !arena->base)
+            take(o, i, &m->params[i], &scratch, arena);
+    if (scratch)
+        o->scratch = arena_alloc(arena, scratch, sizeof(float));
+}
+
+void optimizer_free(struct optimizer *o)
+{
+    mem_free(o->m);
+    mem_free(o->v);
+    *o = (struct optimizer){0};
+}
+
+size_t optimizer_bytes(const struct optimizer_settings *settings, const struct model *m)
+{
+    struct arena plan = {0};
+    struct optimizer o;
+    optimizer_init(&o, settings, m, &plan);
+    optimizer_free(&o);
+    return plan.used;
+}
+
+double gradient_norm(const struct model *m)
+{
+    double total = 0;
+    for (size_t i = 0; i < m->n_params; i++)
+        if (m->params[i].grad)
+            total += sum_of_squares(m->params[i].grad, m->params[i].count);
+    return sqrt(total);
+}
+
+static void adamw_update(const struct optimizer *o, struct param *p, size_t i, double learning_rate,
+                         double gradient_scale)
+{
+    const struct optimizer_settings *s = &o->settings;
+    struct adamw_step step = {
+        .beta1 = (float)s->beta1,
+        .beta2 = (float)s->beta2,
+        .gradient_scale = (float)gradient_scale,
+        .keep = p->decay ? (float)(1 - learning_rate * s->weight_decay) : 1,
+        .rate = (float)(learning_rate / (1 - pow(s->beta1, (double)o->step))),
+        .root = (float)(1 / sqrt(1 - pow(s->beta2, (double)o->step))),
+        .epsilon = (float)s->epsilon,
+    };
+    adamw_step(p->value, p->bf16, p->grad, o->m[i], o->v[i], p->count, &step);
+}
+
+/* The gradient's place holds the update on its way. */
+static void muon_update(const struct optimizer *o, struct param *p, size_t i, double learning_rate,
+                        double gradient_scale)
+{
+    const struct optimizer_settings *s = &o->settings;
+    float mu = (float)s->momentum, rest = (float)((1 - s->momentum) * gradient_scale);
+    scale_add(o->m[i], o->m[i], mu, p->grad, rest, p->count);
+    scale_add(p->grad, o->m[i], mu, p->grad, rest, p->count);
+    muon_orthogonalize(p->grad, p->rows, p->cols, o->scratch);
+    double longer = (double)(p->rows > p->cols ? p->rows : p->cols);
+    apply_update(p->value, p->bf16, p->grad, (float)(1 - learning_rate * s->weight_decay),
+                 (float)(learning_rate * 0.2 * sqrt(longer)), p->count);
+}
+
+void optimizer_update(struct optimizer *o, struct model *model, double learning_rate,
+                      double gradient_scale)
+{
+    CHECK(o->n_params == model->n_params);
+    o->step++;
+    for (size_t i = 0; i < model->n_params; i++) {
+        struct param *p = &model->params[i];
+        if (!p->grad)
+            continue;
+        if (is_muon(&o->settings, p))
+            muon_update(o, p, i, learning_rate, gradient_scale);
+        else
+            adamw_update(o, p, i, learning_rate, gradient_scale);
+    }
+}

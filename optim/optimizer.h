@@ -1,0 +1,64 @@
+/* AdamW and Muon over the parameter table.
+ *
+ * AdamW (Loshchilov and Hutter, 2019): Adam with decoupled weight decay,
+ *
+ *   m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
+ *   w -= lr * decay * w      (matrices only)
+ *   w -= lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+ *
+ * Muon (Jordan et al., 2024) for the blocks' matrices, AdamW for embeddings, output layer and vectors:
+ *
+ *   m = mu m + (1 - mu) g,   u = mu m + (1 - mu) g
+ *   w -= lr * decay * w + lr * 0.2 sqrt(max(rows, cols)) * orthogonal(u)
+ *
+ * the factor being that of Liu et al. (2025), which gives updates the size of AdamW's, so that learning
+ * rates and decays are of the same order for both. */
+#ifndef LINNET_OPTIM_OPTIMIZER_H
+#define LINNET_OPTIM_OPTIMIZER_H
+
+#include "base/memory.h"
+#include "model/model.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum optimizer_kind { OPTIMIZER_ADAMW, OPTIMIZER_MUON };
+
+struct optimizer_settings {
+    enum optimizer_kind kind;
+    double beta1, beta2, epsilon, weight_decay;
+    double momentum; /* Muon's mu */
+};
+
+struct optimizer {
+    struct optimizer_settings settings;
+    uint64_t step;   /* updates done */
+    float **m, **v;  /* one each for a parameter; NULL when it is frozen, v also where Muon needs none */
+    size_t n_params;
+    float *scratch;  /* of muon_orthogonalize; NULL when nothing needs it */
+};
+
+/* Moments for every parameter that has a gradient, from the arena (or measured). The arrays of
+ * pointers are on the heap: optimizer_free. */
+void optimizer_init(struct optimizer *o, const struct optimizer_settings *settings,
+                    const struct model *m, struct arena *arena);
+void optimizer_free(struct optimizer *o);
+/* Bytes that optimizer_init takes when every parameter is trained. */
+size_t optimizer_bytes(const struct optimizer_settings *settings, const struct model *m);
+
+/* Euclidean norm of all gradients, summed in f64 in a fixed order. Not finite when any is not. */
+double gradient_norm(const struct model *m);
+
+/* One update of every trainable parameter, with each gradient multiplied by gradient_scale (clipping);
+ * the gradients are set to zero for the next step and the copies in bf16, where there are any, follow.
+ * AdamW's is one sweep over memory. */
+void optimizer_update(struct optimizer *o, struct model *m, double learning_rate,
+                      double gradient_scale);
+
+/* x (rows, cols) becomes nearly the orthogonal matrix next to it (all singular values between about 0.7
+ * and 1.2), by five steps of a Newton-Schulz iteration with Jordan's coefficients. All zero stays so.
+ * scratch: muon_scratch floats. */
+void muon_orthogonalize(float *x, size_t rows, size_t cols, float *scratch);
+size_t muon_scratch(size_t rows, size_t cols);
+
+#endif
