@@ -62,24 +62,28 @@ void plan_print(const struct model *m, const struct objective *o, const struct t
     enum dtype type = train_product_type(s);
     const struct model_config *c = &m->config;
     struct memory_plan p = trainer_plan(m, o, s, optim);
+    size_t tokens = s->batch_size * s->max_seq_length;
+    double rate = measure_products(c, type, tokens);
+    /* after the products, since the libraries keep buffers for each thread */
+    size_t program = mem_resident();
     char text[32];
     fprintf(out, "parameters               %10s  (%zu)\n",
             format_count((double)m->n_weights, text), m->n_weights);
-    fprintf(out, "memory                   %10s\n", format_bytes((double)p.total, text));
+    fprintf(out, "memory                   %10s\n", format_bytes((double)(p.total + program), text));
     print_bytes(out, "weights", p.weights);
     print_bytes(out, "gradients", p.gradients);
     print_bytes(out, "optimiser", p.optimizer);
     print_bytes(out, "activations", p.activations);
     print_bytes(out, "logits", p.logits);
     print_bytes(out, "batches", p.batches);
+    print_bytes(out, "program and libraries", program);
     size_t limit, available;
     mem_measure(&limit, &available);
     fprintf(out, "available here           %10s", format_bytes((double)available, text));
     fprintf(out, "  of %s\n", format_bytes((double)limit, text));
     fprintf(out, "disk: two checkpoints    %10s\n",
             format_bytes((double)model_value_bytes(m) * 4, text));
-    size_t tokens = s->batch_size * s->max_seq_length;
-    double flops = trainer_step_flops(m, s), rate = measure_products(c, type, tokens);
+    double flops = trainer_step_flops(m, s);
     fprintf(out, "one step                 %10zu  tokens\n", tokens * s->grad_accumulation);
     fprintf(out, "this machine             %10.0f  GFLOP/s in %s products\n", rate / 1e9,
             dtype_info(type)->name);
