@@ -61,3 +61,22 @@ out_has "  \"bytes\": $(wc -c <"$tmp/text.txt" | tr -d ' '),"
 
 run "$LINNET" bench tokenizer --data "$tmp/missing.txt"
 status 1
+
+# Threads do not spin for long, unless the user has said how they shall wait.
+spin_count() {
+    env -u OMP_WAIT_POLICY "$@" "$LINNET" bench train -c "$tmp/small.yaml" --steps 100000 >"$tmp/stdout" 2>&1 &
+    shown="waiting of $*" got=0
+    for wait in 1 2 3 4 5 6 7 8 9 10; do
+        count=$(tr '\0' '\n' <"/proc/$!/environ" | sed -n 's/^GOMP_SPINCOUNT=//p')
+        [ -n "$count" ] && break
+        sleep 0.2
+    done
+    kill $!
+    wait $! 2>/dev/null
+}
+if [ -r /proc/self/environ ]; then
+    spin_count -u GOMP_SPINCOUNT
+    [ "$count" = 1000 ] || fail "GOMP_SPINCOUNT is $count"
+    spin_count GOMP_SPINCOUNT=77
+    [ "$count" = 77 ] || fail "GOMP_SPINCOUNT is $count, not the user's"
+fi
