@@ -92,17 +92,19 @@ same_ids() {
         node "$out/tokenizer.mjs" encode "$1" "$out/ids" "$2"
 }
 
-# Every merge, learnt from the same lines. Their trainer makes up to 30,000 tokens and fewer where the
-# text has no more pairs; it says how many, and ours is then asked for as many.
+# same_merges SPLITTER TEXT: every merge, learnt from the same lines of a .jsonl of ours or of plain text.
+# Their trainer makes up to 30,000 tokens and fewer where the text has no more pairs; it says how many,
+# and ours is then asked for as many.
 same_merges() {
     lines=$out/lines.txt
     node -e '
         const fs = require("fs");
-        const texts = fs.readFileSync(process.argv[1], "utf8").trim().split("\n");
-        const lines = texts.flatMap((t) => JSON.parse(t).text.split("\n")).map((t) => t + "\n");
+        let texts = [fs.readFileSync(process.argv[1], "utf8").replace(/\n$/, "")];
+        if (process.argv[1].endsWith(".jsonl")) texts = texts[0].split("\n").map((t) => JSON.parse(t).text);
+        const lines = texts.flatMap((t) => t.split("\n")).map((t) => t + "\n");
         fs.writeFileSync(process.argv[2], lines.join(""));
         fs.writeFileSync(process.argv[3], lines.map((t) => JSON.stringify({text: t}) + "\n").join(""));
-        ' "$corpus" "$lines" "$out/lines.jsonl" || return 1
+        ' "$2" "$lines" "$out/lines.jsonl" || return 1
     size=30000
     for attempt in first second; do
         "$LINNET" tokenizer train --data "$out/lines.jsonl" --vocab-size $size --min-frequency 0 \
@@ -200,7 +202,14 @@ for splitter in gpt2 llama3 qwen2 smollm bytes; do
     for text in $texts; do
         check "tokenizer $splitter: ${text##*/}" same_ids "$tokenizer" "$text"
     done
-    [ $splitter = bytes ] || check "tokenizer $splitter: merges" same_merges $splitter
+    [ $splitter = bytes ] && continue
+    check "tokenizer $splitter: merges" same_merges $splitter "$corpus"
+    if [ -f "$shared/data/wiki2-valid.txt" ]; then
+        check "tokenizer $splitter: merges of wiki2-valid" same_merges $splitter \
+            "$shared/data/wiki2-valid.txt"
+    else
+        skip "no $shared/data/wiki2-valid.txt to learn merges from"
+    fi
 done
 
 trained_model tied gpt2
