@@ -59,12 +59,11 @@ static struct option_section train_sections[] = {
 /* The configuration's model, without weights. */
 static int make_model(struct model *m, struct error *e)
 {
-    int code = train_check_dtype(&train_section, e);
-    if (!code && model_section.vocab_size == 0) /* as many as the tokenizer would be asked for */
+    if (model_section.vocab_size == 0) /* as many as the tokenizer would be asked for */
         model_section.vocab_size = tokenizer_options_settings(&tokenizer_section, 1, false).vocab_size;
-    if (!code && model_section.max_position_embeddings == 0)
+    if (model_section.max_position_embeddings == 0)
         model_section.max_position_embeddings = train_section.max_seq_length;
-    return code ? code : model_init(m, &model_section, e);
+    return model_init(m, &model_section, e);
 }
 
 /* --- products --- */

@@ -262,8 +262,6 @@ static int plan_without_data(struct error *e)
 {
     struct tokenizer_settings s = tokenizer_options_settings(&tokenizer_section, 1, false);
     int code = settle_model(model_section.vocab_size ? model_section.vocab_size : s.vocab_size, e);
-    if (!code)
-        code = train_check_dtype(&train_section, e);
     struct model m;
     if (!code)
         code = model_init(&m, &model_section, e);
@@ -343,9 +341,7 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
         .optim = &optim_section, .run = flags.out, .config = config,
         .state = {.tokenizer_hash = tokenizer_hash(tokenizer), .data_hash = shard_hash(shard)},
     };
-    int code = train_check_dtype(&train_section, e);
-    if (!code)
-        code = model_init(&model, &model_section, e);
+    int code = model_init(&model, &model_section, e);
     if (!code)
         code = model_allocate(&model, e);
     if (!code && train_section.sample_interval > 0) {

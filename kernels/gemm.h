@@ -1,4 +1,4 @@
-/* Dense matrix products, row-major: f32 through OpenBLAS, bf16 through oneDNN. */
+/* Dense matrix products, row-major, of f32 or bf16. Sums are always f32. */
 #ifndef LINNET_KERNELS_GEMM_H
 #define LINNET_KERNELS_GEMM_H
 
@@ -12,24 +12,18 @@ void kernels_set_threads(int threads);
 int kernels_threads(void);
 
 /* c (m, n) = op(a) (m, k) * op(b) (k, n) + beta * c, op being the transpose when the flag is set.
- * ld*: elements between the starts of consecutive stored rows. c overlaps neither a nor b. */
-void gemm_f32(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const float *a,
-              size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc);
-
-/* Whether gemm_bf16 may be called: built with oneDNN, which has code for this processor. */
-bool gemm_bf16_works(void);
-/* Whether it is faster than f32 too: the processor multiplies bf16 itself (AVX512-BF16 or AMX). On others
- * it is slower by far. */
-bool gemm_bf16_is_native(void);
-
-/* The same for a and b in bf16, products and sums in f32; c of c_type, f32 or bf16. */
-void gemm_bf16(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const uint16_t *a,
-               size_t lda, const uint16_t *b, size_t ldb, float beta, enum dtype c_type, void *c,
-               size_t ldc);
-
-/* Either, by the type of a and b; c is f32 when they are. */
+ * ld*: elements between the starts of consecutive stored rows. a and b are of `type`, c of c_type, each f32
+ * or bf16; c is f32 when they are. c overlaps neither a nor b, and is not read when beta is 0. */
 void gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, enum dtype type,
           const void *a, size_t lda, const void *b, size_t ldb, float beta, enum dtype c_type,
           void *c, size_t ldc);
+
+/* All three in f32. */
+void gemm_f32(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const float *a,
+              size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc);
+
+/* Whether the processor multiplies bf16 itself (AVX512-BF16 or AMX), faster than f32; measured once. On others
+ * bf16 is widened to f32 on its way: as fast as f32, and half the memory. */
+bool gemm_bf16_is_native(void);
 
 #endif

@@ -220,6 +220,34 @@ INLINE vh vf_to_bf16(vf x)
     return __builtin_convertvector(((nan & (bits | 0x400000)) | (~nan & rounded)) >> 16, vh);
 }
 
+#if SIMD_WIDTH == 16
+
+INLINE vh vh_load_n(const uint16_t *x, size_t n)
+{
+    return (vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), x);
+}
+
+INLINE void vh_store_n(uint16_t *x, vh value, size_t n)
+{
+    _mm256_mask_storeu_epi16(x, (__mmask16)((1u << n) - 1), (__m256i)value);
+}
+
+#else
+
+INLINE vh vh_load_n(const uint16_t *x, size_t n)
+{
+    vh lanes = {0};
+    memcpy(&lanes, x, n * sizeof *x);
+    return lanes;
+}
+
+INLINE void vh_store_n(uint16_t *x, vh value, size_t n)
+{
+    memcpy(x, &value, n * sizeof *x);
+}
+
+#endif
+
 INLINE vf vf_load_as(bool bf16, const void *x, size_t at)
 {
     if (bf16)
@@ -237,21 +265,16 @@ INLINE void vf_store_as(bool bf16, void *x, size_t at, vf value)
 
 INLINE vf vf_load_n_as(bool bf16, const void *x, size_t at, size_t n)
 {
-    if (!bf16)
-        return vf_load_n((const float *)x + at, n);
-    vh lanes = {0};
-    memcpy(&lanes, (const uint16_t *)x + at, n * sizeof(uint16_t));
-    return vf_from_bf16(lanes);
+    return bf16 ? vf_from_bf16(vh_load_n((const uint16_t *)x + at, n))
+                : vf_load_n((const float *)x + at, n);
 }
 
 INLINE void vf_store_n_as(bool bf16, void *x, size_t at, vf value, size_t n)
 {
-    if (!bf16) {
+    if (bf16)
+        vh_store_n((uint16_t *)x + at, vf_to_bf16(value), n);
+    else
         vf_store_n((float *)x + at, value, n);
-        return;
-    }
-    vh lanes = vf_to_bf16(value);
-    memcpy((uint16_t *)x + at, &lanes, n * sizeof(uint16_t));
 }
 
 /* One element. */

@@ -10,6 +10,7 @@
 #include "kernels/rope.h"
 #include "kernels/update.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,22 @@ struct rotation {
     enum rope_style style;
     size_t at, half, head_dim;
     const float *cosine, *sine; /* (half) */
+};
+
+/* What a panel of a product is packed from: n rows of a (columns of b) from `first` on, k terms; zeros up to
+ * the panel's width. */
+struct panel_source {
+    const void *data;
+    enum dtype type;   /* f32 or bf16 */
+    bool side_by_side; /* element (i, l) at l * ld + i, else at i * ld + l */
+    size_t ld, first, n, k;
+};
+/* Where the product of two panels goes: c = sum + beta c at `at` of an array. */
+struct panel_target {
+    void *data;
+    enum dtype type; /* f32 or bf16 */
+    size_t at, ld, rows, columns;
+    float beta;
 };
 
 struct kernel_table {
@@ -91,6 +108,13 @@ struct kernel_table {
     size_t few_rows; /* up to this many rows of a it beats OpenBLAS, which packs b first */
     void (*product_few_rows)(size_t m, size_t from, size_t to, size_t k, const float *a, size_t lda,
                              const float *b, size_t ldb, float beta, float *c, size_t ldc);
+
+    /* Products of packed panels, see kernels/product_body.h. */
+    size_t panel_rows, panel_columns;
+    void (*pack_panel_of_rows)(float *to, const struct panel_source *s);
+    void (*pack_panel_of_columns)(float *to, const struct panel_source *s);
+    void (*panel_product)(const float *a, const float *b, size_t k, const struct panel_target *t);
+    void (*finish_row)(const float *sums, const struct panel_target *t); /* rows left out */
 
     /* Queries [from, to) of batch row b, of the heads that share key/value head g. Scratch:
      * attention_forward_scratch floats. */

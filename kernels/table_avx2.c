@@ -5,6 +5,8 @@
 
 #include "kernels/rows_body.h"
 #include "kernels/tile_body.h"
+
+#include "kernels/product_body.h"
 #include "kernels/update_body.h"
 
 #include "kernels/attention_body.h"

@@ -22,6 +22,12 @@ const struct kernel_table TABLE = {
                 : SIMD_WIDTH == 8 ? 24
                                   : 4,
     .product_few_rows = product_few_rows,
+    .panel_rows = PANEL_ROWS,
+    .panel_columns = PANEL_COLUMNS,
+    .pack_panel_of_rows = pack_panel_of_rows,
+    .pack_panel_of_columns = pack_panel_of_columns,
+    .panel_product = panel_product,
+    .finish_row = finish_row,
     .attention_forward = attention_forward_task,
     .attention_forward_scratch = attention_forward_scratch,
     .attention_backward = attention_backward_task,

@@ -118,6 +118,19 @@ INLINE void transpose_step(vf x[W], const int h)
     }
 }
 
+/* A square of W rows. */
+INLINE void transpose(vf x[W])
+{
+#if SIMD_WIDTH == 16
+    transpose_step(x, 8);
+#endif
+#if SIMD_WIDTH >= 8
+    transpose_step(x, 4);
+#endif
+    transpose_step(x, 2);
+    transpose_step(x, 1);
+}
+
 /* Rows of one head lie far apart, which the hardware's own prefetching does not follow. `at`: the
  * element of an array of f32 or bf16. */
 INLINE void prefetch_row(const bool bf16, const void *x, size_t at, size_t n)
@@ -172,14 +185,7 @@ INLINE void pack_transposed(const bool bf16, float *to, size_t ld, struct rows f
                 for (size_t r = 0; width == W && r < height; r++)
                     x[r] = vf_load_as(bf16, from.data, at + r * from.stride);
             }
-#if SIMD_WIDTH == 16
-            transpose_step(x, 8);
-#endif
-#if SIMD_WIDTH >= 8
-            transpose_step(x, 4);
-#endif
-            transpose_step(x, 2);
-            transpose_step(x, 1);
+            transpose(x);
             for (size_t r = 0; r < width; r++)
                 vf_store(to + (i + r) * ld + j, x[r]);
         }

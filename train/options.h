@@ -27,7 +27,5 @@ extern const struct option train_options[N_TRAIN_OPTIONS];
 
 /* The type of a run's products and activations: what the settings ask for, or what suits the processor. */
 enum dtype train_product_type(const struct train_settings *s);
-/* ERR_USAGE when that is bf16 and cannot be had; a warning when it is slower than f32. */
-int train_check_dtype(const struct train_settings *s, struct error *e);
 
 #endif

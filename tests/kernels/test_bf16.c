@@ -3,6 +3,7 @@
 #include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/gemm_paths.h"
 #include "kernels/norm.h"
 #include "kernels/rope.h"
 #include "kernels/update.h"
@@ -219,8 +220,11 @@ static void the_update_rounds_its_weights(void **state)
     }
 }
 
-/* Every orientation, c of both types, added or not, strides wider than the rows. */
-static void product_case(size_t m, size_t n, size_t k, int flags, float beta, enum dtype c_type)
+enum path { PACKED, ONEDNN };
+
+/* Strides are wider than the rows. */
+static void product_case(enum path path, size_t m, size_t n, size_t k, int flags, float beta,
+                         enum dtype c_type)
 {
     bool ta = flags & 1, tb = flags & 2;
     size_t lda = (ta ? m : k) + 3, ldb = (tb ? k : n) + 1, ldc = n + 2;
@@ -228,8 +232,11 @@ static void product_case(size_t m, size_t n, size_t k, int flags, float beta, en
                 c = make_pair(m * ldc, 1, 3);
     float *first = normals(m * ldc, 1, 3);
     f32_from_bf16(c.bf16, first, m * ldc);
-    gemm(ta, tb, m, n, k, DTYPE_BF16, a.bf16, lda, b.bf16, ldb, beta, c_type,
-         c_type == DTYPE_BF16 ? (void *)c.bf16 : c.f32, ldc);
+    void *to = c_type == DTYPE_BF16 ? (void *)c.bf16 : c.f32;
+    if (path == PACKED)
+        gemm_packed(ta, tb, m, n, k, DTYPE_BF16, a.bf16, lda, b.bf16, ldb, beta, c_type, to, ldc);
+    else
+        gemm_onednn(ta, tb, m, n, k, a.bf16, lda, b.bf16, ldb, beta, c_type, to, ldc);
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < ldc; j++) {
             double want = j < n ? beta * first[i * ldc + j] : first[i * ldc + j], size = 1;
@@ -251,31 +258,40 @@ static void product_case(size_t m, size_t n, size_t k, int flags, float beta, en
     done_with(first, m * ldc);
 }
 
-static void products(void **state)
+/* Every orientation, c of both types, added or not. */
+static void product_cases(enum path path)
 {
-    (void)state;
-    static const size_t shapes[][3] = {{1, 1, 1},   {3, 5, 17},   {1, 64, 127}, {64, 33, 65},
-                                       {70, 80, 1}, {33, 130, 96}, {128, 64, 64}};
-    if (!gemm_bf16_works())
-        skip();
+    static const size_t shapes[][3] = {
+        {1, 1, 1},    {3, 5, 17},    {1, 64, 127},  {64, 33, 65},  {70, 80, 1},
+        {33, 130, 96}, {128, 64, 64}, {15, 31, 33}, {29, 97, 1030}, {14, 32, 2100},
+    };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int flags = 0; flags < 4; flags++) {
             const size_t *s = shapes[i];
-            product_case(s[0], s[1], s[2], flags, 0, DTYPE_F32);
-            product_case(s[0], s[1], s[2], flags, 1, DTYPE_F32);
-            product_case(s[0], s[1], s[2], flags, 0, DTYPE_BF16);
+            product_case(path, s[0], s[1], s[2], flags, 0, DTYPE_F32);
+            product_case(path, s[0], s[1], s[2], flags, 1, DTYPE_F32);
+            product_case(path, s[0], s[1], s[2], flags, 0, DTYPE_BF16);
+            product_case(path, s[0], s[1], s[2], flags, 1, DTYPE_BF16);
         }
     }
 }
 
-/* More shapes than the table of compiled products holds: it is emptied, and goes on. */
-static void many_shapes(void **state)
+static void products_from_panels(void **state)
 {
     (void)state;
-    if (!gemm_bf16_works())
+    for_each_level(level)
+        product_cases(PACKED);
+}
+
+static void products_through_onednn(void **state)
+{
+    (void)state;
+    if (!gemm_onednn_works())
         skip();
+    product_cases(ONEDNN);
+    /* more shapes than the table of compiled products holds: it is emptied, and goes on */
     for (size_t m = 1; m <= 300; m++)
-        product_case(m, 3, 2, 2, 0, DTYPE_F32);
+        product_case(ONEDNN, m, 3, 2, 2, 0, DTYPE_F32);
 }
 
 /* The loss's rounding of hidden states and weights is the caller's; its own is that of the gradient of
@@ -284,8 +300,6 @@ static void cross_entropy(void **state)
 {
     (void)state;
     enum { N = 130, C = 32, V = 70 };
-    if (!gemm_bf16_works())
-        skip();
     struct pair hidden = make_pair(N * C, 1, 1), w = make_pair(V * C, 1, 2);
     int32_t targets[N];
     for (int masked = 0; masked < 2; masked++) {
@@ -315,8 +329,8 @@ int main(void)
         cmocka_unit_test(norm_and_rotation),
         cmocka_unit_test(attention),
         cmocka_unit_test(the_update_rounds_its_weights),
-        cmocka_unit_test(products),
-        cmocka_unit_test(many_shapes),
+        cmocka_unit_test(products_from_panels),
+        cmocka_unit_test(products_through_onednn),
         cmocka_unit_test(cross_entropy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* Matrix products of every orientation against f64, and the same bits every time. */
-#include "kernels/gemm.h"
+#include "kernels/gemm_paths.h"
 
 #include "tests/kernels/util.h"
 
@@ -14,6 +14,7 @@ static const struct shape shapes[] = {
     {9, 100, 64},   {17, 16, 300},  {63, 65, 64},    {1, 1000, 768}, {5, 517, 511}, {7, 48, 1},
     {1, 96, 31},    {64, 64, 64},   {130, 70, 40},   {1, 70000, 1},  {3, 301, 230}, {16, 259, 255},
     {23, 200, 333}, {49, 261, 256}, {130, 140, 150},
+    {29, 97, 1030}, {50, 70, 2100},
 };
 
 static void check(const struct shape *s, bool ta, bool tb, float beta)
@@ -91,6 +92,35 @@ static void same_bits_every_time(void **state)
     }
 }
 
+/* More rows, or columns, than are packed at a time. */
+static void parts_of_a_side(void **state)
+{
+    (void)state;
+    for_each_level(level)
+    {
+        check(&(struct shape){2200, 65, 1024}, false, true, 0);
+        check(&(struct shape){65, 2200, 1024}, true, false, 1);
+        check(&(struct shape){2200, 260, 1025}, level == CPU_AVX2, true, 1);
+    }
+}
+
+static void same_bits_for_any_number_of_threads(void **state)
+{
+    (void)state;
+    enum { M = 150, N = 200, K = 1100 };
+    int before = kernels_threads();
+    float *a = normals(M * K, 1, 1), *b = normals(N * K, 1, 2), *first = floats(M * N), *c = floats(M * N);
+    for (int threads = 1; threads <= 5; threads++) {
+        kernels_set_threads(threads);
+        gemm_packed(false, true, M, N, K, DTYPE_F32, a, K, b, K, 0, DTYPE_F32, c, N);
+        if (threads == 1)
+            memcpy(first, c, M * N * sizeof *c);
+        assert_memory_equal(c, first, M * N * sizeof *c);
+    }
+    kernels_set_threads(before);
+    done_with(a, M * K), done_with(b, N * K), done_with(first, M * N), done_with(c, M * N);
+}
+
 static void threads_are_set_together(void **state)
 {
     (void)state;
@@ -107,6 +137,8 @@ int main(void)
         cmocka_unit_test(every_orientation_matches_f64),
         cmocka_unit_test(empty_products_only_scale),
         cmocka_unit_test(same_bits_every_time),
+        cmocka_unit_test(parts_of_a_side),
+        cmocka_unit_test(same_bits_for_any_number_of_threads),
         cmocka_unit_test(threads_are_set_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

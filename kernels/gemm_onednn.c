@@ -1,8 +1,9 @@
 /* Products of bf16 matrices through oneDNN, versions 2 and 3. The only includer of dnnl.h. */
+#include "kernels/gemm_paths.h"
+
 #include "base/check.h"
 #include "base/cpu.h"
-#include "kernels/gemm.h"
-#include "kernels/profile.h"
+#include "kernels/bf16_rate.h"
 
 #ifdef LINNET_DNNL
 
@@ -163,7 +164,7 @@ static struct product *find(const struct product_key *key)
     return &products[at];
 }
 
-bool gemm_bf16_works(void)
+bool gemm_onednn_works(void)
 {
     static int works = -1;
     pthread_mutex_lock(&lock);
@@ -178,19 +179,38 @@ bool gemm_bf16_works(void)
     return works;
 }
 
-bool gemm_bf16_is_native(void)
+/* Where widening to f32 is at least as fast, kernels/gemm_packed.c does it. */
+static bool is_worth_it(void)
 {
-    return cpu_has_bf16() && gemm_bf16_works();
+#if defined(__x86_64__)
+    enum { AMX = dnnl_cpu_isa_avx512_core_amx };
+    if (!cpu_has_bf16())
+        return false;
+    bool amx = ((unsigned)dnnl_get_effective_cpu_isa() & AMX) == AMX;
+    return (amx || bf16_rate() > 1.3) && gemm_onednn_works();
+#else
+    return false;
+#endif
 }
 
-void gemm_bf16(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const uint16_t *a,
-               size_t lda, const uint16_t *b, size_t ldb, float beta, enum dtype c_type, void *c,
-               size_t ldc)
+static bool worth_it;
+
+static void decide(void)
 {
-    CHECK(c_type == DTYPE_F32 || c_type == DTYPE_BF16);
-    if (m == 0 || n == 0)
-        return;
-    enum profile_kind outer = profile_enter(PROFILE_PRODUCTS);
+    worth_it = is_worth_it();
+}
+
+bool gemm_bf16_is_native(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    CHECK(pthread_once(&once, decide) == 0);
+    return worth_it && cpu_has_bf16(); /* tests lower the level */
+}
+
+void gemm_onednn(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const uint16_t *a,
+                 size_t lda, const uint16_t *b, size_t ldb, float beta, enum dtype c_type, void *c,
+                 size_t ldc)
+{
     struct product_key key = {m, n, k, lda, ldb, ldc, transpose_a, transpose_b, beta, c_type};
     pthread_mutex_lock(&lock);
     start_library();
@@ -203,12 +223,11 @@ void gemm_bf16(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
     must(dnnl_primitive_execute(p->primitive, stream, 3, arguments));
     must(dnnl_stream_wait(stream));
     pthread_mutex_unlock(&lock);
-    profile_leave(outer);
 }
 
 #else
 
-bool gemm_bf16_works(void)
+bool gemm_onednn_works(void)
 {
     return false;
 }
@@ -218,13 +237,13 @@ bool gemm_bf16_is_native(void)
     return false;
 }
 
-void gemm_bf16(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const uint16_t *a,
-               size_t lda, const uint16_t *b, size_t ldb, float beta, enum dtype c_type, void *c,
-               size_t ldc)
+void gemm_onednn(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const uint16_t *a,
+                 size_t lda, const uint16_t *b, size_t ldb, float beta, enum dtype c_type, void *c,
+                 size_t ldc)
 {
     (void)transpose_a, (void)transpose_b, (void)m, (void)n, (void)k, (void)a, (void)lda, (void)b;
     (void)ldb, (void)beta, (void)c_type, (void)c, (void)ldc;
-    CHECK(!"built with oneDNN, which gemm_bf16_works tells");
+    CHECK(!"built with oneDNN");
 }
 
 #endif

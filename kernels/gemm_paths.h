@@ -1,0 +1,19 @@
+/* The ways to a matrix product, between which kernels/gemm.c chooses. Arguments as in kernels/gemm.h. */
+#ifndef LINNET_KERNELS_GEMM_PATHS_H
+#define LINNET_KERNELS_GEMM_PATHS_H
+
+#include "kernels/gemm.h"
+
+/* From packed panels: f32 or bf16, summed in f32. The same bits for every number of threads. */
+void gemm_packed(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, enum dtype type,
+                 const void *a, size_t lda, const void *b, size_t ldb, float beta, enum dtype c_type,
+                 void *c, size_t ldc);
+
+/* bf16 through oneDNN. */
+void gemm_onednn(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const uint16_t *a,
+                 size_t lda, const uint16_t *b, size_t ldb, float beta, enum dtype c_type, void *c,
+                 size_t ldc);
+/* Whether it may be called: built with oneDNN, which has code for this processor, be it slow. */
+bool gemm_onednn_works(void);
+
+#endif
