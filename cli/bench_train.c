@@ -159,7 +159,8 @@ static int measure(struct model *m, struct measured *r, struct error *e)
         code = trainer_init(&trainer, e);
     if (!code) {
         model_initialize(m, s->seed);
-        model_round(m);
+        if (train_product_type(s) == DTYPE_BF16)
+            model_split(m);
         code = time_steps(&trainer, r, e);
         r->peak_mb = (double)mem_resident_peak() / 1e6;
         trainer_free(&trainer);

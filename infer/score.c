@@ -81,9 +81,9 @@ static void run_batch(struct scorer *s)
     if (b.n_targets > 0) {
         b.n_rows = s->row + (s->column > 0); /* the last batch may be short */
         const float *hidden = decoder_forward(s->model, &s->activations, &b, NULL, 0);
-        s->score.nats += linear_cross_entropy(hidden, head->value, DTYPE_F32, b.targets, 1, NULL, NULL, NULL,
-                                              b.n_rows * b.seq_len, head->cols, head->rows,
-                                              s->scratch);
+        struct output_layer layer = {head->rows, head->cols, head->value, head->cols, NULL, 0};
+        s->score.nats += linear_cross_entropy(&layer, DTYPE_F32, hidden, b.targets, 1, NULL, NULL,
+                                              b.n_rows * b.seq_len, s->scratch);
         s->score.n_targets += b.n_targets;
     }
     start_batch(s);

@@ -124,20 +124,22 @@ static double add_losses(const struct kept_rows *k, const float *losses, float *
     return total;
 }
 
-double linear_cross_entropy(const void *hidden, const void *w, enum dtype type,
+double linear_cross_entropy(const struct output_layer *layer, enum dtype type, const void *hidden,
                             const int32_t *targets, float scale, float *row_loss, float *dhidden,
-                            float *dw, size_t n, size_t c, size_t v, float *scratch)
+                            size_t n, float *scratch)
 {
     enum profile_kind outer = profile_enter(PROFILE_LOSS);
     CHECK(n <= UINT32_MAX);
+    size_t v = layer->v, c = layer->c;
     struct workspace s = lay_out(n, c, v, scratch);
     struct kept_rows k = {.index = s.index};
     size_t row_bytes = c * dtype_info(type)->block_bytes, ld = type == DTYPE_BF16 ? 2 * v : v;
+    float beta = layer->dw_beta;
     double total = 0;
     while (k.to < n) {
         find_kept_rows(&k, targets, n, s.rows);
         const void *h = gather_hidden(&k, hidden, row_bytes, s.gathered);
-        gemm(false, true, k.n, v, c, type, h, c, w, c, 0, DTYPE_F32, s.logits, v);
+        gemm(false, true, k.n, v, c, type, h, c, layer->w, layer->ld, 0, DTYPE_F32, s.logits, v);
 #pragma omp parallel for schedule(static) if (k.n * v > 4096)
         for (size_t i = 0; i < k.n; i++)
             s.losses[i] = row_cross_entropy(s.logits + i * v, type, targets[k.index[i]], scale,
@@ -145,10 +147,11 @@ double linear_cross_entropy(const void *hidden, const void *w, enum dtype type,
         total += add_losses(&k, s.losses, row_loss);
         if (!dhidden)
             continue;
-        if (dw && k.n > 0)
-            gemm(true, false, v, c, k.n, type, s.logits, ld, h, c, 1, DTYPE_F32, dw, c);
+        if (layer->dw)
+            gemm(true, false, v, c, k.n, type, s.logits, ld, h, c, beta, DTYPE_F32, layer->dw, c);
+        beta = 1;
         float *to = kept_are_adjacent(&k) ? dhidden + k.from * c : s.gathered;
-        gemm(false, false, k.n, c, v, type, s.logits, ld, w, c, 0, DTYPE_F32, to, c);
+        gemm(false, false, k.n, c, v, type, s.logits, ld, layer->w, layer->ld, 0, DTYPE_F32, to, c);
         if (to == s.gathered)
             scatter_dhidden(&k, dhidden, s.gathered, c);
     }

@@ -1,16 +1,23 @@
 #include "kernels/embedding.h"
 
 #include "kernels/profile.h"
+#include "kernels/table.h"
 
 #include <omp.h>
 #include <string.h>
 
-void embedding_forward(float *y, const float *table, const int32_t *ids, size_t n, size_t c)
+void embedding_forward(float *y, const float *table, bool halves, const int32_t *ids, size_t n,
+                       size_t c)
 {
     enum profile_kind outer = profile_enter(PROFILE_EMBEDDING);
 #pragma omp parallel for schedule(static) if (n * c > 16384)
-    for (size_t i = 0; i < n; i++)
-        memcpy(y + i * c, table + (size_t)ids[i] * c, c * sizeof *y);
+    for (size_t i = 0; i < n; i++) {
+        const float *row = table + (size_t)ids[i] * c;
+        if (halves)
+            kernel_table()->join_row(y + i * c, (const uint16_t *)row, c);
+        else
+            memcpy(y + i * c, row, c * sizeof *y);
+    }
     profile_leave(outer);
 }
 

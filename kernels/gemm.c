@@ -66,7 +66,7 @@ void gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, enum
     if (m == 0 || n == 0)
         return;
     enum profile_kind outer = profile_enter(PROFILE_PRODUCTS);
-    if (type == DTYPE_BF16 && gemm_bf16_is_native())
+    if (type == DTYPE_BF16 && k > 0 && gemm_bf16_is_native())
         gemm_onednn(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c_type, c, ldc);
     else if (type == DTYPE_F32 && transpose_b && !transpose_a && n * k >= FEW_ROWS_WORTH &&
              m <= kernel_table()->few_rows)

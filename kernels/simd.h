@@ -277,6 +277,49 @@ INLINE void vf_store_n_as(bool bf16, void *x, size_t at, vf value, size_t n)
         vf_store_n((float *)x + at, value, n);
 }
 
+/* f32 as two halves (kernels/halves.h): bf16, and the signed difference of bits that it lacks. That is 2^15
+ * for a tie that was rounded down, one too many for 16 bits. */
+typedef int16_t vs __attribute__((vector_size(2 * SIMD_WIDTH), may_alias));
+typedef uint32_t vu __attribute__((vector_size(4 * SIMD_WIDTH), may_alias));
+
+INLINE vf vf_from_halves(vh high, vh low)
+{
+    return (vf)((vi)vf_from_bf16(high) + __builtin_convertvector((vs)low, vi));
+}
+
+INLINE vh vf_low_half(vf x, vh high)
+{
+    vi difference = (vi)x - (vi)vf_from_bf16(high);
+    return __builtin_convertvector(difference + (vi)(difference > 0x7fff), vh);
+}
+
+/* 32 pseudo-random bits for each lane's number (the finaliser of MurmurHash3). */
+INLINE vu vu_hash(vu x)
+{
+    x = (x ^ x >> 16) * 0x85ebca6bu;
+    x = (x ^ x >> 13) * 0xc2b2ae35u;
+    return x ^ x >> 16;
+}
+
+/* Rounds up or down at random, so that the mean is exact; `noise`: 16 random bits. */
+INLINE vh vf_to_bf16_noisy(vf x, vu noise)
+{
+    return __builtin_convertvector(((vu)x + noise) >> 16, vh);
+}
+
+INLINE vf vf_sqrt(vf x)
+{
+#if SIMD_WIDTH == 16
+    return _mm512_sqrt_ps(x);
+#elif SIMD_WIDTH == 8
+    return _mm256_sqrt_ps(x);
+#else
+    for (int i = 0; i < W; i++)
+        x[i] = sqrtf(x[i]);
+    return x;
+#endif
+}
+
 /* One element. */
 INLINE float load_as(bool bf16, const void *x, size_t at)
 {

@@ -50,6 +50,17 @@ struct rotation {
     const float *cosine, *sine; /* (half) */
 };
 
+/* n elements of what the optimiser updates; w is NULL where the weights are halves. */
+struct update_row {
+    float *w;
+    uint16_t *high, *low;
+    const void *gradient;
+    void *m, *v;
+    enum dtype gradient_type, moment_type;
+    uint32_t noise; /* the first element's number */
+    size_t n;
+};
+
 /* What a panel of a product is packed from: n rows of a (columns of b) from `first` on, k terms; zeros up to
  * the panel's width. */
 struct panel_source {
@@ -87,12 +98,14 @@ struct kernel_table {
     void (*residual_add_backward)(void *dy, enum dtype type, const float *dx,
                                   const struct dropout *drop, size_t from, size_t n);
 
-    /* See kernels/update.h. */
-    void (*adamw)(float *w, uint16_t *bf16, float *gradient, float *m, float *v, size_t n,
-                  const struct adamw_step *step);
+    /* See kernels/update.h and kernels/halves.h. */
+    void (*adamw)(const struct update_row *r, const struct adamw_step *step);
+    void (*apply_update)(const struct update_row *r, float keep, float rate);
     void (*scale_add)(float *y, const float *x, float alpha, const float *z, float beta, size_t n);
-    void (*apply_update)(float *w, uint16_t *bf16, float *update, float keep, float rate, size_t n);
-    double (*sum_of_squares)(const float *x, size_t n);
+    /* of n elements from `from` on */
+    double (*sum_of_squares)(const void *x, enum dtype type, size_t from, size_t n);
+    void (*split_row)(uint16_t *to, const float *from, size_t n);
+    void (*join_row)(float *to, const uint16_t *from, size_t n);
 
     /* One row of c, to element `from` of y; returns rstd. */
     float (*rmsnorm_forward)(void *y, enum dtype type, size_t from, const float *x, const float *w,

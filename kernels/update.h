@@ -2,8 +2,23 @@
 #ifndef LINNET_KERNELS_UPDATE_H
 #define LINNET_KERNELS_UPDATE_H
 
+#include "kernels/dtype.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* What is updated, (rows, c) of each; no array overlaps another. Types are f32 or bf16. */
+struct update_arrays {
+    float *w;
+    bool halves;             /* w is kept as kernels/halves.h says */
+    const void *gradient;    /* or the update itself */
+    enum dtype gradient_type;
+    void *m, *v;             /* AdamW's moments */
+    enum dtype moment_type;
+    uint32_t noise;          /* seed of the rounding of moments in bf16 */
+    size_t rows, c;
+};
 
 struct adamw_step {
     float beta1, beta2;
@@ -14,23 +29,24 @@ struct adamw_step {
     float epsilon;
 };
 
-/* One step of AdamW (Loshchilov and Hutter, 2019) on n elements, one read and one write of each array:
+/* One step of AdamW (Loshchilov and Hutter, 2019), one read and one write of each array:
  *
  *   g = gradient * gradient_scale;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
- *   w = keep * w - rate * m / (sqrt(v) * root + epsilon);   gradient = 0
+ *   w = keep * w - rate * m / (sqrt(v) * root + epsilon)
  *
- * bf16 (n) receives w rounded, for the products of the next step; NULL: not wanted. No array overlaps
- * another. */
-void adamw_step(float *w, uint16_t *bf16, float *gradient, float *m, float *v, size_t n,
-                const struct adamw_step *step);
+ * Moments in bf16 are rounded up or down at random, in proportion: a decay of 0.999 changes v by less than
+ * half of bf16's step, which rounding to nearest would never do. The randomness is a function of `noise` and
+ * the element's index. */
+void adamw_step(const struct update_arrays *a, const struct adamw_step *step);
+
+/* w = keep * w - rate * update, the update being the arrays' gradient. */
+void apply_update(const struct update_arrays *a, float keep, float rate);
 
 /* y = alpha x + beta z, all (n); y may be x or z. */
 void scale_add(float *y, const float *x, float alpha, const float *z, float beta, size_t n);
-/* w = keep * w - rate * update; update = 0; bf16 as above. */
-void apply_update(float *w, uint16_t *bf16, float *update, float keep, float rate, size_t n);
 
 /* Sum of x^2 in f64, blocks in order: the same for any number of threads. Not finite when any element
  * is not. */
-double sum_of_squares(const float *x, size_t n);
+double sum_of_squares(const void *x, enum dtype type, size_t n);
 
 #endif

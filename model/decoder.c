@@ -285,7 +285,8 @@ const void *decoder_forward(const struct model *m, struct activations *a, const 
     CHECK(!cache || (b->n_rows == 1 && cache->length + b->seq_len <= cache->capacity));
     CHECK(!cache || a->type == DTYPE_F32);
 
-    embedding_forward(a->layers[0].input, m->token_embd->value, b->input_ids, p.n, c->hidden_size);
+    embedding_forward(a->layers[0].input, m->token_embd->value, m->token_embd->halves, b->input_ids,
+                      p.n, c->hidden_size);
     for (size_t i = 0; i < n_layers; i++) {
         struct layer_activations *s = &a->layers[i];
         float *output = i + 1 < n_layers ? a->layers[i + 1].input : a->last;
@@ -321,6 +322,10 @@ void decoder_backward(struct model *m, struct activations *a, const struct batch
         residual_add_backward(a->branch, p.type, a->dx, p.dropout, mask_seed(&p, i, 0), size);
         attention_branch_backward(&p, i);
     }
-    if (m->token_embd->grad)
-        embedding_backward(m->token_embd->grad, a->dx, b->input_ids, p.n, c->hidden_size);
+    struct param *table = m->token_embd;
+    if (table->grad) {
+        if (param_grad_beta(table) == 0) /* not tied to the output layer */
+            memset(table->grad, 0, table->count * sizeof(float));
+        embedding_backward(table->grad, a->dx, b->input_ids, p.n, c->hidden_size);
+    }
 }

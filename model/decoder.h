@@ -53,7 +53,7 @@ struct activations {
 };
 
 /* Takes its memory from the arena; one whose base is NULL only measures. The array `layers` is on
- * the heap in both cases: activations_free. With `type` bf16 the model needs model_allocate_bf16's copies when it runs. */
+ * the heap in both cases: activations_free. With `type` bf16 the model must be split when it runs. */
 void activations_init(struct activations *a, const struct model_config *c, enum dtype type,
                       size_t n_rows, size_t seq_len, enum kept kept, struct arena *arena);
 void activations_free(struct activations *a);

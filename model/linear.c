@@ -3,18 +3,19 @@
 #include "kernels/gemm.h"
 #include "model/model.h"
 
-static const void *effective_weight(const struct linear *l, enum dtype type)
+static struct matrix effective_weight(const struct linear *l, enum dtype type)
 {
     if (l->hook && l->hook->weight)
         return l->hook->weight(l->hook->context, l, type);
-    return param_values(l->weight, type);
+    return param_matrix(l->weight, type);
 }
 
 void linear_forward(const struct linear *l, void *y, enum dtype y_type, const void *x,
                     enum dtype type, size_t n)
 {
     size_t out = l->weight->rows, in = l->weight->cols;
-    gemm(false, true, n, out, in, type, x, in, effective_weight(l, type), in, 0, y_type, y, out);
+    struct matrix w = effective_weight(l, type);
+    gemm(false, true, n, out, in, type, x, in, w.data, w.ld, 0, y_type, y, out);
     if (l->hook && l->hook->forward)
         l->hook->forward(l->hook->context, l, y, y_type, x, type, n);
 }
@@ -22,12 +23,15 @@ void linear_forward(const struct linear *l, void *y, enum dtype y_type, const vo
 void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool accumulate,
                      const void *dy, const void *x, enum dtype type, size_t n)
 {
-    size_t out = l->weight->rows, in = l->weight->cols;
+    struct param *p = l->weight;
+    size_t out = p->rows, in = p->cols;
+    struct matrix w = effective_weight(l, type);
     if (dx)
-        gemm(false, false, n, in, out, type, dy, out, effective_weight(l, type), in,
-             accumulate ? 1 : 0, dx_type, dx, in);
-    if (l->weight->grad)
-        gemm(true, false, out, in, n, type, dy, out, x, in, 1, DTYPE_F32, l->weight->grad, in);
+        gemm(false, false, n, in, out, type, dy, out, w.data, w.ld, accumulate ? 1 : 0, dx_type, dx,
+             in);
+    if (p->grad)
+        gemm(true, false, out, in, n, type, dy, out, x, in, param_grad_beta(p), p->grad_type, p->grad,
+             in);
     if (l->hook && l->hook->backward)
         l->hook->backward(l->hook->context, l, dx, dx_type, dy, x, type, n);
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 struct param;
+struct matrix;
 struct linear;
 
 /* Any member may be NULL. x: (n, in) of `type`, y: (n, out) of y_type, both f32 or bf16. */
@@ -18,7 +19,7 @@ struct linear_hook {
     void *context;
     /* The weights (out, in), of `type`, to multiply with instead of the layer's own: fake quantisation. The
      * gradient still goes to the layer's own weights (straight-through). */
-    const void *(*weight)(void *context, const struct linear *l, enum dtype type);
+    struct matrix (*weight)(void *context, const struct linear *l, enum dtype type);
     /* y += delta(x), after the product: adapters. */
     void (*forward)(void *context, const struct linear *l, void *y, enum dtype y_type,
                     const void *x, enum dtype type, size_t n);
@@ -37,8 +38,8 @@ struct linear {
 void linear_forward(const struct linear *l, void *y, enum dtype y_type, const void *x,
                     enum dtype type, size_t n);
 
-/* dx = dy W, or += with `accumulate`; skipped when dx is NULL. dW += dy^T x unless frozen. dy and x are
- * of `type`. */
+/* dx = dy W, or += with `accumulate`; skipped when dx is NULL. dW += dy^T x unless frozen (=, when what it
+ * holds is stale). dy and x are of `type`. */
 void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool accumulate,
                      const void *dy, const void *x, enum dtype type, size_t n);
 

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "kernels/halves.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -127,7 +128,6 @@ int model_init(struct model *m, const struct model_config *config, struct error 
 void model_free(struct model *m)
 {
     arena_free(&m->values);
-    arena_free(&m->bf16);
     mem_free(m->rope_cosine);
     mem_free(m->rope_sine);
     mem_free(m->layers);
@@ -153,36 +153,30 @@ int model_allocate(struct model *m, struct error *e)
     return OK;
 }
 
-size_t model_bf16_bytes(const struct model *m)
+void model_split(struct model *m)
 {
-    struct arena plan = {0};
-    for (size_t i = 0; i < m->n_params; i++)
-        if (m->params[i].n_dims == 2)
-            arena_alloc(&plan, m->params[i].count, sizeof(uint16_t));
-    return plan.used;
+    for (size_t i = 0; i < m->n_params; i++) {
+        struct param *p = &m->params[i];
+        if (p->n_dims == 2 && !p->halves)
+            halves_split(p->value, p->rows, p->cols);
+        p->halves = p->n_dims == 2;
+    }
 }
 
-int model_allocate_bf16(struct model *m, struct error *e)
+void model_join(struct model *m)
 {
-    int code = arena_init(&m->bf16, model_bf16_bytes(m), "the weights in bf16", e);
-    for (size_t i = 0; !code && i < m->n_params; i++)
-        if (m->params[i].n_dims == 2)
-            m->params[i].bf16 = arena_alloc(&m->bf16, m->params[i].count, sizeof(uint16_t));
-    return code;
+    for (size_t i = 0; i < m->n_params; i++) {
+        struct param *p = &m->params[i];
+        if (p->halves)
+            halves_join(p->value, p->rows, p->cols);
+        p->halves = false;
+    }
 }
 
-void model_round(struct model *m)
+struct matrix param_matrix(const struct param *p, enum dtype type)
 {
-#pragma omp parallel for schedule(dynamic)
-    for (size_t i = 0; i < m->n_params; i++)
-        if (m->params[i].bf16)
-            bf16_from_f32(m->params[i].value, m->params[i].bf16, m->params[i].count);
-}
-
-const void *param_values(const struct param *p, enum dtype type)
-{
-    CHECK(type == DTYPE_F32 || (type == DTYPE_BF16 && p->bf16));
-    return type == DTYPE_F32 ? (const void *)p->value : p->bf16;
+    CHECK(p->halves ? type == DTYPE_BF16 : type == DTYPE_F32);
+    return (struct matrix){p->value, p->halves ? 2 * p->cols : p->cols};
 }
 
 void model_initialize(struct model *m, uint64_t seed)
@@ -200,10 +194,46 @@ void model_initialize(struct model *m, uint64_t seed)
     }
 }
 
-void model_attach_gradients(struct model *m, struct arena *arena)
+static enum dtype gradient_type(const struct param *p, enum dtype type)
 {
+    return p->layer >= 0 && p->n_dims == 2 ? type : DTYPE_F32;
+}
+
+size_t model_gradient_bytes(const struct model *m, enum dtype type)
+{
+    struct arena plan = {0};
     for (size_t i = 0; i < m->n_params; i++)
-        m->params[i].grad = arena_alloc(arena, m->params[i].count, sizeof(float));
+        arena_alloc(&plan, m->params[i].count,
+                    dtype_info(gradient_type(&m->params[i], type))->block_bytes);
+    return plan.used;
+}
+
+void model_attach_gradients(struct model *m, enum dtype type, struct arena *arena)
+{
+    for (size_t i = 0; i < m->n_params; i++) {
+        struct param *p = &m->params[i];
+        p->grad_type = gradient_type(p, type);
+        p->grad = arena_alloc(arena, p->count, dtype_info(p->grad_type)->block_bytes);
+    }
+    if (arena->base)
+        model_clear_gradients(m);
+}
+
+void model_clear_gradients(struct model *m)
+{
+    for (size_t i = 0; i < m->n_params; i++) {
+        struct param *p = &m->params[i];
+        p->grad_is_stale = p->n_dims == 2;
+        if (p->grad && p->n_dims == 1) /* few, and every row of a batch adds to them */
+            memset(p->grad, 0, p->count * sizeof(float));
+    }
+}
+
+float param_grad_beta(struct param *p)
+{
+    float beta = p->grad_is_stale ? 0 : 1;
+    p->grad_is_stale = false;
+    return beta;
 }
 
 void model_reserve_positions(struct model *m, size_t n)

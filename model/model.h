@@ -42,8 +42,10 @@ struct param {
     bool ones;                    /* initialised to 1, else normal with init_std */
     float init_std;
     float *value;                 /* count floats; NULL until allocated */
-    uint16_t *bf16;               /* the same rounded, for products in bf16; NULL without those */
-    float *grad;                  /* NULL when frozen */
+    bool halves;                  /* value is split as kernels/halves.h says: see model_split */
+    void *grad;                   /* count of grad_type; NULL when frozen */
+    enum dtype grad_type;         /* f32 or bf16 */
+    bool grad_is_stale;           /* what grad holds is of an earlier step: write, do not add */
 };
 
 struct layer {
@@ -61,7 +63,7 @@ struct model {
     struct layer *layers;
     float *rope_cosine, *rope_sine; /* (n_positions, head_dim / 2) */
     size_t n_positions;
-    struct arena values, bf16;
+    struct arena values;
 };
 
 /* Checks the configuration and builds the table; allocates no weights. */
@@ -72,21 +74,31 @@ void model_free(struct model *m);
 size_t model_value_bytes(const struct model *m);
 /* Reserves memory for the weights (zeros). */
 int model_allocate(struct model *m, struct error *e);
-/* Bytes of the copies that products in bf16 read: every matrix. */
-size_t model_bf16_bytes(const struct model *m);
-/* Reserves memory for those copies, contents undefined until model_round. */
-int model_allocate_bf16(struct model *m, struct error *e);
-/* Makes the copies those of the weights as they are now. */
-void model_round(struct model *m);
+/* Splits every matrix in place into halves, one of which products in bf16 read, and back.
+ * Only decoder and optimiser know what to do with a split model. No-ops where that is done. */
+void model_split(struct model *m);
+void model_join(struct model *m);
 /* Random initial weights, a function of the seed alone. */
 void model_initialize(struct model *m, uint64_t seed);
-/* Gives every parameter a gradient from the arena (or counts, when it measures). */
-void model_attach_gradients(struct model *m, struct arena *arena);
+/* Gives every parameter a gradient from the arena (or measures). Those of the blocks' matrices
+ * are of `type`, f32 or bf16; bf16 is exact enough where each is the result of one product, rounded once, as
+ * under PyTorch's autocast, and not where several are summed. The others are always f32. */
+void model_attach_gradients(struct model *m, enum dtype type, struct arena *arena);
+size_t model_gradient_bytes(const struct model *m, enum dtype type);
+/* The gradients are used up: the next backward pass begins at zero. */
+void model_clear_gradients(struct model *m);
+/* 0 for the first product of a step that goes to this gradient, then 1: the gemm's beta. */
+float param_grad_beta(struct param *p);
 /* Makes rotary angles for positions [0, n) available. */
 void model_reserve_positions(struct model *m, size_t n);
 
-/* The parameter's values as `type`: f32, or bf16 where there is such a copy. */
-const void *param_values(const struct param *p, enum dtype type);
+/* A matrix as a product reads it: `ld` elements between the starts of its rows. */
+struct matrix {
+    const void *data;
+    size_t ld;
+};
+/* The parameter as `type`: f32, or bf16 if the model is split. */
+struct matrix param_matrix(const struct param *p, enum dtype type);
 
 struct param *model_find(const struct model *m, const char *name); /* by either name; or NULL */
 

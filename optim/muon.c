@@ -19,7 +19,7 @@ void muon_orthogonalize(float *x, size_t rows, size_t cols, float *scratch)
     size_t n = rows * cols, small = rows < cols ? rows : cols;
     bool wide = rows <= cols;
     float *gram = scratch, *polynomial = gram + small * small, *next = polynomial + small * small;
-    double norm = sqrt(sum_of_squares(x, n));
+    double norm = sqrt(sum_of_squares(x, DTYPE_F32, n));
     if (norm == 0)
         return;
     scale_add(x, x, (float)(1 / (norm + 1e-7)), x, 0, n);

@@ -1,6 +1,7 @@
 #include "optim/optimizer.h"
 
 #include "base/check.h"
+#include "base/rng.h"
 #include "kernels/update.h"
 
 #include <math.h>
@@ -11,16 +12,22 @@ static bool is_muon(const struct optimizer_settings *s, const struct param *p)
     return s->kind == OPTIMIZER_MUON && p->layer >= 0 && p->n_dims == 2;
 }
 
+enum dtype optimizer_moment_type(const struct optimizer *o, const struct param *p)
+{
+    return p->n_dims == 2 && !is_muon(&o->settings, p) ? o->settings.moment_type : DTYPE_F32;
+}
+
 /* Moments of one parameter, and what scratch it wants. */
 static void take(struct optimizer *o, size_t i, const struct param *p, size_t *scratch,
                  struct arena *arena)
 {
-    o->m[i] = arena_alloc(arena, p->count, sizeof(float));
+    size_t bytes = dtype_info(optimizer_moment_type(o, p))->block_bytes;
+    o->m[i] = arena_alloc(arena, p->count, bytes);
     if (!is_muon(&o->settings, p)) {
-        o->v[i] = arena_alloc(arena, p->count, sizeof(float));
+        o->v[i] = arena_alloc(arena, p->count, bytes);
         return;
     }
-    size_t wanted = muon_scratch(p->rows, p->cols);
+    size_t wanted = p->count + muon_scratch(p->rows, p->cols);
     *scratch = wanted > *scratch ? wanted : *scratch;
 }
 
@@ -59,14 +66,24 @@ double gradient_norm(const struct model *m)
     double total = 0;
     for (size_t i = 0; i < m->n_params; i++)
         if (m->params[i].grad)
-            total += sum_of_squares(m->params[i].grad, m->params[i].count);
+            total += sum_of_squares(m->params[i].grad, m->params[i].grad_type, m->params[i].count);
     return sqrt(total);
+}
+
+static struct update_arrays arrays_of(const struct optimizer *o, const struct param *p, size_t i)
+{
+    return (struct update_arrays){
+        .w = p->value, .halves = p->halves, .gradient = p->grad, .gradient_type = p->grad_type,
+        .m = o->m[i], .v = o->v[i], .moment_type = optimizer_moment_type(o, p),
+        .noise = (uint32_t)rng_at(o->step, i), .rows = p->rows, .c = p->cols,
+    };
 }
 
 static void adamw_update(const struct optimizer *o, struct param *p, size_t i, double learning_rate,
                          double gradient_scale)
 {
     const struct optimizer_settings *s = &o->settings;
+    struct update_arrays arrays = arrays_of(o, p, i);
     struct adamw_step step = {
         .beta1 = (float)s->beta1,
         .beta2 = (float)s->beta2,
@@ -76,21 +93,25 @@ static void adamw_update(const struct optimizer *o, struct param *p, size_t i, d
         .root = (float)(1 / sqrt(1 - pow(s->beta2, (double)o->step))),
         .epsilon = (float)s->epsilon,
     };
-    adamw_step(p->value, p->bf16, p->grad, o->m[i], o->v[i], p->count, &step);
+    adamw_step(&arrays, &step);
 }
 
-/* The gradient's place holds the update on its way. */
 static void muon_update(const struct optimizer *o, struct param *p, size_t i, double learning_rate,
                         double gradient_scale)
 {
     const struct optimizer_settings *s = &o->settings;
     float mu = (float)s->momentum, rest = (float)((1 - s->momentum) * gradient_scale);
-    scale_add(o->m[i], o->m[i], mu, p->grad, rest, p->count);
-    scale_add(p->grad, o->m[i], mu, p->grad, rest, p->count);
-    muon_orthogonalize(p->grad, p->rows, p->cols, o->scratch);
+    float *m = o->m[i], *update = o->scratch;
+    CHECK(dtype_to_f32(p->grad_type, p->grad, update, p->count));
+    scale_add(m, m, mu, update, rest, p->count);
+    scale_add(update, m, mu, update, rest, p->count);
+    muon_orthogonalize(update, p->rows, p->cols, o->scratch + p->count);
+    struct update_arrays arrays = arrays_of(o, p, i);
+    arrays.gradient = update;
+    arrays.gradient_type = DTYPE_F32;
     double longer = (double)(p->rows > p->cols ? p->rows : p->cols);
-    apply_update(p->value, p->bf16, p->grad, (float)(1 - learning_rate * s->weight_decay),
-                 (float)(learning_rate * 0.2 * sqrt(longer)), p->count);
+    apply_update(&arrays, (float)(1 - learning_rate * s->weight_decay),
+                 (float)(learning_rate * 0.2 * sqrt(longer)));
 }
 
 void optimizer_update(struct optimizer *o, struct model *model, double learning_rate,
@@ -107,4 +128,5 @@ void optimizer_update(struct optimizer *o, struct model *model, double learning_
         else
             adamw_update(o, p, i, learning_rate, gradient_scale);
     }
+    model_clear_gradients(model);
 }

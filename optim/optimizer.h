@@ -28,14 +28,16 @@ struct optimizer_settings {
     enum optimizer_kind kind;
     double beta1, beta2, epsilon, weight_decay;
     double momentum; /* Muon's mu */
+    enum dtype moment_type; /* of AdamW's moments: f32 or bf16 */
 };
 
 struct optimizer {
     struct optimizer_settings settings;
     uint64_t step;   /* updates done */
-    float **m, **v;  /* one each for a parameter; NULL when it is frozen, v also where Muon needs none */
+    void **m, **v;   /* one each for a parameter, of optimizer_moment_type; NULL when it is frozen, v also
+                        where Muon needs none */
     size_t n_params;
-    float *scratch;  /* of muon_orthogonalize; NULL when nothing needs it */
+    float *scratch;  /* Muon's update and what muon_orthogonalize needs; NULL when nothing does */
 };
 
 /* Moments for every parameter that has a gradient, from the arena (or measured). The arrays of
@@ -43,6 +45,9 @@ struct optimizer {
 void optimizer_init(struct optimizer *o, const struct optimizer_settings *settings,
                     const struct model *m, struct arena *arena);
 void optimizer_free(struct optimizer *o);
+/* bf16 for matrices that AdamW updates if the settings say so; vectors are small and Muon's moment is part of
+ * a sum, so that those are f32. */
+enum dtype optimizer_moment_type(const struct optimizer *o, const struct param *p);
 /* Bytes that optimizer_init takes when every parameter is trained. */
 size_t optimizer_bytes(const struct optimizer_settings *settings, const struct model *m);
 
@@ -50,8 +55,7 @@ size_t optimizer_bytes(const struct optimizer_settings *settings, const struct m
 double gradient_norm(const struct model *m);
 
 /* One update of every trainable parameter, with each gradient multiplied by gradient_scale (clipping);
- * the gradients are set to zero for the next step and the copies in bf16, where there are any, follow.
- * AdamW's is one sweep over memory. */
+ * then the gradients are cleared. AdamW's is one sweep over memory. */
 void optimizer_update(struct optimizer *o, struct model *m, double learning_rate,
                       double gradient_scale);
 

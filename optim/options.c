@@ -6,6 +6,7 @@ static const char *const schedule_names[] = {"cosine", "linear", "constant", "ws
 
 #define FIELD(member) offsetof(struct optim_settings, member)
 
+static const char *const moment_names[] = {"auto", "f32", "bf16", NULL};
 static const char *const optimizer_names[] = {"adamw", "muon", NULL};
 
 const struct option optim_options[] = {
@@ -36,6 +37,10 @@ const struct option optim_options[] = {
      .minimum = 0, .maximum = 0.99999, .help = "Muon's decay of the mean gradient"},
     {.key = "epsilon", .type = OPTION_FLOAT, .offset = FIELD(epsilon), .default_value = "1e-8",
      .minimum = 1e-30, .maximum = 1, .help = "AdamW's epsilon"},
+    {.key = "moments", .flag = "--moments", .type = OPTION_ENUM, .offset = FIELD(moments),
+     .default_value = "auto", .choices = moment_names,
+     .help = "numbers that AdamW's moments of matrices are kept in, bf16 with unbiased rounding; auto is "
+             "bf16 where the products are"},
     {.key = "weight_decay", .flag = "--weight-decay", .type = OPTION_FLOAT,
      .offset = FIELD(weight_decay), .default_value = "0.1", .minimum = 0, .maximum = 10,
      .help = "decoupled weight decay, on matrices only"},
@@ -69,8 +74,9 @@ struct schedule optim_schedule(const struct optim_settings *s, size_t iters)
     };
 }
 
-struct optimizer_settings optim_optimizer(const struct optim_settings *s)
+struct optimizer_settings optim_optimizer(const struct optim_settings *s, enum dtype product_type)
 {
+    static const enum dtype types[] = {[MOMENTS_F32] = DTYPE_F32, [MOMENTS_BF16] = DTYPE_BF16};
     return (struct optimizer_settings){
         .kind = (enum optimizer_kind)s->optimizer,
         .beta1 = s->beta1,
@@ -78,5 +84,6 @@ struct optimizer_settings optim_optimizer(const struct optim_settings *s)
         .epsilon = s->epsilon,
         .weight_decay = s->weight_decay,
         .momentum = s->momentum,
+        .moment_type = s->moments == MOMENTS_AUTO ? product_type : types[s->moments],
     };
 }

@@ -55,22 +55,33 @@ static int write_state(struct hdf5_file *f, const struct run_state *s, struct er
     return code;
 }
 
+/* Moments in bf16 lie in groups of their own, as the uint16 of their bits. */
+static void moment_name(char *out, size_t size, char moment, enum dtype type, const struct param *p)
+{
+    snprintf(out, size, "optimizer/%c%s/%s", moment, type == DTYPE_BF16 ? "_bf16" : "", p->name);
+}
+
+static int write_moment(struct hdf5_file *f, char moment, enum dtype type, const struct param *p,
+                        const void *data, struct error *e)
+{
+    size_t dims[2] = {p->rows, p->cols};
+    char name[PARAM_NAME_SIZE + 32];
+    moment_name(name, sizeof name, moment, type, p);
+    return hdf5_write(f, name, type == DTYPE_BF16 ? HDF5_U16 : HDF5_F32, p->n_dims,
+                      p->n_dims == 2 ? dims : dims + 1, data, e);
+}
+
 static int write_moments(struct hdf5_file *f, const struct model *m, const struct optimizer *o,
                          struct error *e)
 {
     int code = OK;
     for (size_t i = 0; i < m->n_params && !code; i++) {
         const struct param *p = &m->params[i];
-        if (!o->m[i])
-            continue;
-        size_t dims[2] = {p->rows, p->cols};
-        const size_t *shape = p->n_dims == 2 ? dims : dims + 1;
-        char name[PARAM_NAME_SIZE + 16];
-        snprintf(name, sizeof name, "optimizer/m/%s", p->name);
-        code = hdf5_write(f, name, HDF5_F32, p->n_dims, shape, o->m[i], e);
-        snprintf(name, sizeof name, "optimizer/v/%s", p->name);
+        enum dtype type = optimizer_moment_type(o, p);
+        if (o->m[i])
+            code = write_moment(f, 'm', type, p, o->m[i], e);
         if (!code && o->v[i])
-            code = hdf5_write(f, name, HDF5_F32, p->n_dims, shape, o->v[i], e);
+            code = write_moment(f, 'v', type, p, o->v[i], e);
     }
     return code;
 }
@@ -138,20 +149,41 @@ static int read_state(struct hdf5_file *f, const char *path, struct run_state *s
     return code;
 }
 
+/* Into data of `type`, from whichever type the file has. */
+static int read_moment(struct hdf5_file *f, char moment, enum dtype type, const struct param *p,
+                       void *data, struct error *e)
+{
+    enum dtype stored = DTYPE_BF16;
+    char name[PARAM_NAME_SIZE + 32];
+    moment_name(name, sizeof name, moment, stored, p);
+    if (!hdf5_has(f, name)) {
+        stored = DTYPE_F32;
+        moment_name(name, sizeof name, moment, stored, p);
+    }
+    enum hdf5_type file_type = stored == DTYPE_BF16 ? HDF5_U16 : HDF5_F32;
+    if (stored == type)
+        return hdf5_read(f, name, file_type, p->count, data, e);
+    void *other = mem_alloc(p->count, dtype_info(stored)->block_bytes);
+    int code = hdf5_read(f, name, file_type, p->count, other, e);
+    if (!code && stored == DTYPE_BF16)
+        f32_from_bf16(other, data, p->count);
+    else if (!code)
+        bf16_from_f32(other, data, p->count);
+    mem_free(other);
+    return code;
+}
+
 static int read_moments(struct hdf5_file *f, const struct model *m, struct optimizer *o,
                         struct error *e)
 {
     int code = OK;
     for (size_t i = 0; i < m->n_params && !code; i++) {
         const struct param *p = &m->params[i];
-        if (!o->m[i])
-            continue;
-        char name[PARAM_NAME_SIZE + 16];
-        snprintf(name, sizeof name, "optimizer/m/%s", p->name);
-        code = hdf5_read(f, name, HDF5_F32, p->count, o->m[i], e);
-        snprintf(name, sizeof name, "optimizer/v/%s", p->name);
+        enum dtype type = optimizer_moment_type(o, p);
+        if (o->m[i])
+            code = read_moment(f, 'm', type, p, o->m[i], e);
         if (!code && o->v[i])
-            code = hdf5_read(f, name, HDF5_F32, p->count, o->v[i], e);
+            code = read_moment(f, 'v', type, p, o->v[i], e);
     }
     return code;
 }

@@ -12,10 +12,15 @@ static double loss(const struct objective *o, struct model *m, const struct batc
                    float *scratch)
 {
     (void)o;
-    const struct param *head = m->head.weight;
-    return linear_cross_entropy(hidden, param_values(head, type), type, b->targets, scale, NULL,
-                                dhidden, head->grad, b->n_rows * b->seq_len, head->cols,
-                                head->rows, scratch);
+    struct param *head = m->head.weight;
+    struct matrix w = param_matrix(head, type);
+    struct output_layer layer = {.v = head->rows, .c = head->cols, .w = w.data, .ld = w.ld};
+    if (dhidden && head->grad) {
+        layer.dw = head->grad;
+        layer.dw_beta = param_grad_beta(head);
+    }
+    return linear_cross_entropy(&layer, type, hidden, b->targets, scale, NULL, dhidden,
+                                b->n_rows * b->seq_len, scratch);
 }
 
 const struct objective language_model_objective = {

@@ -25,18 +25,22 @@ static void take_work(struct trainer *t, struct arena *arena)
         batch_init(&t->batches[i], s->batch_size, s->max_seq_length, arena);
 }
 
+/* Gradients in bf16 only where nothing is added to them: see model_attach_gradients. */
+static enum dtype gradient_type(const struct train_settings *s)
+{
+    return s->grad_accumulation == 1 ? train_product_type(s) : DTYPE_F32;
+}
+
 struct memory_plan trainer_plan(const struct model *m, const struct objective *objective,
                                 const struct train_settings *s,
                                 const struct optim_settings *optim)
 {
     enum dtype type = train_product_type(s);
     const struct model_config *c = &m->config;
-    size_t weights = model_value_bytes(m);
-    struct memory_plan plan = {.weights = weights, .gradients = weights};
-    struct optimizer_settings settings = optim_optimizer(optim);
+    struct memory_plan plan = {.weights = model_value_bytes(m),
+                               .gradients = model_gradient_bytes(m, gradient_type(s))};
+    struct optimizer_settings settings = optim_optimizer(optim, type);
     plan.optimizer = optimizer_bytes(&settings, m);
-    if (type == DTYPE_BF16)
-        plan.weights += model_bf16_bytes(m);
     struct arena arena = {0};
     struct activations activations;
     activations_init(&activations, c, type, s->batch_size, s->max_seq_length,
@@ -71,8 +75,9 @@ double trainer_step_flops(const struct model *m, const struct train_settings *s)
 int trainer_init(struct trainer *t, struct error *e)
 {
     struct arena gradients = {0}, moments = {0}, work = {0};
-    model_attach_gradients(t->model, &gradients);
-    struct optimizer_settings settings = optim_optimizer(t->optim);
+    enum dtype type = train_product_type(t->settings), gradient = gradient_type(t->settings);
+    model_attach_gradients(t->model, gradient, &gradients);
+    struct optimizer_settings settings = optim_optimizer(t->optim, type);
     optimizer_init(&t->optimizer, &settings, t->model, &moments);
     optimizer_free(&t->optimizer);
     take_work(t, &work);
@@ -85,13 +90,11 @@ int trainer_init(struct trainer *t, struct error *e)
         code = arena_init(&t->moments, moments.used, "the optimiser's moments", e);
     if (!code)
         code = arena_init(&t->work, work.used, "the activations", e);
-    if (!code && train_product_type(t->settings) == DTYPE_BF16)
-        code = model_allocate_bf16(t->model, e);
     if (code) {
         trainer_free(t);
         return code;
     }
-    model_attach_gradients(t->model, &t->gradients);
+    model_attach_gradients(t->model, gradient, &t->gradients);
     optimizer_init(&t->optimizer, &settings, t->model, &t->moments);
     take_work(t, &t->work);
     model_reserve_positions(t->model, t->settings->max_seq_length);
@@ -111,6 +114,13 @@ void trainer_free(struct trainer *t)
     arena_free(&t->work);
 }
 
+/* Products read the model's matrices as they need them; everyone else wants them whole. */
+static void begin_products(struct trainer *t)
+{
+    if (t->activations.type == DTYPE_BF16)
+        model_split(t->model);
+}
+
 /* --- checkpoints --- */
 
 static int save(struct trainer *t, const char *name, bool complete, struct error *e)
@@ -118,8 +128,10 @@ static int save(struct trainer *t, const char *name, bool complete, struct error
     char *path = run_file(t->run, name);
     t->state.rows_consumed = t->train.rows_consumed;
     t->state.iters = t->settings->iters;
+    model_join(t->model);
     int code = checkpoint_write(path, t->model, complete ? &t->optimizer : NULL, &t->state, t->config,
                                 e);
+    begin_products(t);
     mem_free(path);
     if (code) {
         char old[sizeof e->message];
@@ -192,7 +204,7 @@ static int apply_step(struct trainer *t, const struct train_step *r, struct erro
         t->bad_steps = 0;
         return OK;
     }
-    memset(t->gradients.base, 0, t->gradients.used);
+    model_clear_gradients(t->model);
     t->bad_steps++;
     log_warn("step %llu skipped: loss %g, gradient norm %g; no weight was changed",
              (unsigned long long)t->state.step + 1, r->loss, r->grad_norm);
@@ -345,7 +357,9 @@ static int after_step(struct trainer *t, bool *stop, struct error *e)
         code = evaluate_now(t, stop, e);
     if (!code && t->sample && (due(t->state.step, s->sample_interval))) {
         struct buffer text = {0};
+        model_join(t->model);
         t->sample(t->sample_context, &text);
+        begin_products(t);
         log_info("step %llu: %s", (unsigned long long)t->state.step, text.data ? text.data : "");
         buffer_free(&text);
     }
@@ -430,7 +444,7 @@ static int close_run(struct trainer *t, struct error *e)
     return evaluate_if_missing(t, e);
 }
 
-int trainer_run(struct trainer *t, struct error *e)
+static int run(struct trainer *t, struct error *e)
 {
     struct progress progress;
     char *path = run_file(t->run, RUN_METRICS);
@@ -438,7 +452,6 @@ int trainer_run(struct trainer *t, struct error *e)
     mem_free(path);
     if (code)
         return code;
-    model_round(t->model);
     if (t->state.step >= t->settings->iters || patience_is_out(t))
         return close_run(t, e);
     optim_warn(t->optim, t->settings->iters);
@@ -452,4 +465,12 @@ int trainer_run(struct trainer *t, struct error *e)
     progress_finish(&progress, "");
     interrupt_restore();
     return code ? code : finish(t, e);
+}
+
+int trainer_run(struct trainer *t, struct error *e)
+{
+    begin_products(t);
+    int code = run(t, e);
+    model_join(t->model);
+    return code;
 }

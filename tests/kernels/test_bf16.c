@@ -4,6 +4,7 @@
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/gemm_paths.h"
+#include "kernels/halves.h"
 #include "kernels/norm.h"
 #include "kernels/rope.h"
 #include "kernels/update.h"
@@ -200,23 +201,119 @@ static void attention(void **state)
     }
 }
 
-static void the_update_rounds_its_weights(void **state)
+static void halves_keep_every_bit(void **state)
 {
     (void)state;
-    struct adamw_step step = {.beta1 = 0.9f, .beta2 = 0.99f, .gradient_scale = 1, .keep = 0.99f,
-                              .rate = 1e-2f, .root = 1, .epsilon = 1e-8f};
+    static const uint32_t bits[] = {0x3f808000, 0x3f807fff, 0x3f818000, 0x3f808001, 0xbf808000, 0x3f80ffff,
+                                    0,          0x80000000, 0x80008000, 0x7f7fffff, 0x7f800000, 0x7fffffff};
+    enum { SPECIAL = sizeof bits / sizeof *bits };
     for_each_level(level)
     {
         for (size_t i = 0; i < N_SIZES; i++) {
-            size_t n = sizes[i];
-            float *w = normals(n, 1, 1), *g = normals(n, 1, 2), *m = normals(n, 0, 3), *v = normals(n, 0, 4);
-            uint16_t *got = mem_alloc(n, sizeof *got), *want = mem_alloc(n, sizeof *want);
-            adamw_step(w, got, g, m, v, n, &step);
-            bf16_from_f32(w, want, n);
-            assert_memory_equal(got, want, n * sizeof *got);
-            done_with(w, n), done_with(g, n), done_with(m, n), done_with(v, n);
-            mem_free(got), mem_free(want);
+            size_t rows = 3, c = sizes[i], n = rows * c;
+            float *x = normals(n, 1, 1), *y = floats(n), *again = floats(n);
+            uint16_t *high = mem_alloc(n, sizeof *high);
+            memcpy(x, bits, (n < SPECIAL ? n : SPECIAL) * sizeof *x);
+            bf16_from_f32(x, high, n);
+            memcpy(y, x, n * sizeof *x);
+            halves_split(y, rows, c);
+            for (size_t r = 0; r < rows; r++)
+                assert_memory_equal(y + r * c, high + r * c, c * sizeof *high);
+            halves_join(y, rows, c);
+            memcpy(again, y, n * sizeof *y);
+            halves_split(again, rows, c);
+            halves_join(again, rows, c);
+            for (size_t j = 0; j < n; j++) {
+                uint32_t before, after;
+                memcpy(&before, x + j, sizeof before), memcpy(&after, y + j, sizeof after);
+                if (isnan(x[j])) {
+                    assert_true(isnan(y[j]) && isnan(again[j]));
+                    continue;
+                }
+                assert_int_equal(after, before - ((before & 0x1ffff) == 0x8000));
+                assert_memory_equal(again + j, y + j, sizeof *y);
+            }
+            done_with(x, n), done_with(y, n), done_with(again, n);
+            mem_free(high);
         }
+    }
+}
+
+/* AdamW on halves, gradients in bf16 and moments in bf16, against the same numbers in f32. */
+static void the_update_in_every_type(void **state)
+{
+    (void)state;
+    struct adamw_step step = {.beta1 = 0.9f, .beta2 = 0.99f, .gradient_scale = 0.5f, .keep = 0.99f,
+                              .rate = 1e-2f, .root = 1, .epsilon = 1e-8f};
+    for_each_level(level)
+    {
+        for (int types = 0; types < 8; types++) {
+            bool halves = types & 1, moments = types & 2, gradient = types & 4;
+            size_t rows = 3, c = sizes[types + 4], n = rows * c;
+            float *w = normals(n, 1, 1), *w2 = normals(n, 1, 1);
+            struct pair g = make_pair(n, 1, 2), m = make_pair(n, 1, 3), v = make_pair(n, 1, 4);
+            for (size_t i = 0; i < n; i++)
+                v.f32[i] = fabsf(v.f32[i]), v.bf16[i] &= 0x7fff;
+            if (halves)
+                halves_split(w2, rows, c);
+            struct update_arrays plain = {.w = w, .gradient = g.f32, .m = m.f32, .v = v.f32,
+                                          .rows = rows, .c = c};
+            struct update_arrays other = plain;
+            float *m2 = floats(n), *v2 = floats(n);
+            memcpy(m2, m.f32, n * sizeof *m2), memcpy(v2, v.f32, n * sizeof *v2);
+            other.w = w2, other.halves = halves, other.noise = 7;
+            other.m = moments ? (void *)m.bf16 : m2, other.v = moments ? (void *)v.bf16 : v2;
+            other.moment_type = moments ? DTYPE_BF16 : DTYPE_F32;
+            other.gradient = gradient ? (void *)g.bf16 : g.f32;
+            other.gradient_type = gradient ? DTYPE_BF16 : DTYPE_F32;
+            adamw_step(&plain, &step);
+            adamw_step(&other, &step);
+            if (halves)
+                halves_join(w2, rows, c);
+            assert_memory_equal(w, w2, n * sizeof *w); /* the moments were rounded after their use */
+            for (size_t i = 0; i < n && moments; i++) {
+                float got;
+                f32_from_bf16(m.bf16 + i, &got, 1);
+                assert_true(fabsf(got - m.f32[i]) <= fabsf(m.f32[i]) / 127);
+                f32_from_bf16(v.bf16 + i, &got, 1);
+                assert_true(fabsf(got - v.f32[i]) <= fabsf(v.f32[i]) / 127);
+            }
+            done_with(w, n), done_with(w2, n), done_with(m2, n), done_with(v2, n);
+            free_pair(&g), free_pair(&m), free_pair(&v);
+        }
+    }
+}
+
+/* A decay of 0.999 takes less from v than half of bf16's step; at random it still arrives, on average. */
+static void rounded_moments_have_no_bias(void **state)
+{
+    (void)state;
+    enum { N = 4096, STEPS = 200 };
+    struct adamw_step step = {.beta1 = 0.999f, .beta2 = 0.999f, .gradient_scale = 1, .keep = 1,
+                              .rate = 0, .root = 1, .epsilon = 1};
+    for_each_level(level)
+    {
+        float *w = zeros(N), *g = zeros(N);
+        uint16_t *m = mem_alloc(N, sizeof *m), *v = mem_alloc(N, sizeof *v);
+        for (size_t i = 0; i < N; i++)
+            m[i] = v[i] = 0x3f80;
+        struct update_arrays a = {.w = w, .gradient = g, .m = m, .v = v, .moment_type = DTYPE_BF16,
+                                  .rows = 1, .c = N};
+        for (uint32_t t = 0; t < STEPS; t++) {
+            a.noise = t * 1234567891u;
+            adamw_step(&a, &step);
+        }
+        double mean[2] = {0}, want = pow(0.999, STEPS);
+        for (size_t i = 0; i < N; i++) {
+            float x;
+            f32_from_bf16(m + i, &x, 1);
+            mean[0] += (double)x / N;
+            f32_from_bf16(v + i, &x, 1);
+            mean[1] += (double)x / N;
+        }
+        assert_within(fabs(mean[0] - want), 0.003, "first moment");
+        assert_within(fabs(mean[1] - want), 0.003, "second moment");
+        done_with(w, N), done_with(g, N), mem_free(m), mem_free(v);
     }
 }
 
@@ -308,10 +405,8 @@ static void cross_entropy(void **state)
         size_t n_scratch = linear_cross_entropy_scratch(N, C, V);
         float *scratch = floats(n_scratch), *dh = floats(N * C), *dh16 = floats(N * C);
         float *dw = zeros(V * C), *dw16 = zeros(V * C);
-        double loss = linear_cross_entropy(hidden.f32, w.f32, DTYPE_F32, targets, 0.1f, NULL, dh, dw,
-                                           N, C, V, scratch);
-        double loss16 = linear_cross_entropy(hidden.bf16, w.bf16, DTYPE_BF16, targets, 0.1f, NULL,
-                                             dh16, dw16, N, C, V, scratch);
+        double loss = linear_cross_entropy(&(struct output_layer){V, C, w.f32, C, dw, 1}, DTYPE_F32, hidden.f32, targets, 0.1f, NULL, dh, N, scratch);
+        double loss16 = linear_cross_entropy(&(struct output_layer){V, C, w.bf16, C, dw16, 1}, DTYPE_BF16, hidden.bf16, targets, 0.1f, NULL, dh16, N, scratch);
         assert_within(fabs(loss16 / loss - 1), 1e-5, "loss");
         assert_within(distance(dh16, dh, N * C), 0.02, "dhidden");
         assert_within(distance(dw16, dw, V * C), 0.02, "dw");
@@ -328,7 +423,9 @@ int main(void)
         cmocka_unit_test(elementwise_kernels),
         cmocka_unit_test(norm_and_rotation),
         cmocka_unit_test(attention),
-        cmocka_unit_test(the_update_rounds_its_weights),
+        cmocka_unit_test(halves_keep_every_bit),
+        cmocka_unit_test(the_update_in_every_type),
+        cmocka_unit_test(rounded_moments_have_no_bias),
         cmocka_unit_test(products_from_panels),
         cmocka_unit_test(products_through_onednn),
         cmocka_unit_test(cross_entropy),

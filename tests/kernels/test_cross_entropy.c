@@ -72,8 +72,7 @@ static void matches_reference(size_t n, size_t c, size_t v)
     {
         float *scratch = floats(n_scratch), *row_loss = floats(n);
         float *dhidden = floats(n * c), *dw = zeros(v * c);
-        double loss = linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, scale, row_loss, dhidden, dw,
-                                           n, c, v, scratch);
+        double loss = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden, p.targets, scale, row_loss, dhidden, n, scratch);
         assert_within(fabs(loss - want) / fmax(fabs(want), 1), 5e-7, "loss, %zu x %zu x %zu", n, c,
                       v);
         for (size_t i = 0; i < n; i++) {
@@ -86,12 +85,10 @@ static void matches_reference(size_t n, size_t c, size_t v)
         assert_within(gradcheck_f64(reference_loss, &r, r.w, dw, v * c, 40, 1e-4), 1e-5,
                       "dw, %zu x %zu x %zu", n, c, v);
         /* the loss alone, and the gradient of hidden alone */
-        double again = linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, scale, NULL, NULL, NULL, n, c,
-                                            v, scratch);
+        double again = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, NULL, 1}, DTYPE_F32, p.hidden, p.targets, scale, NULL, NULL, n, scratch);
         assert_true(again == loss);
         float *dhidden2 = floats(n * c);
-        again = linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, scale, NULL, dhidden2, NULL, n, c, v,
-                                     scratch);
+        again = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, NULL, 1}, DTYPE_F32, p.hidden, p.targets, scale, NULL, dhidden2, n, scratch);
         assert_true(again == loss);
         assert_memory_equal(dhidden2, dhidden, n * c * sizeof *dhidden);
         done_with(scratch, n_scratch), done_with(row_loss, n), done_with(dhidden, n * c);
@@ -123,7 +120,7 @@ static void all_or_no_targets(void **state)
     for (size_t i = 0; i < n; i++)
         p.targets[i] = -100;
     double loss =
-        linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, 1, row_loss, dhidden, dw, n, c, v, scratch);
+        linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden, p.targets, 1, row_loss, dhidden, n, scratch);
     assert_true(loss == 0);
     for (size_t i = 0; i < n * c; i++)
         assert_true(dhidden[i] == 0 && row_loss[i / c] == 0);
@@ -131,7 +128,7 @@ static void all_or_no_targets(void **state)
         assert_true(dw[i] == 0);
     for (size_t i = 0; i < n; i++)
         p.targets[i] = (int32_t)(i * 2);
-    loss = linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, 1, NULL, dhidden, dw, n, c, v, scratch);
+    loss = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden, p.targets, 1, NULL, dhidden, n, scratch);
     assert_within(fabs(loss / reference_loss(&r) - 1), 5e-7, "loss");
     assert_within(gradcheck_f64(reference_loss, &r, r.hidden, dhidden, n * c, 40, 1e-4), 1e-5,
                   "dhidden");
@@ -155,12 +152,11 @@ static void blocks_join_without_a_seam(void **state)
     float *scratch = floats(linear_cross_entropy_scratch(n, c, v)), *row_loss = floats(n);
     float *dhidden = floats(n * c), *dw = zeros(v * c), *dw2 = zeros(v * c);
     double loss =
-        linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, 1, row_loss, dhidden, dw, n, c, v, scratch);
+        linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden, p.targets, 1, row_loss, dhidden, n, scratch);
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
         float one_loss, one_dhidden[5];
-        sum += linear_cross_entropy(p.hidden + i * c, p.w, DTYPE_F32, p.targets + i, 1, &one_loss, one_dhidden,
-                                    dw2, 1, c, v, scratch);
+        sum += linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw2, 1}, DTYPE_F32, p.hidden + i * c, p.targets + i, 1, &one_loss, one_dhidden, 1, scratch);
         assert_within(fabsf(one_loss - row_loss[i]), 5e-6, "loss of row %zu", i);
         assert_within(distance(one_dhidden, dhidden + i * c, c), 1e-5, "dhidden of row %zu", i);
     }
@@ -181,7 +177,7 @@ static void large_logits_stay_finite(void **state)
         float hidden = 1000, w[5] = {5, -5, 4.999f, 0, 1}, dhidden, dw[5] = {0};
         int32_t target = 1;
         double loss =
-            linear_cross_entropy(&hidden, w, DTYPE_F32, &target, 1, NULL, &dhidden, dw, 1, 1, 5, row);
+            linear_cross_entropy(&(struct output_layer){5, 1, w, 1, dw, 1}, DTYPE_F32, &hidden, &target, 1, NULL, &dhidden, 1, row);
         assert_within(fabs(loss - 10000.313), 0.01, "loss");
         assert_within(fabs(dw[1] + 1000), 1e-3, "dw of the target");
         assert_true(dw[3] == 0 && isfinite(dhidden));
@@ -199,8 +195,7 @@ static void same_bits_every_time(void **state)
     double first = 0;
     for (int run = 0; run < 6; run++) {
         float *dhidden = floats(n * c), *dw = zeros(v * c);
-        double loss = linear_cross_entropy(p.hidden, p.w, DTYPE_F32, p.targets, 0.1f, NULL, dhidden, dw, n, c,
-                                           v, scratch);
+        double loss = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden, p.targets, 0.1f, NULL, dhidden, n, scratch);
         if (run == 0) {
             first = loss, first_dhidden = dhidden, first_dw = dw;
             continue;

@@ -11,7 +11,7 @@ static void forward_copies_rows(void **state)
     int32_t *ids = mem_alloc(n, sizeof *ids);
     for (size_t i = 0; i < n; i++)
         ids[i] = (int32_t)(i * i % v);
-    embedding_forward(y, table, ids, n, c);
+    embedding_forward(y, table, false, ids, n, c);
     for (size_t i = 0; i < n; i++)
         assert_memory_equal(y + i * c, table + (size_t)ids[i] * c, c * sizeof *y);
     mem_free(ids);

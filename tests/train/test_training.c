@@ -103,14 +103,14 @@ static void five_steps_equal_pytorch(void **state)
     read_f64(f, "case_e/settings/weight_decay", 1, &decay);
     read_f64(f, "case_e/settings/grad_clip", 1, &clip);
 
-    struct optimizer_settings settings = {OPTIMIZER_ADAMW, beta1, beta2, epsilon, decay, 0};
+    struct optimizer_settings settings = {OPTIMIZER_ADAMW, beta1, beta2, epsilon, decay, 0, DTYPE_F32};
     struct arena arena;
     struct activations activations;
     struct optimizer o;
     struct batch batch;
     size_t n_rows = config_number(f, "B"), seq_len = config_number(f, "T");
     assert_ok(arena_init(&arena, 64 << 20, "test", &e), e);
-    model_attach_gradients(&m, &arena);
+    model_attach_gradients(&m, DTYPE_F32, &arena);
     optimizer_init(&o, &settings, &m, &arena);
     activations_init(&activations, &m.config, DTYPE_F32, n_rows, seq_len, KEEP_ALL, &arena);
     batch_init(&batch, n_rows, seq_len, &arena);
