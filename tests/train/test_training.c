@@ -252,12 +252,12 @@ static void stop_now(void *context, struct buffer *out)
     raise(SIGTERM);
 }
 
-static void resuming_gives_the_same_bits(void **state)
+static void resume_with(int dtype)
 {
-    (void)state;
     struct run r = {0};
     struct error e;
     run_prepare(&r);
+    r.settings.dtype = dtype;
     run_begin(&r);
     assert_ok(trainer_run(&r.trainer, &e), e);
     float *whole = copy_weights(&r.model);
@@ -285,6 +285,43 @@ static void resuming_gives_the_same_bits(void **state)
     mem_free(resumed);
     mem_free(whole);
     run_end(&r);
+
+    /* Moments of the other type are converted. */
+    r.optim.moments = dtype == TRAIN_BF16 ? MOMENTS_F32 : MOMENTS_BF16;
+    r.settings.iters = 14;
+    run_begin(&r);
+    assert_ok(trainer_resume(&r.trainer, &e), e);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    assert_true(r.trainer.state.best_loss < best + 0.1);
+    run_end(&r);
+    run_remove(&r);
+}
+
+static void resuming_gives_the_same_bits(void **state)
+{
+    (void)state;
+    resume_with(TRAIN_F32);
+    resume_with(TRAIN_BF16);
+}
+
+/* bf16 follows f32 closely: another loss would show a wrong gradient or moment. */
+static void bf16_learns_what_f32_learns(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    double best[2];
+    run_prepare(&r);
+    r.settings.iters = 60;
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        r.settings.dtype = bf16 ? TRAIN_BF16 : TRAIN_F32;
+        run_begin(&r);
+        assert_ok(trainer_run(&r.trainer, &e), e);
+        best[bf16] = r.trainer.state.best_loss;
+        run_end(&r);
+    }
+    assert_true(best[0] < 2.6);
+    assert_true(fabs(best[1] - best[0]) < 0.03);
     run_remove(&r);
 }
 
@@ -564,6 +601,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(five_steps_equal_pytorch),
         cmocka_unit_test(resuming_gives_the_same_bits),
+        cmocka_unit_test(bf16_learns_what_f32_learns),
         cmocka_unit_test(metrics_of_a_resumed_run_have_no_gap_and_no_double),
         cmocka_unit_test(accumulation_equals_the_large_batch),
         cmocka_unit_test(numbers_that_are_not_finite_change_no_weight),
