@@ -24,7 +24,7 @@ BLAS_DIR   = $(eval BLAS_DIR := $(firstword $(wildcard /usr/lib/*/openblas-openm
 BLAS_FLAGS = $(eval BLAS_FLAGS := $(if $(BLAS_DIR),-I$(subst /usr/lib,/usr/include,$(BLAS_DIR)),$(shell pkg-config --cflags openblas)))$(BLAS_FLAGS)
 BLAS_LIBS  = $(eval BLAS_LIBS := $(if $(BLAS_DIR),-L$(BLAS_DIR) -Wl$(comma)-rpath$(comma)$(BLAS_DIR) -lopenblas,$(shell pkg-config --libs openblas)))$(BLAS_LIBS)
 comma := ,
-# Optional: oneDNN, for products in bf16. `make DNNL=` builds without it.
+# Optional: oneDNN, for products in bf16 on processors that are fast at it. `make DNNL=` builds without it.
 DNNL       ?= $(wildcard /usr/include/dnnl.h /usr/include/*/dnnl.h)
 DNNL_FLAGS = $(if $(DNNL),-DLINNET_DNNL)
 DNNL_LIBS  = $(if $(DNNL),-ldnnl)

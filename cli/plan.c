@@ -63,9 +63,8 @@ void plan_print(const struct model *m, const struct objective *o, const struct t
     const struct model_config *c = &m->config;
     struct memory_plan p = trainer_plan(m, o, s, optim);
     size_t tokens = s->batch_size * s->max_seq_length;
-    double rate = measure_products(c, type, tokens);
-    /* after the products, since the libraries keep buffers for each thread */
     size_t program = mem_resident();
+    double rate = measure_products(c, type, tokens);
     char text[32];
     fprintf(out, "parameters               %10s  (%zu)\n",
             format_count((double)m->n_weights, text), m->n_weights);
@@ -76,6 +75,7 @@ void plan_print(const struct model *m, const struct objective *o, const struct t
     print_bytes(out, "activations", p.activations);
     print_bytes(out, "logits", p.logits);
     print_bytes(out, "batches", p.batches);
+    print_bytes(out, "packed for products", p.products);
     print_bytes(out, "program and libraries", program);
     size_t limit, available;
     mem_measure(&limit, &available);

@@ -22,6 +22,9 @@ void gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, enum
 void gemm_f32(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const float *a,
               size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc);
 
+/* Memory that such a product keeps for the next one: packed panels, which all products share. */
+size_t gemm_scratch_bytes(size_t m, size_t n, size_t k, enum dtype c_type);
+
 /* Whether the processor multiplies bf16 itself (AVX512-BF16 or AMX), faster than f32; measured once. On others
  * bf16 is widened to f32 on its way: as fast as f32, and half the memory. */
 bool gemm_bf16_is_native(void);

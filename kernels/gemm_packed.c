@@ -164,29 +164,53 @@ static void round_sums(const struct product *p, const float *sums, float beta)
     }
 }
 
+/* Where the parts of a product's scratch begin, in floats. */
+struct scratch_plan {
+    size_t longest; /* part of a sum */
+    size_t b, sums, total;
+    bool in_parts;  /* c is bf16, in which sums on their way would lose most */
+};
+
+static struct scratch_plan plan_scratch(const struct product *p, size_t k)
+{
+    size_t parts = k ? divide_up(k, LONGEST_SUM) : 1;
+    struct scratch_plan plan = {.longest = divide_up(k, parts)};
+    plan.in_parts = p->c.type == DTYPE_BF16 && parts > 1;
+    plan.b = packed_at_once(&p->a, plan.longest) * plan.longest;
+    plan.sums = plan.b + packed_at_once(&p->b, plan.longest) * plan.longest;
+    plan.total = plan.sums + (plan.in_parts ? p->a.size * p->b.size : 0);
+    return plan;
+}
+
+size_t gemm_scratch_bytes(size_t m, size_t n, size_t k, enum dtype c_type)
+{
+    const struct kernel_table *table = kernel_table();
+    struct product p = {.a = {.size = m, .width = table->panel_rows},
+                        .b = {.size = n, .width = table->panel_columns},
+                        .c = {.type = c_type}};
+    return plan_scratch(&p, k).total * sizeof(float);
+}
+
 void gemm_packed(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, enum dtype type,
                  const void *a, size_t lda, const void *b, size_t ldb, float beta, enum dtype c_type,
                  void *c, size_t ldc)
 {
     const struct kernel_table *table = kernel_table();
-    size_t parts = k ? divide_up(k, LONGEST_SUM) : 1, longest = divide_up(k, parts);
     struct product p = {
         .a = {a, type, transpose_a, lda, m, table->panel_rows, NULL},
         .b = {b, type, !transpose_b, ldb, n, table->panel_columns, NULL},
         .c = {.data = c, .type = c_type, .ld = ldc},
     };
-    size_t a_floats = packed_at_once(&p.a, longest) * longest;
-    size_t b_floats = packed_at_once(&p.b, longest) * longest;
-    bool in_parts = c_type == DTYPE_BF16 && parts > 1; /* sums on their way would lose most in bf16 */
-    p.a.panels = scratch_floats(a_floats + b_floats + (in_parts ? m * n : 0));
-    p.b.panels = p.a.panels + a_floats;
-    if (!in_parts) {
-        multiply(&p, k, longest, beta);
+    struct scratch_plan plan = plan_scratch(&p, k);
+    p.a.panels = scratch_floats(plan.total);
+    p.b.panels = p.a.panels + plan.b;
+    if (!plan.in_parts) {
+        multiply(&p, k, plan.longest, beta);
         return;
     }
-    float *sums = p.b.panels + b_floats;
+    float *sums = p.a.panels + plan.sums;
     p.c = (struct panel_target){.data = sums, .type = DTYPE_F32, .ld = n};
-    multiply(&p, k, longest, 0);
+    multiply(&p, k, plan.longest, 0);
     p.c = (struct panel_target){.data = c, .type = c_type, .ld = ldc};
     round_sums(&p, sums, beta);
 }

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "kernels/gemm.h"
 #include "model/load.h"
 #include "train/interrupt.h"
 
@@ -31,6 +32,27 @@ static enum dtype gradient_type(const struct train_settings *s)
     return s->grad_accumulation == 1 ? train_product_type(s) : DTYPE_F32;
 }
 
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What the largest product of a step keeps, of every matrix: forward, backward to x and to w. */
+static size_t products_bytes(const struct model *m, enum dtype type, const struct train_settings *s)
+{
+    size_t n = s->batch_size * s->max_seq_length, bytes = 0;
+    for (size_t i = 0; i < m->n_params; i++) {
+        const struct param *p = &m->params[i];
+        if (p->n_dims == 1)
+            continue;
+        enum dtype block_type = p->layer >= 0 ? type : DTYPE_F32;
+        bytes = most(bytes, gemm_scratch_bytes(n, p->rows, p->cols, block_type));
+        bytes = most(bytes, gemm_scratch_bytes(n, p->cols, p->rows, DTYPE_F32));
+        bytes = most(bytes, gemm_scratch_bytes(p->rows, p->cols, n, block_type));
+    }
+    return bytes;
+}
+
 struct memory_plan trainer_plan(const struct model *m, const struct objective *objective,
                                 const struct train_settings *s,
                                 const struct optim_settings *optim)
@@ -54,8 +76,9 @@ struct memory_plan trainer_plan(const struct model *m, const struct objective *o
     batch_init(&batch, s->batch_size, s->max_seq_length, &arena);
     if (!size_mul(arena.used, s->grad_accumulation, &plan.batches) || plan.batches > ARENA_MOST)
         plan.batches = ARENA_MOST;
+    plan.products = products_bytes(m, type, s);
     plan.total = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.logits +
-                 plan.batches;
+                 plan.batches + plan.products;
     return plan;
 }
 

@@ -14,7 +14,7 @@
 
 /* Bytes by arena, known before anything runs. */
 struct memory_plan {
-    size_t weights, gradients, optimizer, activations, logits, batches, total;
+    size_t weights, gradients, optimizer, activations, logits, batches, products, total;
 };
 
 struct trainer {
