@@ -36,9 +36,9 @@ int vocabulary_train(const char *const *paths, size_t n_paths, const char *text_
     code = corpus_open(paths, n_paths, text_field, &corpus, e);
     if (!code)
         code = feed(trainer, corpus, settings->progress, e);
+    corpus_close(corpus); /* first: merging needs the memory */
     if (!code)
         code = tokenizer_trainer_finish(trainer, tokenizer, e);
-    corpus_close(corpus);
     tokenizer_trainer_free(trainer);
     return code;
 }
