@@ -68,8 +68,6 @@ struct merger {
     struct entry *queue;
     size_t n_queue, queue_capacity;
     struct side left, right;
-    struct merge *merges;
-    size_t n_merges, merges_capacity;
 };
 
 /* Where `key` is, or the free slot where it belongs. A table has any size: its slot is the hash as a
@@ -169,7 +167,7 @@ static struct entry new_entry(const struct merger *m, uint64_t pair, const uint3
                               uint32_t n)
 {
     struct entry x = {
-        .pair = pair, .count = pair_count(m, pair), .born = (uint32_t)m->n_merges, .n = n};
+        .pair = pair, .count = pair_count(m, pair), .born = (uint32_t)m->t->n_merges, .n = n};
     if (n == 1) {
         x.words.one = words[0];
     } else {
@@ -424,11 +422,7 @@ static void merge_loop(struct merger *m, size_t vocab_size, size_t min_frequency
             break;
         queue_pop(m);
         int32_t merged = spell(m->t, x.pair);
-        void *merges = m->merges;
-        mem_grow(&merges, &m->merges_capacity, m->n_merges, sizeof *m->merges);
-        m->merges = merges;
-        m->merges[m->n_merges++] =
-            (struct merge){(int32_t)(x.pair >> 32), (int32_t)x.pair, merged, 0};
+        tokenizer_add_merge(m->t, (int32_t)(x.pair >> 32), (int32_t)x.pair, merged, 0);
         apply_merge(m, &x, merged);
         if (x.n > 1)
             mem_free(x.words.many);
@@ -440,21 +434,26 @@ static void merge_loop(struct merger *m, size_t vocab_size, size_t min_frequency
         progress_finish(&progress, "");
 }
 
-/* Hands the merges over in order, each pair once, with its last rank. The table of counts serves
- * as the set of pairs seen: what a merge merged stays in its pair's count, so that is never 0. */
-static void keep_merges(struct merger *m)
+/* Leaves each pair's last merge and numbers them. The table of counts serves as the set of pairs
+ * seen: what a merge merged stays in its pair's count, so that is never 0. */
+static void rank_merges(struct merger *m)
 {
-    for (size_t i = m->n_merges; i-- > 0;) {
-        uint64_t key = pair_key(m->merges[i].left, m->merges[i].right);
+    struct merge *merges = m->t->merges;
+    size_t n = m->t->n_merges, kept = 0;
+    for (size_t i = n; i-- > 0;) {
+        uint64_t key = pair_key(merges[i].left, merges[i].right);
         struct pair_count *p = pair_slot(table_of(m, key), key);
         CHECK(p->key == key);
-        m->merges[i].rank = p->count != INT64_MIN;
+        merges[i].rank = p->count != INT64_MIN;
         p->count = INT64_MIN;
     }
-    for (size_t i = 0; i < m->n_merges; i++)
-        if (m->merges[i].rank)
-            tokenizer_add_merge(m->t, m->merges[i].left, m->merges[i].right, m->merges[i].id,
-                                (uint32_t)m->t->n_merges);
+    for (size_t i = 0; i < n; i++)
+        if (merges[i].rank) {
+            merges[kept] = merges[i];
+            merges[kept].rank = (uint32_t)kept;
+            kept++;
+        }
+    m->t->n_merges = kept;
 }
 
 static void side_init(struct side *side, size_t n_symbols)
@@ -482,13 +481,12 @@ void train_merges(struct tokenizer *t, struct word_table *words, size_t vocab_si
     side_init(&m.right, vocab_size);
     first_entries(&m);
     merge_loop(&m, vocab_size, min_frequency, progress);
-    keep_merges(&m);
+    rank_merges(&m);
     for (size_t i = 0; i < m.n_queue; i++)
         if (m.queue[i].n > 1)
             mem_free(m.queue[i].words.many);
     side_free(&m.left);
     side_free(&m.right);
-    mem_free(m.merges);
     mem_free(m.queue);
     for (size_t i = 0; i < PAIR_TABLES; i++)
         mem_free(m.pairs[i].slots);
