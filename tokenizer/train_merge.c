@@ -32,9 +32,11 @@ struct pair_count {
 
 struct neighbour { /* what one merge did beside one symbol */
     int64_t count; /* occurrences lost with the old symbol and won with the new one */
-    uint32_t n;    /* words */
-    uint32_t last; /* the last word noted, + 1 */
-    size_t offset; /* where its words go in `sorted` */
+    uint32_t n;    /* words; 0 when not touched */
+    union {
+        uint32_t last;   /* the last word noted */
+        uint32_t offset; /* once sorted: where its words are in `sorted` */
+    };
 };
 
 struct side {             /* left or right of the merged pair */
@@ -272,12 +274,12 @@ static void first_entries(struct merger *m)
 static void note(struct side *side, int32_t symbol, uint32_t word, int64_t count)
 {
     struct neighbour *s = &side->of[symbol];
-    if (!s->last)
+    if (!s->n)
         side->touched[side->n_touched++] = symbol;
     s->count += count;
-    if (s->last == word + 1)
+    if (s->n && s->last == word)
         return;
-    s->last = word + 1;
+    s->last = word;
     s->n++;
     void *notes = side->notes;
     mem_grow(&notes, &side->notes_capacity, side->n_notes, sizeof *side->notes);
@@ -313,7 +315,8 @@ static void sort_notes(struct side *side)
         side->sorted_capacity = side->n_notes * 2;
         side->sorted = mem_resize(side->sorted, side->sorted_capacity, sizeof *side->sorted);
     }
-    size_t offset = 0;
+    CHECK(side->n_notes <= UINT32_MAX);
+    uint32_t offset = 0;
     for (size_t i = 0; i < side->n_touched; i++) {
         struct neighbour *s = &side->of[side->touched[i]];
         s->offset = offset;
@@ -344,7 +347,7 @@ static void push_if_seen(struct merger *m, uint64_t pair, const uint32_t *words,
 static void push_new_pairs(struct merger *m, int32_t merged)
 {
     struct side *l = &m->left, *r = &m->right;
-    bool both = l->of[merged].last && r->of[merged].last;
+    bool both = l->of[merged].n && r->of[merged].n;
     for (size_t i = 0; i < l->n_touched; i++) {
         int32_t symbol = l->touched[i];
         const struct neighbour *s = &l->of[symbol];
