@@ -88,14 +88,15 @@ static const struct pair_table *table_of(const struct merger *m, uint64_t key)
     return &m->pairs[pair_mix(key) % PAIR_TABLES];
 }
 
-/* Makes room. Pairs that are gone, often a third, are left behind: they count as 0 without a slot. */
+/* Makes room. Pairs that are gone, often a third, are left behind: they count as 0 without a slot.
+ * Two thirds full then and four fifths before the next time: half full was no faster. */
 static void pairs_grow(struct pair_table *t)
 {
     struct pair_table old = *t;
     t->used = 0;
     for (size_t i = 0; i < old.size; i++)
         t->used += old.slots[i].count != 0;
-    t->size = t->used < 256 ? 512 : t->used * 2;
+    t->size = t->used < 256 ? 512 : t->used * 3 / 2;
     t->slots = mem_alloc(t->size, sizeof *t->slots);
     for (size_t i = 0; i < t->size; i++)
         t->slots[i] = (struct pair_count){PAIR_EMPTY, 0};
@@ -108,7 +109,7 @@ static void pairs_grow(struct pair_table *t)
 static void pair_add(struct merger *m, uint64_t key, int64_t change)
 {
     struct pair_table *t = &m->pairs[pair_mix(key) % PAIR_TABLES];
-    if (t->used * 4 >= t->size * 3)
+    if (t->used * 5 >= t->size * 4)
         pairs_grow(t);
     struct pair_count *p = pair_slot(t, key);
     if (p->key != key) {
