@@ -72,8 +72,8 @@ struct merger {
     struct side left, right;
 };
 
-/* Where `key` is, or the free slot where it belongs. A table has any size: its slot is the hash as a
- * fraction of 2^32. */
+/* Where `key` is, or the free slot where it belongs. A table has any size: its slot is the hash as
+ * a fraction of 2^32. */
 static struct pair_count *pair_slot(const struct pair_table *t, uint64_t key)
 {
     size_t i = (pair_mix(key) >> 32) * t->size >> 32;
@@ -83,13 +83,13 @@ static struct pair_count *pair_slot(const struct pair_table *t, uint64_t key)
     return &t->slots[i];
 }
 
-static const struct pair_table *table_of(const struct merger *m, uint64_t key)
+static size_t table_of(uint64_t key)
 {
-    return &m->pairs[pair_mix(key) % PAIR_TABLES];
+    return pair_mix(key) % PAIR_TABLES;
 }
 
-/* Makes room. Pairs that are gone, often a third, are left behind: they count as 0 without a slot.
- * Two thirds full then and four fifths before the next time: half full was no faster. */
+/* Makes room. Pairs that are gone, often a third, are left behind: without a slot they still count
+ * as 0. Two thirds full then, and four fifths before the next time: half full was no faster. */
 static void pairs_grow(struct pair_table *t)
 {
     struct pair_table old = *t;
@@ -108,7 +108,7 @@ static void pairs_grow(struct pair_table *t)
 
 static void pair_add(struct merger *m, uint64_t key, int64_t change)
 {
-    struct pair_table *t = &m->pairs[pair_mix(key) % PAIR_TABLES];
+    struct pair_table *t = &m->pairs[table_of(key)];
     if (t->used * 5 >= t->size * 4)
         pairs_grow(t);
     struct pair_count *p = pair_slot(t, key);
@@ -121,7 +121,7 @@ static void pair_add(struct merger *m, uint64_t key, int64_t change)
 
 static int64_t pair_count(const struct merger *m, uint64_t key)
 {
-    const struct pair_count *p = pair_slot(table_of(m, key), key);
+    const struct pair_count *p = pair_slot(&m->pairs[table_of(key)], key);
     return p->key == key ? p->count : 0;
 }
 
@@ -446,7 +446,7 @@ static void rank_merges(struct merger *m)
     size_t n = m->t->n_merges, kept = 0;
     for (size_t i = n; i-- > 0;) {
         uint64_t key = pair_key(merges[i].left, merges[i].right);
-        struct pair_count *p = pair_slot(table_of(m, key), key);
+        struct pair_count *p = pair_slot(&m->pairs[table_of(key)], key);
         CHECK(p->key == key);
         merges[i].rank = p->count != INT64_MIN;
         p->count = INT64_MIN;
