@@ -220,7 +220,7 @@ static int read_more(struct corpus *c, struct error *e)
         c->held.size = n;
         c->held_start = 0;
     }
-    static _Thread_local char block[1 << 18];
+    static _Thread_local char block[1 << 16];
     int n = gzread(c->in, block, sizeof block);
     if (n < 0)
         return gzip_error(c, e);
@@ -252,7 +252,7 @@ static int open_source(struct corpus *c, struct error *e)
     c->in = gzopen(s->path, "rbe");
     if (!c->in)
         return error_set_errno(e, "%s", s->path);
-    gzbuffer(c->in, 1 << 18);
+    gzbuffer(c->in, 1 << 16);
     bool plain = gzdirect(c->in) != 0;
     if (s->size > 0 && plain == s->gzip)
         return error_set(e, ERR_FORMAT,

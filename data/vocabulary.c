@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "data/corpus.h"
 
-enum { CHUNK_BYTES = 16 << 20 };
+enum { CHUNK_BYTES = 2 << 20 }; /* of text, per round of the threads; more is not faster */
 
 static int feed(struct tokenizer_trainer *trainer, struct corpus *corpus, bool show,
                 struct error *e)
@@ -36,9 +36,9 @@ int vocabulary_train(const char *const *paths, size_t n_paths, const char *text_
     code = corpus_open(paths, n_paths, text_field, &corpus, e);
     if (!code)
         code = feed(trainer, corpus, settings->progress, e);
+    corpus_close(corpus); /* first: merging needs the memory */
     if (!code)
         code = tokenizer_trainer_finish(trainer, tokenizer, e);
-    corpus_close(corpus);
     tokenizer_trainer_free(trainer);
     return code;
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    PIECE = 1 << 18,    /* bytes of one unit of parallel work */
+    PIECE = 1 << 15,    /* bytes of one unit of parallel work */
     WORD_MAX = 1 << 30, /* longer words are cut */
 };
 

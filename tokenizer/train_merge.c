@@ -32,9 +32,11 @@ struct pair_count {
 
 struct neighbour { /* what one merge did beside one symbol */
     int64_t count; /* occurrences lost with the old symbol and won with the new one */
-    uint32_t n;    /* words */
-    uint32_t last; /* the last word noted, + 1 */
-    size_t offset; /* where its words go in `sorted` */
+    uint32_t n;    /* words; 0 when not touched */
+    union {
+        uint32_t last;   /* the last word noted */
+        uint32_t offset; /* once sorted: where its words are in `sorted` */
+    };
 };
 
 struct side {             /* left or right of the merged pair */
@@ -50,59 +52,77 @@ struct side {             /* left or right of the merged pair */
     size_t sorted_capacity;
 };
 
+struct pair_table { /* open addressing */
+    struct pair_count *slots;
+    size_t size, used;
+};
+
+/* Counts are spread over so many tables: while one grows, only its own counts are there twice. */
+enum { PAIR_TABLES = 64 };
+
 struct merger {
     struct tokenizer *t;
-    int32_t *symbols; /* of all words back to back */
-    size_t n_words, *start;
-    uint32_t *size;
-    uint64_t *count;
-    struct pair_count *pairs;
-    size_t pairs_size, n_pairs;
+    struct counted_word *words; /* offset and size are in `symbols` */
+    size_t n_words;
+    int32_t *symbols; /* of all words, in their order */
+    size_t n_symbols, symbols_size;
+    struct pair_table pairs[PAIR_TABLES];
     struct entry *queue;
     size_t n_queue, queue_capacity;
     struct side left, right;
-    struct merge *merges;
-    size_t n_merges, merges_capacity;
 };
 
-static size_t pair_slot(const struct merger *m, uint64_t key)
+/* Where `key` is, or the free slot where it belongs. A table has any size: its slot is the hash as
+ * a fraction of 2^32. */
+static struct pair_count *pair_slot(const struct pair_table *t, uint64_t key)
 {
-    size_t mask = m->pairs_size - 1, i = pair_mix(key) & mask;
-    while (m->pairs[i].key != key && m->pairs[i].key != PAIR_EMPTY)
-        i = (i + 1) & mask;
-    return i;
+    size_t i = (pair_mix(key) >> 32) * t->size >> 32;
+    while (t->slots[i].key != key && t->slots[i].key != PAIR_EMPTY)
+        if (++i == t->size)
+            i = 0;
+    return &t->slots[i];
 }
 
-static void pairs_resize(struct merger *m, size_t size)
+static size_t table_of(uint64_t key)
 {
-    struct pair_count *old = m->pairs;
-    size_t old_size = m->pairs_size;
-    m->pairs = mem_alloc(size, sizeof *m->pairs);
-    m->pairs_size = size;
-    for (size_t i = 0; i < size; i++)
-        m->pairs[i].key = PAIR_EMPTY;
-    for (size_t i = 0; i < old_size; i++)
-        if (old[i].key != PAIR_EMPTY)
-            m->pairs[pair_slot(m, old[i].key)] = old[i];
-    mem_free(old);
+    return pair_mix(key) % PAIR_TABLES;
+}
+
+/* Makes room. Pairs that are gone, often a third, are left behind: without a slot they still count
+ * as 0. Two thirds full then, and four fifths before the next time: half full was no faster. */
+static void pairs_grow(struct pair_table *t)
+{
+    struct pair_table old = *t;
+    t->used = 0;
+    for (size_t i = 0; i < old.size; i++)
+        t->used += old.slots[i].count != 0;
+    t->size = t->used < 256 ? 512 : t->used * 3 / 2;
+    t->slots = mem_alloc(t->size, sizeof *t->slots);
+    for (size_t i = 0; i < t->size; i++)
+        t->slots[i] = (struct pair_count){PAIR_EMPTY, 0};
+    for (size_t i = 0; i < old.size; i++)
+        if (old.slots[i].count != 0)
+            *pair_slot(t, old.slots[i].key) = old.slots[i];
+    mem_free(old.slots);
 }
 
 static void pair_add(struct merger *m, uint64_t key, int64_t change)
 {
-    size_t i = pair_slot(m, key);
-    if (m->pairs[i].key == key) {
-        m->pairs[i].count += change;
-        return;
+    struct pair_table *t = &m->pairs[table_of(key)];
+    if (t->used * 5 >= t->size * 4)
+        pairs_grow(t);
+    struct pair_count *p = pair_slot(t, key);
+    if (p->key != key) {
+        *p = (struct pair_count){key, 0};
+        t->used++;
     }
-    m->pairs[i] = (struct pair_count){key, change};
-    if (++m->n_pairs * 3 > m->pairs_size * 2)
-        pairs_resize(m, m->pairs_size * 2);
+    p->count += change;
 }
 
 static int64_t pair_count(const struct merger *m, uint64_t key)
 {
-    size_t i = pair_slot(m, key);
-    return m->pairs[i].key == key ? m->pairs[i].count : 0;
+    const struct pair_count *p = pair_slot(&m->pairs[table_of(key)], key);
+    return p->key == key ? p->count : 0;
 }
 
 /* The most frequent pair first; of equals the one with the smaller ids, then the oldest entry. */
@@ -150,7 +170,7 @@ static struct entry new_entry(const struct merger *m, uint64_t pair, const uint3
                               uint32_t n)
 {
     struct entry x = {
-        .pair = pair, .count = pair_count(m, pair), .born = (uint32_t)m->n_merges, .n = n};
+        .pair = pair, .count = pair_count(m, pair), .born = (uint32_t)m->t->n_merges, .n = n};
     if (n == 1) {
         x.words.one = words[0];
     } else {
@@ -160,22 +180,36 @@ static struct entry new_entry(const struct merger *m, uint64_t pair, const uint3
     return x;
 }
 
+/* Takes the words over; their bytes become symbols. */
 static void load_words(struct merger *m, struct word_table *w)
 {
+    CHECK(w->n_words < UINT32_MAX);
     m->n_words = w->n_words;
-    CHECK(m->n_words < UINT32_MAX);
-    m->symbols = mem_alloc(w->bytes.size, sizeof *m->symbols);
-    m->start = mem_alloc(m->n_words, sizeof *m->start);
-    m->size = mem_alloc(m->n_words, sizeof *m->size);
-    m->count = mem_alloc(m->n_words, sizeof *m->count);
-    for (size_t i = 0; i < m->n_words; i++) {
-        m->start[i] = w->words[i].offset;
-        m->size[i] = w->words[i].size;
-        m->count[i] = w->words[i].count;
-    }
-    for (size_t i = 0; i < w->bytes.size; i++)
+    m->words = mem_resize(w->words, w->n_words, sizeof *w->words);
+    w->words = NULL;
+    mem_free(w->slots);
+    w->slots = NULL;
+    m->n_symbols = m->symbols_size = w->bytes.size;
+    m->symbols = mem_alloc(m->n_symbols, sizeof *m->symbols);
+    for (size_t i = 0; i < m->n_symbols; i++)
         m->symbols[i] = m->t->byte_id[(unsigned char)w->bytes.data[i]];
     word_table_free(w);
+}
+
+/* Gives memory back once merges have halved what it holds, before others need it. */
+static void pack_words(struct merger *m)
+{
+    size_t to = 0;
+    if (m->n_symbols * 2 > m->symbols_size)
+        return;
+    for (size_t i = 0; i < m->n_words; i++) {
+        struct counted_word *w = &m->words[i];
+        memmove(m->symbols + to, m->symbols + w->offset, w->size * sizeof *m->symbols);
+        w->offset = to;
+        to += w->size;
+    }
+    m->symbols_size = m->n_symbols;
+    m->symbols = mem_resize(m->symbols, m->symbols_size, sizeof *m->symbols);
 }
 
 /* All pairs are pairs of bytes at first: a square table, indexed by symbol less the first one. */
@@ -191,11 +225,12 @@ enum { SQUARE = 256 * 256 };
 static void visit_first_pairs(struct merger *m, struct first_pair *table, int32_t base, bool list)
 {
     for (uint32_t w = 0; w < m->n_words; w++) {
-        const int32_t *s = m->symbols + m->start[w];
-        for (uint32_t i = 0; i + 1 < m->size[w]; i++) {
+        const struct counted_word *word = &m->words[w];
+        const int32_t *s = m->symbols + word->offset;
+        for (uint32_t i = 0; i + 1 < word->size; i++) {
             struct first_pair *p = &table[(s[i] - base) * 256 + s[i + 1] - base];
             if (!list)
-                p->count += (int64_t)m->count[w];
+                p->count += (int64_t)word->count;
             if (p->last == w + 1)
                 continue;
             p->last = w + 1;
@@ -240,12 +275,12 @@ static void first_entries(struct merger *m)
 static void note(struct side *side, int32_t symbol, uint32_t word, int64_t count)
 {
     struct neighbour *s = &side->of[symbol];
-    if (!s->last)
+    if (!s->n)
         side->touched[side->n_touched++] = symbol;
     s->count += count;
-    if (s->last == word + 1)
+    if (s->n && s->last == word)
         return;
-    s->last = word + 1;
+    s->last = word;
     s->n++;
     void *notes = side->notes;
     mem_grow(&notes, &side->notes_capacity, side->n_notes, sizeof *side->notes);
@@ -255,21 +290,23 @@ static void note(struct side *side, int32_t symbol, uint32_t word, int64_t count
 
 static void merge_word(struct merger *m, uint32_t w, int32_t a, int32_t b, int32_t merged)
 {
-    int32_t *s = m->symbols + m->start[w];
-    uint32_t n = m->size[w], j = 0, i = 0;
+    struct counted_word *word = &m->words[w];
+    int32_t *s = m->symbols + word->offset;
+    uint32_t n = word->size, j = 0, i = 0;
     while (i < n) {
         if (s[i] != a || i + 1 == n || s[i + 1] != b) {
             s[j++] = s[i++];
             continue;
         }
         if (j > 0)
-            note(&m->left, s[j - 1], w, (int64_t)m->count[w]);
+            note(&m->left, s[j - 1], w, (int64_t)word->count);
         s[j++] = merged;
         i += 2;
         if (i < n)
-            note(&m->right, s[i], w, (int64_t)m->count[w]);
+            note(&m->right, s[i], w, (int64_t)word->count);
     }
-    m->size[w] = j;
+    m->n_symbols -= n - j;
+    word->size = j;
 }
 
 /* Groups the notes by symbol, keeping their order (counting sort). */
@@ -279,7 +316,8 @@ static void sort_notes(struct side *side)
         side->sorted_capacity = side->n_notes * 2;
         side->sorted = mem_resize(side->sorted, side->sorted_capacity, sizeof *side->sorted);
     }
-    size_t offset = 0;
+    CHECK(side->n_notes <= UINT32_MAX);
+    uint32_t offset = 0;
     for (size_t i = 0; i < side->n_touched; i++) {
         struct neighbour *s = &side->of[side->touched[i]];
         s->offset = offset;
@@ -310,7 +348,7 @@ static void push_if_seen(struct merger *m, uint64_t pair, const uint32_t *words,
 static void push_new_pairs(struct merger *m, int32_t merged)
 {
     struct side *l = &m->left, *r = &m->right;
-    bool both = l->of[merged].last && r->of[merged].last;
+    bool both = l->of[merged].n && r->of[merged].n;
     for (size_t i = 0; i < l->n_touched; i++) {
         int32_t symbol = l->touched[i];
         const struct neighbour *s = &l->of[symbol];
@@ -388,14 +426,11 @@ static void merge_loop(struct merger *m, size_t vocab_size, size_t min_frequency
             break;
         queue_pop(m);
         int32_t merged = spell(m->t, x.pair);
-        void *merges = m->merges;
-        mem_grow(&merges, &m->merges_capacity, m->n_merges, sizeof *m->merges);
-        m->merges = merges;
-        m->merges[m->n_merges++] =
-            (struct merge){(int32_t)(x.pair >> 32), (int32_t)x.pair, merged, 0};
+        tokenizer_add_merge(m->t, (int32_t)(x.pair >> 32), (int32_t)x.pair, merged, 0);
         apply_merge(m, &x, merged);
         if (x.n > 1)
             mem_free(x.words.many);
+        pack_words(m);
         if (show)
             progress_update(&progress, (double)m->t->n_tokens, "");
     }
@@ -403,20 +438,26 @@ static void merge_loop(struct merger *m, size_t vocab_size, size_t min_frequency
         progress_finish(&progress, "");
 }
 
-/* Hands the merges over in order, each pair once, with its last rank. The table of counts serves
- * as the set of pairs seen. */
-static void keep_merges(struct merger *m)
+/* Leaves each pair's last merge and numbers them. The table of counts serves as the set of pairs
+ * seen: what a merge merged stays in its pair's count, so that is never 0. */
+static void rank_merges(struct merger *m)
 {
-    for (size_t i = m->n_merges; i-- > 0;) {
-        struct pair_count *p =
-            &m->pairs[pair_slot(m, pair_key(m->merges[i].left, m->merges[i].right))];
-        m->merges[i].rank = p->count != INT64_MIN;
+    struct merge *merges = m->t->merges;
+    size_t n = m->t->n_merges, kept = 0;
+    for (size_t i = n; i-- > 0;) {
+        uint64_t key = pair_key(merges[i].left, merges[i].right);
+        struct pair_count *p = pair_slot(&m->pairs[table_of(key)], key);
+        CHECK(p->key == key);
+        merges[i].rank = p->count != INT64_MIN;
         p->count = INT64_MIN;
     }
-    for (size_t i = 0; i < m->n_merges; i++)
-        if (m->merges[i].rank)
-            tokenizer_add_merge(m->t, m->merges[i].left, m->merges[i].right, m->merges[i].id,
-                                (uint32_t)m->t->n_merges);
+    for (size_t i = 0; i < n; i++)
+        if (merges[i].rank) {
+            merges[kept] = merges[i];
+            merges[kept].rank = (uint32_t)kept;
+            kept++;
+        }
+    m->t->n_merges = kept;
 }
 
 static void side_init(struct side *side, size_t n_symbols)
@@ -437,23 +478,22 @@ void train_merges(struct tokenizer *t, struct word_table *words, size_t vocab_si
                   size_t min_frequency, bool progress)
 {
     struct merger m = {.t = t};
-    pairs_resize(&m, 1 << 16);
+    for (size_t i = 0; i < PAIR_TABLES; i++)
+        pairs_grow(&m.pairs[i]);
     load_words(&m, words);
     side_init(&m.left, vocab_size);
     side_init(&m.right, vocab_size);
     first_entries(&m);
     merge_loop(&m, vocab_size, min_frequency, progress);
-    keep_merges(&m);
+    rank_merges(&m);
     for (size_t i = 0; i < m.n_queue; i++)
         if (m.queue[i].n > 1)
             mem_free(m.queue[i].words.many);
     side_free(&m.left);
     side_free(&m.right);
-    mem_free(m.merges);
     mem_free(m.queue);
-    mem_free(m.pairs);
+    for (size_t i = 0; i < PAIR_TABLES; i++)
+        mem_free(m.pairs[i].slots);
     mem_free(m.symbols);
-    mem_free(m.start);
-    mem_free(m.size);
-    mem_free(m.count);
+    mem_free(m.words);
 }

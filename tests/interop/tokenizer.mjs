@@ -1,7 +1,9 @@
 // Holds a tokenizer.json that linnet wrote against Hugging Face's own tokenizers library.
 //
 //   node tokenizer.mjs speed TOKENIZER.json CORPUS...
-//       prints how long their trainer and their encoder take, as JSON
+//       prints how long their trainer and their encoder take and the trainer's peak memory, as JSON
+//   node tokenizer.mjs memory
+//       prints the peak memory of node with their library loaded and nothing done, as JSON
 //   node tokenizer.mjs train TOKENIZER.json CORPUS...
 //       trains with their trainer on the corpus files, with the same pre-tokenizer, and compares the
 //       merges one by one. Their JavaScript binding trains with fixed settings (30,000 tokens,
@@ -29,6 +31,9 @@ function lines(path) {
     return all;
 }
 
+/* The system counts in KiB. node's own share of it is what `memory` prints. */
+const peak_mb = () => process.resourceUsage().maxRSS * 1024 / 1e6;
+
 const key = (merge) => (Array.isArray(merge) ? merge.join(" ") : merge);
 
 function train(path, corpus) {
@@ -55,7 +60,7 @@ function train(path, corpus) {
             fail(`${path}: merge ${i} is ${JSON.stringify(a)}, Hugging Face has ${JSON.stringify(b)}`);
     }
     console.log(`${model.merges.length} merges are the same (their trainer took ${seconds.toFixed(2)} s, ` +
-                `${(process.resourceUsage().maxRSS / 1000).toFixed(0)} MB)`);
+                `${peak_mb().toFixed(0)} MB)`);
 }
 
 async function encode(path, ids, text) {
@@ -95,7 +100,7 @@ async function speed(path, corpus) {
     let start = performance.now();
     theirs.train(corpus);
     const train_s = (performance.now() - start) / 1000;
-    const peak_rss_mb = process.resourceUsage().maxRSS / 1000;
+    const peak_rss_mb = peak_mb();
     let bytes = 0, seconds = 0;
     for (const file of corpus) {
         const texts = lines(file);
@@ -114,5 +119,7 @@ const [, , verb, ...args] = process.argv;
 if (verb === "train" && args.length >= 2) train(args[0], args.slice(1));
 else if (verb === "encode" && args.length === 3) await encode(...args);
 else if (verb === "speed" && args.length >= 2) await speed(args[0], args.slice(1));
+else if (verb === "memory" && args.length === 0) console.log(JSON.stringify({peak_rss_mb: peak_mb()}));
 else if (verb === "decode" && args.length === 2) await decode(...args);
-else fail("usage: train TOKENIZER.json CORPUS... | encode TOKENIZER.json IDS TEXT | speed TOKENIZER.json CORPUS... | decode TOKENIZER.json TEXT");
+else fail("usage: train TOKENIZER.json CORPUS... | encode TOKENIZER.json IDS TEXT | speed TOKENIZER.json CORPUS... | memory | " +
+          "decode TOKENIZER.json TEXT");

@@ -207,6 +207,7 @@ static uint64_t merges_digest(const struct tokenizer *t)
     struct buffer b = {0};
     for (size_t i = 0; i < t->n_merges; i++) {
         size_t n;
+        assert_int_equal(t->merges[i].rank, i);
         buffer_string(&b, tokenizer_token(t, t->merges[i].left, &n));
         buffer_byte(&b, ' ');
         buffer_string(&b, tokenizer_token(t, t->merges[i].right, &n));
@@ -217,6 +218,28 @@ static uint64_t merges_digest(const struct tokenizer *t)
     return digest;
 }
 
+/* The digest of what training on `text` (n bytes), a text a line, makes. */
+static uint64_t trained_digest(enum splitter splitter, size_t vocab_size, const char *text,
+                               size_t n)
+{
+    size_t *offsets = mem_zero(n + 2, sizeof *offsets), n_lines = 0;
+    for (size_t i = 1; i <= n; i++)
+        if (text[i - 1] == '\n' || i == n)
+            offsets[++n_lines] = i;
+    struct tokenizer_settings s = {.splitter = splitter, .vocab_size = vocab_size, .threads = 2};
+    struct tokenizer_trainer *trainer;
+    struct tokenizer *t;
+    struct error e;
+    assert_ok(tokenizer_trainer_new(&s, &trainer, &e), e);
+    tokenizer_trainer_feed(trainer, text, offsets, n_lines);
+    assert_ok(tokenizer_trainer_finish(trainer, &t, &e), e);
+    tokenizer_trainer_free(trainer);
+    uint64_t digest = merges_digest(t);
+    tokenizer_free(t);
+    mem_free(offsets);
+    return digest;
+}
+
 /* Digests of the merges that Hugging Face's trainer (tokenizers 0.23.2) makes of the same lines
  * until no pair is left, compared once with tests/interop/tokenizer.mjs. */
 static void merges_are_those_of_hugging_face(void **state)
@@ -224,26 +247,26 @@ static void merges_are_those_of_hugging_face(void **state)
     (void)state;
     static const uint64_t digests[] = {0x3870f005bd7509ad, 0xd0e4d91e3782b24b, 0xd4af79a7bde2f609,
                                        0xda8352ac1bc2ea72};
-    size_t n = 60000, n_lines = 0;
+    size_t n = 60000;
     char *text = make_text(n);
-    size_t *offsets = mem_zero(n + 2, sizeof *offsets);
-    for (size_t i = 1; i <= n; i++)
-        if (text[i - 1] == '\n' || i == n)
-            offsets[++n_lines] = i;
-    for (size_t k = 0; k < 4; k++) {
-        struct tokenizer_settings s = {
-            .splitter = byte_level[k], .vocab_size = 30256, .threads = 2};
-        struct tokenizer_trainer *trainer;
-        struct tokenizer *t;
-        struct error e;
-        assert_ok(tokenizer_trainer_new(&s, &trainer, &e), e);
-        tokenizer_trainer_feed(trainer, text, offsets, n_lines);
-        assert_ok(tokenizer_trainer_finish(trainer, &t, &e), e);
-        tokenizer_trainer_free(trainer);
-        assert_int_equal(merges_digest(t), digests[k]);
-        tokenizer_free(t);
+    for (size_t k = 0; k < 4; k++)
+        assert_int_equal(trained_digest(byte_level[k], 30256, text, n), digests[k]);
+    mem_free(text);
+}
+
+/* The same of 30,000 tokens of made-up words, whose pairs outgrow the tables that count them. */
+static void many_merges_are_those_of_hugging_face(void **state)
+{
+    (void)state;
+    size_t n = 300000;
+    char *text = mem_alloc(n, 1);
+    struct rng r;
+    rng_init(&r, 4, 1);
+    for (size_t i = 0; i < n; i++) {
+        size_t k = rng_below(&r, 28) * rng_below(&r, 28) / 27;
+        text[i] = i % 1000 == 999 ? '\n' : k < 3 ? ' ' : (char)('a' + k - 3);
     }
-    mem_free(offsets);
+    assert_int_equal(trained_digest(SPLITTER_GPT2, 30229, text, n), 0xe302f75fe68d1ad7);
     mem_free(text);
 }
 
@@ -419,6 +442,7 @@ int main(void)
         cmocka_unit_test(byte_alphabet_is_a_bijection),
         cmocka_unit_test(any_bytes_round_trip),
         cmocka_unit_test(merges_are_those_of_hugging_face),
+        cmocka_unit_test(many_merges_are_those_of_hugging_face),
         cmocka_unit_test(threads_do_not_change_the_vocabulary),
         cmocka_unit_test(words_of_any_length_merge_by_the_definition),
         cmocka_unit_test(special_tokens_are_text_unless_asked_for),
