@@ -18,7 +18,6 @@ struct side {
 
 struct product {
     struct side a, b;
-    size_t k_most;
     struct panel_target c; /* where element (0, 0) is, beta of the first part of the sum */
 };
 

@@ -4,7 +4,6 @@
 #include "kernels/profile.h"
 #include "kernels/table.h"
 
-#include <omp.h>
 #include <string.h>
 
 enum { WORTH_THREADS = 16384 }; /* elements; below, starting threads costs more than it saves */
@@ -23,28 +22,24 @@ void rmsnorm_forward(void *y, enum dtype type, float *rstd, const float *x, cons
     profile_leave(outer);
 }
 
-/* Each thread sums dw over its rows; the threads' sums are added in their order. */
+/* dw is summed by parts of the rows and the parts in their order, so that threads change no bit. */
+enum { PARTS = 32 };
+
 void rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *rstd,
                       const float *w, size_t n, size_t c)
 {
     enum profile_kind outer = profile_enter(PROFILE_NORMS);
     const struct kernel_table *table = kernel_table();
-#pragma omp parallel if (n * c > WORTH_THREADS)
-    {
-        float *part = NULL;
-        if (dw) {
-            part = scratch_floats(c);
+    float *parts = scratch_floats(dw ? PARTS * c : 0);
+#pragma omp parallel for schedule(static) if (n * c > WORTH_THREADS)
+    for (size_t p = 0; p < PARTS; p++) {
+        float *part = dw ? parts + p * c : NULL;
+        if (dw)
             memset(part, 0, c * sizeof *part);
-        }
-#pragma omp for schedule(static)
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = n * p / PARTS; i < n * (p + 1) / PARTS; i++)
             table->rmsnorm_backward(dx + i * c, part, dy + i * c, x + i * c, rstd[i], w, c);
-#pragma omp for ordered schedule(static, 1)
-        for (int t = 0; t < omp_get_num_threads(); t++) {
-#pragma omp ordered
-            if (dw)
-                table->axpy(dw, 1, part, c);
-        }
     }
+    for (size_t p = 0; dw && p < PARTS; p++)
+        table->axpy(dw, 1, parts + p * c, c);
     profile_leave(outer);
 }

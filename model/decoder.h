@@ -69,9 +69,9 @@ int kv_cache_init(struct kv_cache *cache, const struct model_config *c, size_t c
 void kv_cache_free(struct kv_cache *cache);
 
 /* Runs b->n_rows x b->seq_len tokens (at most the activations' capacity) and returns a->hidden, (N, C)
- * of the activations' type. With a cache (activations in f32): one row, whose tokens follow the cache's; they are added to it. Rotary angles
- * must have been reserved for every position. dropout_seed: of this call's masks; 0 turns
- * dropout off. */
+ * of the activations' type. With a cache (activations in f32): one row, whose tokens follow the cache's;
+ * they are added to it. Rotary angles must have been reserved for every position. dropout_seed: of this
+ * call's masks; 0 turns dropout off. */
 const void *decoder_forward(const struct model *m, struct activations *a, const struct batch *b,
                              struct kv_cache *cache, uint64_t dropout_seed);
 

@@ -405,8 +405,11 @@ static void cross_entropy(void **state)
         size_t n_scratch = linear_cross_entropy_scratch(N, C, V);
         float *scratch = floats(n_scratch), *dh = floats(N * C), *dh16 = floats(N * C);
         float *dw = zeros(V * C), *dw16 = zeros(V * C);
-        double loss = linear_cross_entropy(&(struct output_layer){V, C, w.f32, C, dw, 1}, DTYPE_F32, hidden.f32, targets, 0.1f, NULL, dh, N, scratch);
-        double loss16 = linear_cross_entropy(&(struct output_layer){V, C, w.bf16, C, dw16, 1}, DTYPE_BF16, hidden.bf16, targets, 0.1f, NULL, dh16, N, scratch);
+        double loss = linear_cross_entropy(&(struct output_layer){V, C, w.f32, C, dw, 1}, DTYPE_F32,
+                                           hidden.f32, targets, 0.1f, NULL, dh, N, scratch);
+        double loss16 =
+            linear_cross_entropy(&(struct output_layer){V, C, w.bf16, C, dw16, 1}, DTYPE_BF16,
+                                 hidden.bf16, targets, 0.1f, NULL, dh16, N, scratch);
         assert_within(fabs(loss16 / loss - 1), 1e-5, "loss");
         assert_within(distance(dh16, dh, N * C), 0.02, "dhidden");
         assert_within(distance(dw16, dw, V * C), 0.02, "dw");

@@ -28,6 +28,34 @@ static struct problem make_problem(size_t n, size_t c, size_t v)
     return p;
 }
 
+/* dw_beta 0 writes, whatever was there, and also where no row has a target. */
+static void a_gradient_is_written_or_added_to(void **state)
+{
+    (void)state;
+    enum { N = 9, C = 8, V = 40 };
+    for_each_level(level)
+    {
+        float *hidden = normals(N * C, 1, 1), *w = normals(V * C, 1, 2), *dhidden = floats(N * C);
+        float *scratch = floats(linear_cross_entropy_scratch(N, C, V));
+        float *written = floats(V * C), *added = zeros(V * C);
+        for (int masked = 0; masked < 2; masked++) {
+            int32_t targets[N];
+            for (int i = 0; i < N; i++)
+                targets[i] = masked ? -1 : i * 3;
+            for (size_t i = 0; i < V * C; i++)
+                written[i] = NAN, added[i] = 0;
+            struct output_layer layer = {V, C, w, C, written, 0};
+            linear_cross_entropy(&layer, DTYPE_F32, hidden, targets, 1, NULL, dhidden, N, scratch);
+            layer.dw = added, layer.dw_beta = 1;
+            linear_cross_entropy(&layer, DTYPE_F32, hidden, targets, 1, NULL, dhidden, N, scratch);
+            assert_memory_equal(written, added, V * C * sizeof *written);
+        }
+        done_with(hidden, N * C), done_with(w, V * C), done_with(dhidden, N * C);
+        done_with(scratch, linear_cross_entropy_scratch(N, C, V));
+        done_with(written, V * C), done_with(added, V * C);
+    }
+}
+
 static void free_problem(struct problem *p)
 {
     done_with(p->hidden, p->n * p->c), done_with(p->w, p->v * p->c);
@@ -72,7 +100,9 @@ static void matches_reference(size_t n, size_t c, size_t v)
     {
         float *scratch = floats(n_scratch), *row_loss = floats(n);
         float *dhidden = floats(n * c), *dw = zeros(v * c);
-        double loss = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden, p.targets, scale, row_loss, dhidden, n, scratch);
+        double loss =
+            linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden,
+                                 p.targets, scale, row_loss, dhidden, n, scratch);
         assert_within(fabs(loss - want) / fmax(fabs(want), 1), 5e-7, "loss, %zu x %zu x %zu", n, c,
                       v);
         for (size_t i = 0; i < n; i++) {
@@ -85,10 +115,13 @@ static void matches_reference(size_t n, size_t c, size_t v)
         assert_within(gradcheck_f64(reference_loss, &r, r.w, dw, v * c, 40, 1e-4), 1e-5,
                       "dw, %zu x %zu x %zu", n, c, v);
         /* the loss alone, and the gradient of hidden alone */
-        double again = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, NULL, 1}, DTYPE_F32, p.hidden, p.targets, scale, NULL, NULL, n, scratch);
+        double again =
+            linear_cross_entropy(&(struct output_layer){v, c, p.w, c, NULL, 1}, DTYPE_F32, p.hidden,
+                                 p.targets, scale, NULL, NULL, n, scratch);
         assert_true(again == loss);
         float *dhidden2 = floats(n * c);
-        again = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, NULL, 1}, DTYPE_F32, p.hidden, p.targets, scale, NULL, dhidden2, n, scratch);
+        again = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, NULL, 1}, DTYPE_F32,
+                                     p.hidden, p.targets, scale, NULL, dhidden2, n, scratch);
         assert_true(again == loss);
         assert_memory_equal(dhidden2, dhidden, n * c * sizeof *dhidden);
         done_with(scratch, n_scratch), done_with(row_loss, n), done_with(dhidden, n * c);
@@ -119,8 +152,8 @@ static void all_or_no_targets(void **state)
     float *dhidden = floats(n * c), *dw = zeros(v * c);
     for (size_t i = 0; i < n; i++)
         p.targets[i] = -100;
-    double loss =
-        linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden, p.targets, 1, row_loss, dhidden, n, scratch);
+    double loss = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32,
+                                       p.hidden, p.targets, 1, row_loss, dhidden, n, scratch);
     assert_true(loss == 0);
     for (size_t i = 0; i < n * c; i++)
         assert_true(dhidden[i] == 0 && row_loss[i / c] == 0);
@@ -128,7 +161,8 @@ static void all_or_no_targets(void **state)
         assert_true(dw[i] == 0);
     for (size_t i = 0; i < n; i++)
         p.targets[i] = (int32_t)(i * 2);
-    loss = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden, p.targets, 1, NULL, dhidden, n, scratch);
+    loss = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden,
+                                p.targets, 1, NULL, dhidden, n, scratch);
     assert_within(fabs(loss / reference_loss(&r) - 1), 5e-7, "loss");
     assert_within(gradcheck_f64(reference_loss, &r, r.hidden, dhidden, n * c, 40, 1e-4), 1e-5,
                   "dhidden");
@@ -151,12 +185,14 @@ static void blocks_join_without_a_seam(void **state)
         p.targets[i] = -1; /* the first block has nothing to learn */
     float *scratch = floats(linear_cross_entropy_scratch(n, c, v)), *row_loss = floats(n);
     float *dhidden = floats(n * c), *dw = zeros(v * c), *dw2 = zeros(v * c);
-    double loss =
-        linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden, p.targets, 1, row_loss, dhidden, n, scratch);
+    double loss = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32,
+                                       p.hidden, p.targets, 1, row_loss, dhidden, n, scratch);
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
         float one_loss, one_dhidden[5];
-        sum += linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw2, 1}, DTYPE_F32, p.hidden + i * c, p.targets + i, 1, &one_loss, one_dhidden, 1, scratch);
+        sum += linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw2, 1}, DTYPE_F32,
+                                    p.hidden + i * c, p.targets + i, 1, &one_loss, one_dhidden, 1,
+                                    scratch);
         assert_within(fabsf(one_loss - row_loss[i]), 5e-6, "loss of row %zu", i);
         assert_within(distance(one_dhidden, dhidden + i * c, c), 1e-5, "dhidden of row %zu", i);
     }
@@ -176,8 +212,8 @@ static void large_logits_stay_finite(void **state)
         float *row = floats(linear_cross_entropy_scratch(1, 1, 5));
         float hidden = 1000, w[5] = {5, -5, 4.999f, 0, 1}, dhidden, dw[5] = {0};
         int32_t target = 1;
-        double loss =
-            linear_cross_entropy(&(struct output_layer){5, 1, w, 1, dw, 1}, DTYPE_F32, &hidden, &target, 1, NULL, &dhidden, 1, row);
+        double loss = linear_cross_entropy(&(struct output_layer){5, 1, w, 1, dw, 1}, DTYPE_F32,
+                                           &hidden, &target, 1, NULL, &dhidden, 1, row);
         assert_within(fabs(loss - 10000.313), 0.01, "loss");
         assert_within(fabs(dw[1] + 1000), 1e-3, "dw of the target");
         assert_true(dw[3] == 0 && isfinite(dhidden));
@@ -195,7 +231,8 @@ static void same_bits_every_time(void **state)
     double first = 0;
     for (int run = 0; run < 6; run++) {
         float *dhidden = floats(n * c), *dw = zeros(v * c);
-        double loss = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32, p.hidden, p.targets, 0.1f, NULL, dhidden, n, scratch);
+        double loss = linear_cross_entropy(&(struct output_layer){v, c, p.w, c, dw, 1}, DTYPE_F32,
+                                           p.hidden, p.targets, 0.1f, NULL, dhidden, n, scratch);
         if (run == 0) {
             first = loss, first_dhidden = dhidden, first_dw = dw;
             continue;
@@ -213,6 +250,7 @@ static void same_bits_every_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_gradient_is_written_or_added_to),
         cmocka_unit_test(matches_finite_differences), cmocka_unit_test(all_or_no_targets),
         cmocka_unit_test(blocks_join_without_a_seam), cmocka_unit_test(large_logits_stay_finite),
         cmocka_unit_test(same_bits_every_time),

@@ -1,5 +1,6 @@
 /* Steps of training against PyTorch, accumulation against the large batch, resumption to the bit, and
  * the guard against numbers that are not finite. */
+#include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "formats/hdf5_file.h"
@@ -304,6 +305,38 @@ static void resuming_gives_the_same_bits(void **state)
     resume_with(TRAIN_BF16);
 }
 
+/* Every sum has an order of its own. oneDNN and OpenBLAS promise nothing of the kind. */
+static void threads_change_no_bit(void **state)
+{
+    (void)state;
+    struct run r = {0};
+    struct error e;
+    int before = kernels_threads();
+    if (cpu_level() < CPU_AVX2)
+        skip();
+    run_prepare(&r);
+    for (int bf16 = 0; bf16 <= !gemm_bf16_is_native(); bf16++) {
+        float *first = NULL;
+        r.settings.dtype = bf16 ? TRAIN_BF16 : TRAIN_F32;
+        for (int threads = 1; threads <= 5; threads += 2) {
+            kernels_set_threads(threads);
+            run_begin(&r);
+            assert_ok(trainer_run(&r.trainer, &e), e);
+            float *weights = copy_weights(&r.model);
+            if (first)
+                assert_memory_equal(weights, first, r.model.n_weights * sizeof *weights);
+            else
+                first = weights;
+            if (weights != first)
+                mem_free(weights);
+            run_end(&r);
+        }
+        mem_free(first);
+    }
+    kernels_set_threads(before);
+    run_remove(&r);
+}
+
 /* bf16 follows f32 closely: another loss would show a wrong gradient or moment. */
 static void bf16_learns_what_f32_learns(void **state)
 {
@@ -601,6 +634,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(five_steps_equal_pytorch),
         cmocka_unit_test(resuming_gives_the_same_bits),
+        cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(bf16_learns_what_f32_learns),
         cmocka_unit_test(metrics_of_a_resumed_run_have_no_gap_and_no_double),
         cmocka_unit_test(accumulation_equals_the_large_batch),
