@@ -12,7 +12,7 @@ void rmsnorm_forward(void *y, enum dtype type, float *rstd, const float *x, cons
                      float eps, size_t n, size_t c);
 
 /* dx (n, c) += d loss / d x; dw (c) += d loss / d w, skipped when NULL. Sums over rows are in a
- * fixed order for a given number of threads. dx may not overlap dy. */
+ * fixed order. dx may not overlap dy. */
 void rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *rstd,
                       const float *w, size_t n, size_t c);
 
