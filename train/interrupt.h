@@ -1,4 +1,4 @@
-/* SIGINT and SIGTERM as a request: the loop finishes its step, saves and returns. A second signal
+/* SIGINT, SIGTERM and SIGHUP as a request: the loop finishes its step, saves and returns. A second signal
  * ends the process. */
 #ifndef LINNET_TRAIN_INTERRUPT_H
 #define LINNET_TRAIN_INTERRUPT_H

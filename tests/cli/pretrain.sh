@@ -114,6 +114,17 @@ wait $pid || status=$?
 [ "$status" = 130 ] || fail "an interrupted run exits with $status"
 grep -q "continue with --resume" "$dir/err" || fail "says: $(cat "$dir/err")"
 
+# So does a terminal that is closed.
+"$LINNET" pretrain -c "$dir/tiny.yaml" --data "$dir/corpus.jsonl" --quiet --checkpoint-interval 0 \
+    --out "$dir/hung-up" --iters 100000 2>"$dir/err" &
+pid=$!
+while ! grep -q '"loss"' "$dir/hung-up/metrics.jsonl" 2>/dev/null; do sleep 0.01; done
+kill -HUP $pid
+status=0
+wait $pid || status=$?
+[ "$status" = 130 ] || fail "a hung-up run exits with $status"
+[ -e "$dir/hung-up/checkpoints/last.h5" ] || fail "a hung-up run saved nothing"
+
 # What a killed process has left half-written goes, and nothing else.
 (exec sh -c 'echo $$') >"$dir/dead"
 interrupted=$dir/interrupted/checkpoints
