@@ -7,22 +7,33 @@ shift
 passed=0 failed=0 skipped=0
 log=$build/tests/output.txt
 count() { sed -n "s/^\[ *$1 *\] .*/x/p" "$log" | wc -l; }
-for binary in "$@"; do
-    name=${binary#"$build"/tests/}
-    if CMOCKA_MESSAGE_OUTPUT=STDOUT "$binary" >"$log" 2>&1; then status=0; else status=$?; fi
+run_binary() { # binary, what to call it
+    if CMOCKA_MESSAGE_OUTPUT=STDOUT "$1" >"$log" 2>&1; then status=0; else status=$?; fi
     ok=$(count OK) skip=$(count SKIPPED) bad=$(count FAILED)
     # cmocka names each failure twice: when it happens and in its closing list
     bad=$((bad / 2))
     [ $status != 0 ] && [ $bad = 0 ] && bad=1
     passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
     if [ $status = 0 ]; then
-        printf '  ok    %-40s %3d passed' "$name" "$ok"
+        printf '  ok    %-40s %3d passed' "$2" "$ok"
         [ "$skip" != 0 ] && printf ', %d skipped' "$skip"
         printf '\n'
         grep '^skipped:' "$log" | sed 's/^/          /'
     else
-        printf '  FAIL  %s (exit %d)\n' "$name" "$status"
+        printf '  FAIL  %s (exit %d)\n' "$2" "$status"
         grep -v '^\[ *\(OK\|RUN\) *\]' "$log" | tail -40 | sed 's/^/        /'
+    fi
+}
+for binary in "$@"; do
+    name=${binary#"$build"/tests/}
+    run_binary "$binary" "$name"
+    # Gradients of the whole model, with each variant of the kernels; tests of kernels do so themselves.
+    if [ "$name" = model/test_decoder ]; then
+        for level in ref avx2; do
+            export LINNET_KERNELS=$level
+            run_binary "$binary" "$name, $level kernels"
+            unset LINNET_KERNELS
+        done
     fi
 done
 for script in tests/cli/*.sh; do
