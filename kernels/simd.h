@@ -206,17 +206,18 @@ INLINE float vf_largest(vf x)
  * array of that type, `at` the element to start from. Whole vectors, or the first n lanes of one. */
 typedef uint16_t vh __attribute__((vector_size(2 * SIMD_WIDTH), may_alias));
 typedef uint16_t vh_unaligned __attribute__((vector_size(2 * SIMD_WIDTH), may_alias, aligned(2)));
+typedef uint32_t vu __attribute__((vector_size(4 * SIMD_WIDTH), may_alias)); /* bits, which may wrap around */
 
 INLINE vf vf_from_bf16(vh x)
 {
-    return (vf)(__builtin_convertvector(x, vi) << 16);
+    return (vf)(__builtin_convertvector(x, vu) << 16);
 }
 
 /* Rounds to nearest even; a NaN stays one and becomes quiet. */
 INLINE vh vf_to_bf16(vf x)
 {
-    vi bits = (vi)x, nan = (vi)(x != x);
-    vi rounded = bits + 0x7fff + (bits >> 16 & 1);
+    vu bits = (vu)x, nan = (vu)(x != x);
+    vu rounded = bits + 0x7fff + (bits >> 16 & 1);
     return __builtin_convertvector(((nan & (bits | 0x400000)) | (~nan & rounded)) >> 16, vh);
 }
 
@@ -280,16 +281,15 @@ INLINE void vf_store_n_as(bool bf16, void *x, size_t at, vf value, size_t n)
 /* f32 as two halves (kernels/halves.h): bf16, and the signed difference of bits that it lacks. That is 2^15
  * for a tie that was rounded down, one too many for 16 bits. */
 typedef int16_t vs __attribute__((vector_size(2 * SIMD_WIDTH), may_alias));
-typedef uint32_t vu __attribute__((vector_size(4 * SIMD_WIDTH), may_alias));
 
 INLINE vf vf_from_halves(vh high, vh low)
 {
-    return (vf)((vi)vf_from_bf16(high) + __builtin_convertvector((vs)low, vi));
+    return (vf)((vu)vf_from_bf16(high) + (vu)__builtin_convertvector((vs)low, vi));
 }
 
 INLINE vh vf_low_half(vf x, vh high)
 {
-    vi difference = (vi)x - (vi)vf_from_bf16(high);
+    vi difference = (vi)((vu)x - (vu)vf_from_bf16(high));
     return __builtin_convertvector(difference + (vi)(difference > 0x7fff), vh);
 }
 
