@@ -101,34 +101,11 @@ static void finish_row(const float *sums, const struct panel_target *t)
         finish_row_as(false, sums, t, t->at);
 }
 
-/* to (rows, PANEL_COLUMNS) = the first `rows` rows of a's panel times b's; `rows` is a constant after
- * inlining. */
+/* to (rows, PANEL_COLUMNS) = the first `rows` rows of a's panel times b's. */
 INLINE void tile_of_panels(const size_t rows, const float *a, const float *b, size_t k, float *to)
 {
-    vf sum[PANEL_ROWS][PANEL_VECTORS];
-#pragma GCC unroll 14
-    for (size_t i = 0; i < rows; i++)
-#pragma GCC unroll 2
-        for (size_t j = 0; j < PANEL_VECTORS; j++)
-            sum[i][j] = (vf){0};
-    for (size_t l = 0; l < k; l++, a += PANEL_ROWS, b += PANEL_COLUMNS) {
-        vf x[PANEL_VECTORS];
-#pragma GCC unroll 2
-        for (size_t j = 0; j < PANEL_VECTORS; j++)
-            x[j] = vf_load(b + j * W);
-#pragma GCC unroll 14
-        for (size_t i = 0; i < rows; i++) {
-            vf y = vf_set(a[i]);
-#pragma GCC unroll 2
-            for (size_t j = 0; j < PANEL_VECTORS; j++)
-                sum[i][j] = vf_fma(y, x[j], sum[i][j]);
-        }
-    }
-#pragma GCC unroll 14
-    for (size_t i = 0; i < rows; i++)
-#pragma GCC unroll 2
-        for (size_t j = 0; j < PANEL_VECTORS; j++)
-            vf_store(to + i * PANEL_COLUMNS + j * W, sum[i][j]);
+    block_product(rows, PANEL_VECTORS, k, (struct strided){a, 1, PANEL_ROWS}, b, PANEL_COLUMNS, false,
+                  to, PANEL_COLUMNS);
 }
 
 static void panel_product(const float *a, const float *b, size_t k, const struct panel_target *t)

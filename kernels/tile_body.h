@@ -17,6 +17,8 @@ enum { BLOCK_VECTORS = 2 };
 #define BLOCK_ROWS(v) 4
 #endif
 
+enum { MOST_BLOCK_ROWS = 14 };
+
 /* A matrix whose element (i, j) is at data[i * row + j * column]. */
 struct strided {
     const float *data;
@@ -28,8 +30,8 @@ struct strided {
 INLINE void block_product(const size_t rows, const size_t v, size_t k, struct strided a,
                           const float *b, size_t ldb, bool add, float *c, size_t ldc)
 {
-    vf sum[8][4];
-#pragma GCC unroll 8
+    vf sum[MOST_BLOCK_ROWS][4];
+#pragma GCC unroll 14
     for (size_t i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (size_t j = 0; j < v; j++)
@@ -39,7 +41,7 @@ INLINE void block_product(const size_t rows, const size_t v, size_t k, struct st
 #pragma GCC unroll 4
         for (size_t j = 0; j < v; j++)
             x[j] = vf_load(b + l * ldb + j * W);
-#pragma GCC unroll 8
+#pragma GCC unroll 14
         for (size_t i = 0; i < rows; i++) {
             vf y = vf_set(a.data[i * a.row + l * a.column]);
 #pragma GCC unroll 4
@@ -47,7 +49,7 @@ INLINE void block_product(const size_t rows, const size_t v, size_t k, struct st
                 sum[i][j] = vf_fma(y, x[j], sum[i][j]);
         }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 14
     for (size_t i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (size_t j = 0; j < v; j++)
