@@ -184,45 +184,143 @@ static void row_residual_add_backward(void *dy, enum dtype type, const float *dx
     }
 }
 
-INLINE void rmsnorm_scale_as(const bool bf16, void *y, size_t from, const float *x, const float *w,
-                             float r, size_t c)
+/* x - mean for a LayerNorm, x for an RMSNorm. */
+INLINE vf centred(const bool layer, vf x, float mean)
 {
-    FOR_VECTORS(i, c)
-    STORE_AS(bf16, y, from + i, LOAD(x + i) * r * LOAD(w + i));
+    if (layer)
+        x -= mean;
+    return x;
 }
 
-static float row_rmsnorm_forward(void *y, enum dtype type, size_t from, const float *x,
-                                 const float *w, float eps, size_t c)
+/* Sum of their squares over a row. */
+INLINE float squares_as(const bool bf16, const bool layer, const struct norm_row *r)
 {
-    float r = 1 / sqrtf(row_dot(x, x, c) / (float)c + eps);
-    if (type == DTYPE_BF16)
-        rmsnorm_scale_as(true, y, from, x, w, r, c);
-    else
-        rmsnorm_scale_as(false, y, from, x, w, r, c);
-    return r;
+    vf sums[4] = {{0}, {0}, {0}, {0}};
+    size_t i = 0;
+    for (; i + 4 * W <= r->c; i += 4 * W) {
+        for (size_t u = 0; u < 4; u++) {
+            vf x = centred(layer, vf_load_as(bf16, r->x, r->at + i + u * W), r->mean);
+            sums[u] = vf_fma(x, x, sums[u]);
+        }
+    }
+    for (; i + W <= r->c; i += W) {
+        vf x = centred(layer, vf_load_as(bf16, r->x, r->at + i), r->mean);
+        sums[0] = vf_fma(x, x, sums[0]);
+    }
+    if (i < r->c) {
+        vf x = centred(layer, vf_load_n_as(bf16, r->x, r->at + i, r->c - i), r->mean);
+        if (layer)
+            x = vf_keep(x, vf_set(0), 0, (float)(r->c - i));
+        sums[1] = vf_fma(x, x, sums[1]);
+    }
+    return vf_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-/* With r = rstd: y = x r w, d r / d x_j = -r^3 x_j / c, hence
- * dx_j = r (w_j dy_j - x_j r^2 / c * sum_k w_k dy_k x_k) and dw_j = dy_j x_j r. */
-static void row_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, float r,
-                                 const float *w, size_t c)
+INLINE float row_sum_as(const bool bf16, const struct norm_row *r)
 {
-    vf sum = {0}, sum2 = {0};
+    vf sums[4] = {{0}, {0}, {0}, {0}};
     size_t at = 0;
-    for (; at + 2 * W <= c; at += 2 * W) {
-        sum = vf_fma(vf_load(w + at) * vf_load(dy + at), vf_load(x + at), sum);
-        sum2 = vf_fma(vf_load(w + at + W) * vf_load(dy + at + W), vf_load(x + at + W), sum2);
-    }
-    FOR_VECTORS(i, c - at)
-    sum = vf_fma(LOAD(w + at + i) * LOAD(dy + at + i), LOAD(x + at + i), sum);
-    float along = vf_sum(sum + sum2) * r * r / (float)c;
-    FOR_VECTORS(i, c)
+    for (; at + 4 * W <= r->c; at += 4 * W)
+        for (size_t u = 0; u < 4; u++)
+            sums[u] += vf_load_as(bf16, r->x, r->at + at + u * W);
+    FOR_VECTORS(i, r->c - at)
+    sums[0] += LOAD_AS(bf16, r->x, r->at + at + i);
+    return vf_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+INLINE void norm_forward_as(const bool x16, const bool y16, const bool layer, struct norm_row *r)
+{
+    r->mean = layer ? row_sum_as(x16, r) / (float)r->c : 0;
+    r->rstd = 1 / sqrtf(squares_as(x16, layer, r) / (float)r->c + r->eps);
+    FOR_VECTORS(i, r->c)
     {
-        vf d = LOAD(dy + i), xi = LOAD(x + i);
-        STORE(dx + i, LOAD(dx + i) + r * (LOAD(w + i) * d - xi * along));
-        if (dw)
-            STORE(dw + i, vf_fma(d * xi, vf_set(r), LOAD(dw + i)));
+        vf x = centred(layer, LOAD_AS(x16, r->x, r->at + i), r->mean);
+        vf y = x * r->rstd * (LOAD(r->weight + i) + r->offset);
+        if (r->bias)
+            y += LOAD(r->bias + i);
+        STORE_AS(y16, r->to, r->at + i, y);
     }
+}
+
+static void row_norm_forward(struct norm_row *r)
+{
+    bool x16 = r->x_type == DTYPE_BF16, y16 = r->to_type == DTYPE_BF16;
+    if (r->kind == NORM_LAYER)
+        norm_forward_as(x16, y16, true, r);
+    else if (x16)
+        norm_forward_as(true, y16, false, r);
+    else if (y16)
+        norm_forward_as(false, true, false, r);
+    else
+        norm_forward_as(false, false, false, r);
+}
+
+/* Sums over a row of g = dy (w + offset) times x - mean, and of g alone (0 if not `layer`). */
+struct norm_sums {
+    float gx, g;
+};
+
+INLINE struct norm_sums norm_sums_as(const bool x16, const bool layer, const struct norm_row *r)
+{
+    vf gx[2] = {{0}, {0}}, sum = {0};
+    const float *w = r->weight, *dy = r->dy + r->at;
+    size_t at = 0;
+    for (; at + 2 * W <= r->c; at += 2 * W) {
+        for (size_t u = 0; u < 2; u++) {
+            size_t i = at + u * W;
+            vf g = (vf_load(w + i) + r->offset) * vf_load(dy + i);
+            vf x = vf_load_as(x16, r->x, r->at + i);
+            gx[u] = vf_fma(g, centred(layer, x, r->mean), gx[u]);
+            if (layer)
+                sum += g;
+        }
+    }
+    FOR_VECTORS(j, r->c - at)
+    {
+        size_t i = at + j; /* where a lane has no element, dy and so g is 0 */
+        vf g = (LOAD(w + i) + r->offset) * LOAD(dy + i), x = LOAD_AS(x16, r->x, r->at + i);
+        gx[0] = vf_fma(g, centred(layer, x, r->mean), gx[0]);
+        if (layer)
+            sum += g;
+    }
+    return (struct norm_sums){vf_sum(gx[0] + gx[1]), layer ? vf_sum(sum) : 0};
+}
+
+/* With r = rstd, u = x - mean (x itself for RMSNorm) and g = dy w: y = u r w + b, d r / d u_j = -r^3 u_j / c,
+ * hence d loss / d u_j = r (g_j - u_j r^2 / c * sum_k g_k u_k) and dw_j = dy_j u_j r. Through the mean, whose
+ * share of the second term is 0 because the u_j sum to 0, each dx_j of LayerNorm loses r / c * sum_k g_k. */
+INLINE void norm_backward_as(const bool x16, const bool dx16, const bool layer,
+                             const struct norm_row *r)
+{
+    struct norm_sums sums = norm_sums_as(x16, layer, r);
+    float along = sums.gx * r->rstd * r->rstd / (float)r->c, common = sums.g / (float)r->c;
+    FOR_VECTORS(i, r->c)
+    {
+        vf d = LOAD(r->dy + r->at + i), x = LOAD_AS(x16, r->x, r->at + i);
+        x = centred(layer, x, r->mean);
+        vf g = (LOAD(r->weight + i) + r->offset) * d - x * along;
+        vf dx = r->rstd * centred(layer, g, common);
+        if (r->accumulate)
+            dx = LOAD_AS(dx16, r->to, r->at + i) + dx;
+        STORE_AS(dx16, r->to, r->at + i, dx);
+        if (r->dweight)
+            STORE(r->dweight + i, vf_fma(d * x, vf_set(r->rstd), LOAD(r->dweight + i)));
+        if (r->dbias)
+            STORE(r->dbias + i, LOAD(r->dbias + i) + d);
+    }
+}
+
+static void row_norm_backward(const struct norm_row *r)
+{
+    bool x16 = r->x_type == DTYPE_BF16, dx16 = r->to_type == DTYPE_BF16;
+    if (r->kind == NORM_LAYER)
+        norm_backward_as(x16, dx16, true, r);
+    else if (x16 && dx16)
+        norm_backward_as(true, true, false, r);
+    else if (x16 || dx16)
+        norm_backward_as(x16, dx16, false, r);
+    else
+        norm_backward_as(false, false, false, r);
 }
 
 /* One head: pairs (i, i + half), or (2i, 2i + 1), turned by `sign` times the angle, from one array

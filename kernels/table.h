@@ -7,6 +7,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/dtype.h"
+#include "kernels/norm.h"
 #include "kernels/rope.h"
 #include "kernels/update.h"
 
@@ -38,6 +39,21 @@ struct attention_backward_job {
 struct dropout {
     uint64_t below, seed;
     float scale;
+};
+
+/* One row of a norm (kernels/norm.h): c elements from `at` on, of x, of `to` (y, or dx) and of dy; the others
+ * are this row's own. */
+struct norm_row {
+    const void *x;
+    void *to;
+    enum dtype x_type, to_type;
+    enum norm_kind kind;
+    const float *weight, *bias; /* bias in the forward pass only, NULL: none */
+    float offset, eps, mean, rstd;
+    size_t at, c;
+    bool accumulate;
+    const float *dy;
+    float *dweight, *dbias; /* += this row's part; NULL: not wanted */
 };
 
 /* One head of one position: its first element in both arrays, and the angles of its pairs. */
@@ -107,12 +123,8 @@ struct kernel_table {
     void (*split_row)(uint16_t *to, const float *from, size_t n);
     void (*join_row)(float *to, const uint16_t *from, size_t n);
 
-    /* One row of c, to element `from` of y; returns rstd. */
-    float (*rmsnorm_forward)(void *y, enum dtype type, size_t from, const float *x, const float *w,
-                             float eps, size_t c);
-    /* One row of c; dw += this row's part, skipped when NULL. */
-    void (*rmsnorm_backward)(float *dx, float *dw, const float *dy, const float *x, float rstd,
-                             const float *w, size_t c);
+    void (*norm_forward)(struct norm_row *r); /* sets mean and rstd */
+    void (*norm_backward)(const struct norm_row *r);
 
     void (*rotate)(const struct rotation *r, float sign);
 

@@ -17,8 +17,8 @@ const struct kernel_table TABLE = {
     .sum_of_squares = row_sum_of_squares,
     .split_row = row_split,
     .join_row = row_join,
-    .rmsnorm_forward = row_rmsnorm_forward,
-    .rmsnorm_backward = row_rmsnorm_backward,
+    .norm_forward = row_norm_forward,
+    .norm_backward = row_norm_backward,
     .rotate = row_rotate,
     .few_rows = SIMD_WIDTH == 16  ? 48
                 : SIMD_WIDTH == 8 ? 24

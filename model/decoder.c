@@ -163,12 +163,27 @@ static uint64_t mask_seed(const struct pass *p, size_t layer, int branch)
     return rng_at(p->dropout_seed, 2 * layer + (uint64_t)branch);
 }
 
+static struct norm norm_of(const struct pass *p, const struct param *weight)
+{
+    return (struct norm){.kind = NORM_RMS, .weight = weight->value, .weight_rows = 1,
+                         .eps = (float)p->m->config.rms_norm_eps};
+}
+
 /* A norm's output into a->normed. */
 static void norm(const struct pass *p, float *rstd, const float *x, const struct param *weight)
 {
-    const struct model_config *c = &p->m->config;
-    rmsnorm_forward(p->a->normed, p->type, rstd, x, weight->value, (float)c->rms_norm_eps, p->n,
-                    c->hidden_size);
+    struct norm w = norm_of(p, weight);
+    norm_forward(p->a->normed, p->type, NULL, rstd, x, DTYPE_F32, &w, p->n,
+                 p->m->config.hidden_size);
+}
+
+/* From the gradient of a norm's output to a->dx and the norm's own. */
+static void norm_add_gradients(const struct pass *p, const struct param *weight, const float *dy,
+                               const float *x, const float *rstd)
+{
+    struct norm w = norm_of(p, weight);
+    norm_backward(p->a->dx, DTYPE_F32, true, weight->grad, NULL, dy, x, DTYPE_F32, NULL, rstd, &w,
+                  p->n, p->m->config.hidden_size);
 }
 
 /* Attention of one block: q, k, v, rotation, attention, output projection into a->branch. */
@@ -222,8 +237,7 @@ static void attention_branch_backward(const struct pass *p, size_t i)
     linear_backward(&l->q, a->dnormed, DTYPE_F32, false, a->dq_rotated, a->normed, type, n);
     linear_backward(&l->k, a->dnormed, DTYPE_F32, true, a->dk_rotated, a->normed, type, n);
     linear_backward(&l->v, a->dnormed, DTYPE_F32, true, a->dv, a->normed, type, n);
-    rmsnorm_backward(a->dx, l->attn_norm->grad, a->dnormed, s->input, s->attn_rstd,
-                     l->attn_norm->value, n, c->hidden_size);
+    norm_add_gradients(p, l->attn_norm, a->dnormed, s->input, s->attn_rstd);
 }
 
 /* Gate and up of one block. */
@@ -263,8 +277,7 @@ static void ffn_branch_backward(const struct pass *p, size_t i)
     norm(p, NULL, s->middle, l->ffn_norm);
     linear_backward(&l->gate, a->dnormed, DTYPE_F32, false, a->dgate, a->normed, type, n);
     linear_backward(&l->up, a->dnormed, DTYPE_F32, true, a->dup, a->normed, type, n);
-    rmsnorm_backward(a->dx, l->ffn_norm->grad, a->dnormed, s->middle, s->ffn_rstd,
-                     l->ffn_norm->value, n, c->hidden_size);
+    norm_add_gradients(p, l->ffn_norm, a->dnormed, s->middle, s->ffn_rstd);
 }
 
 /* The first half of a block: from its input to the stream in its middle. */
@@ -294,8 +307,9 @@ const void *decoder_forward(const struct model *m, struct activations *a, const 
         ffn_branch(&p, i);
         residual_add(output, s->middle, a->branch, p.type, p.dropout, mask_seed(&p, i, 1), size);
     }
-    rmsnorm_forward(a->hidden, p.type, a->last_rstd, a->last, m->output_norm->value,
-                    (float)c->rms_norm_eps, p.n, c->hidden_size);
+    struct norm w = norm_of(&p, m->output_norm);
+    norm_forward(a->hidden, p.type, NULL, a->last_rstd, a->last, DTYPE_F32, &w, p.n,
+                 c->hidden_size);
     if (cache)
         cache->length += b->seq_len;
     return a->hidden;
@@ -310,8 +324,7 @@ void decoder_backward(struct model *m, struct activations *a, const struct batch
     CHECK(a->kept);
 
     memset(a->dx, 0, size * sizeof(float));
-    rmsnorm_backward(a->dx, m->output_norm->grad, dhidden, a->last, a->last_rstd,
-                     m->output_norm->value, p.n, c->hidden_size);
+    norm_add_gradients(&p, m->output_norm, dhidden, a->last, a->last_rstd);
     for (size_t i = c->num_hidden_layers; i-- > 0;) {
         if (a->kept == KEEP_INPUTS && i + 1 < c->num_hidden_layers) { /* the last is still there */
             attention_half(&p, i);

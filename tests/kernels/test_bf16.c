@@ -111,6 +111,38 @@ static void elementwise_kernels(void **state)
     }
 }
 
+/* x and y in every pairing of types, dx in both. */
+static void norm_case(enum norm_kind kind, size_t n, size_t c)
+{
+    float *w = normals(c, 1, 5), *b = normals(c, 1, 6), *dy = normals(n * c, 1, 7);
+    float *mean = floats(n), *rstd = floats(n), *dw = zeros(c), *dw2 = zeros(c);
+    struct pair x = make_pair(n * c, 1, 4), y = pair_of(floats(n * c), n * c);
+    struct pair dx = pair_of(floats(n * c), n * c), other = pair_of(floats(n * c), n * c);
+    struct norm norm = {kind, w, kind == NORM_LAYER ? b : NULL, 1, 1e-5f, 1};
+    norm_forward(y.f32, DTYPE_F32, mean, rstd, x.f32, DTYPE_F32, &norm, n, c);
+    norm_forward(y.bf16, DTYPE_BF16, NULL, NULL, x.f32, DTYPE_F32, &norm, n, c);
+    assert_rounded(&y, 0, "norm to bf16");
+    norm_forward(other.f32, DTYPE_F32, NULL, NULL, x.bf16, DTYPE_BF16, &norm, n, c);
+    assert_memory_equal(other.f32, y.f32, n * c * sizeof *y.f32);
+    norm_backward(dx.f32, DTYPE_F32, false, dw, NULL, dy, x.f32, DTYPE_F32, mean, rstd, &norm, n,
+                  c);
+    norm_backward(dx.bf16, DTYPE_BF16, false, dw2, NULL, dy, x.bf16, DTYPE_BF16, mean, rstd, &norm,
+                  n, c);
+    assert_rounded(&dx, 0, "norm's dx");
+    assert_memory_equal(dw, dw2, c * sizeof *dw);
+    norm_backward(other.f32, DTYPE_F32, false, NULL, NULL, dy, x.bf16, DTYPE_BF16, mean, rstd,
+                  &norm, n, c);
+    assert_memory_equal(other.f32, dx.f32, n * c * sizeof *dx.f32);
+    norm_backward(other.bf16, DTYPE_BF16, false, NULL, NULL, dy, x.f32, DTYPE_F32, mean, rstd,
+                  &norm, n, c);
+    assert_memory_equal(other.bf16, dx.bf16, n * c * sizeof *dx.bf16);
+    norm_forward(x.bf16, DTYPE_BF16, NULL, NULL, x.bf16, DTYPE_BF16, &norm, n, c); /* in place */
+    assert_memory_equal(x.bf16, y.bf16, n * c * sizeof *y.bf16);
+    done_with(w, c), done_with(b, c), done_with(dy, n * c), done_with(mean, n), done_with(rstd, n);
+    done_with(dw, c), done_with(dw2, c);
+    free_pair(&x), free_pair(&y), free_pair(&dx), free_pair(&other);
+}
+
 static void norm_and_rotation(void **state)
 {
     (void)state;
@@ -119,13 +151,8 @@ static void norm_and_rotation(void **state)
     for_each_level(level)
     {
         for (size_t i = 0; i < N_SIZES; i++) {
-            size_t c = sizes[i];
-            float *x = normals(N * c, 1, 4), *w = normals(c, 1, 5);
-            struct pair y = pair_of(floats(N * c), N * c);
-            rmsnorm_forward(y.f32, DTYPE_F32, NULL, x, w, 1e-5f, N, c);
-            rmsnorm_forward(y.bf16, DTYPE_BF16, NULL, x, w, 1e-5f, N, c);
-            assert_rounded(&y, 0, "rmsnorm");
-            done_with(x, N * c), done_with(w, c), free_pair(&y);
+            norm_case(NORM_RMS, N, sizes[i]);
+            norm_case(NORM_LAYER, N, sizes[i]);
         }
         for (size_t d = 4; d <= 72; d += 34) {
             for (int partial = 0; partial < 2; partial++) {

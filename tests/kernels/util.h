@@ -27,7 +27,8 @@ static inline float *floats(size_t n)
 static inline float *zeros(size_t n)
 {
     float *x = floats(n);
-    memset(x, 0, n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = 0;
     return x;
 }
 
