@@ -16,7 +16,7 @@ static const enum dtype types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
 static struct {
     char *model, *out, *name;
     int format, type;
-    size_t context;
+    size_t context, max_shard_size;
     bool force;
 } flags;
 
@@ -40,6 +40,9 @@ static const struct option rows[] = {
      .help = "what the model is called in a GGUF file (default: the name of the path it is from)"},
     {.key = "context", .flag = "--context", .type = OPTION_SIZE, .offset = FIELD(context),
      .maximum = 1 << 24, .help = "context length to write (default: the model's)"},
+    {.key = "max_shard_size", .flag = "--max-shard-size", .type = OPTION_SIZE,
+     .offset = FIELD(max_shard_size), .default_value = "5G", .placeholder = "BYTES",
+     .help = "larger weights of a directory are split into files of at most this size"},
     {.key = "force", .flag = "--force", .type = OPTION_BOOL, .offset = FIELD(force),
      .help = "replace what is there"},
 };
@@ -66,7 +69,8 @@ static char *default_name(const char *path)
 static int write_model(struct model *m, const struct tokenizer *t, struct error *e)
 {
     char *name = flags.name ? mem_string(flags.name) : default_name(flags.model);
-    struct export_options o = {.type = types[flags.type], .name = name, .force = flags.force};
+    struct export_options o = {.type = types[flags.type], .name = name, .force = flags.force,
+                               .max_shard_bytes = flags.max_shard_size};
     if (flags.context)
         m->config.max_position_embeddings = flags.context;
     int code = flags.format == FORMAT_GGUF ? export_gguf(m, t, &o, flags.out, e)

@@ -107,17 +107,18 @@ static int write_json(json_t *value, const char *path, struct error *e)
     return code;
 }
 
-static int write_weights(const struct model *m, enum dtype type, const char *path, struct error *e)
+static int write_weights(const struct model *m, const struct export_options *o,
+                         const char *directory, struct error *e)
 {
     struct safetensors_writer *w = safetensors_writer_new();
-    struct weight_source *sources = weight_sources(m, type, type, ROPE_HALF);
+    struct weight_source *sources = weight_sources(m, o->type, o->type, ROPE_HALF);
     for (size_t i = 0; i < m->n_params; i++) {
         const struct param *p = &m->params[i];
         size_t shape[2] = {p->rows, p->cols};
-        safetensors_put(w, p->name, type, p->n_dims, p->n_dims == 2 ? shape : shape + 1,
+        safetensors_put(w, p->name, o->type, p->n_dims, p->n_dims == 2 ? shape : shape + 1,
                         weight_source_fill, &sources[i]);
     }
-    int code = safetensors_writer_finish(w, path, e);
+    int code = safetensors_writer_finish_directory(w, directory, o->max_shard_bytes, e);
     safetensors_writer_free(w);
     mem_free(sources);
     return code;
@@ -126,8 +127,7 @@ static int write_weights(const struct model *m, enum dtype type, const char *pat
 int export_hf(const struct model *m, const struct tokenizer *t, const struct export_options *o,
               const char *directory, struct error *e)
 {
-    char *weights = path_join(directory, "model.safetensors"),
-         *config = path_join(directory, "config.json"),
+    char *config = path_join(directory, "config.json"),
          *tokenizer = path_join(directory, "tokenizer.json"),
          *tokenizer_config = path_join(directory, "tokenizer_config.json"),
          *generation = path_join(directory, "generation_config.json");
@@ -139,7 +139,7 @@ int export_hf(const struct model *m, const struct tokenizer *t, const struct exp
     if (!code)
         code = dir_make(directory, e);
     if (!code)
-        code = write_weights(m, o->type, weights, e);
+        code = write_weights(m, o, directory, e);
     if (!code)
         code = tokenizer_write_json(t, tokenizer, e);
     if (!code)
@@ -148,7 +148,6 @@ int export_hf(const struct model *m, const struct tokenizer *t, const struct exp
         code = write_json(generation_json(t), generation, e);
     if (!code)
         code = write_json(config_json(m, t, o->type), config, e);
-    mem_free(weights);
     mem_free(config);
     mem_free(tokenizer);
     mem_free(tokenizer_config);

@@ -1,5 +1,6 @@
-/* A model as a Hugging Face directory: config.json, model.safetensors, tokenizer.json,
- * tokenizer_config.json, generation_config.json, as transformers, vLLM and mlx-lm read them. */
+/* A model as a Hugging Face directory: config.json, model.safetensors (or shards and their index),
+ * tokenizer.json, tokenizer_config.json, generation_config.json, as transformers, vLLM and mlx-lm
+ * read them. */
 #ifndef LINNET_EXPORT_HF_H
 #define LINNET_EXPORT_HF_H
 

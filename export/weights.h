@@ -12,6 +12,7 @@ struct export_options {
     enum dtype type;  /* of the matrices: F32, F16 or BF16 */
     const char *name; /* what the model calls itself in the file */
     bool force;       /* replace what is there */
+    size_t max_shard_bytes; /* of one safetensors file, 0: no limit */
 };
 
 /* ERR_USAGE when `path` is there and may not be replaced: a file or a directory that is not empty

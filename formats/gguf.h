@@ -50,13 +50,18 @@ struct gguf {
     size_t n_kv, n_tensors;
     struct gguf_kv *kv;
     struct gguf_tensor *tensors;
-    struct file_map map; /* empty after gguf_parse */
-    void *index;         /* hash of names, private */
+    size_t n_maps;
+    struct file_map *maps; /* one for each file; none after gguf_parse */
+    void *index;           /* hash of names, private */
 };
 
 /* Parses a GGUF image in memory, which must outlive *g. Never reads outside [bytes, bytes+n). */
 int gguf_parse(const unsigned char *bytes, size_t n, struct gguf *g, struct error *e);
-int gguf_open(const char *path, struct gguf *g, struct error *e); /* errors name the path */
+/* Opens a file. One that is a part of several (key split.count) stands for all of them: they lie
+ * beside it as NAME-00001-of-0000n.gguf and so on, each says its number (split.no, from 0) and how
+ * many tensors there are together (split.tensors.count), and no tensor is in two. The keys are
+ * those of the first part, the tensors those of all, part by part. Errors name the file at fault. */
+int gguf_open(const char *path, struct gguf *g, struct error *e);
 void gguf_close(struct gguf *g);
 
 const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);         /* or NULL */

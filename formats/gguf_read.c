@@ -1,7 +1,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "formats/gguf.h"
+#include "formats/gguf_private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "linnet needs a little
 /* Bounds on what a sane file holds; the same ones as Ollama's reader where it has them. */
 enum {
     MAX_KV = 100000,
-    MAX_TENSORS = 1000000,
+    MAX_TENSORS = GGUF_MAX_TENSORS,
     MAX_ITEMS = 64 << 20,
     MAX_STRING = 16 << 20,
     MAX_KEY = 65535,
@@ -441,7 +441,7 @@ done:
     return code;
 }
 
-int gguf_open(const char *path, struct gguf *g, struct error *e)
+int gguf_open_file(const char *path, struct gguf *g, struct error *e)
 {
     *g = (struct gguf){0};
     struct file_map map;
@@ -453,7 +453,25 @@ int gguf_open(const char *path, struct gguf *g, struct error *e)
         file_unmap(&map);
         return error_prefix(e, "%s", path);
     }
-    g->map = map;
+    g->maps = mem_alloc(1, sizeof *g->maps);
+    g->maps[g->n_maps++] = map;
+    return OK;
+}
+
+int gguf_index_tensors(struct gguf *g, struct error *e)
+{
+    struct gguf_index *index = g->index;
+    mem_free(index->tensors.slots);
+    names_init(&index->tensors, g->n_tensors);
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        struct gguf_tensor *t = &g->tensors[i];
+        uint32_t *slot = names_slot(&index->tensors, g->tensors, sizeof *t, t->name);
+        char text[80];
+        if (*slot)
+            return error_set(e, ERR_FORMAT, "tensor \"%s\" is in two parts",
+                             printable(t->name, text));
+        *slot = (uint32_t)i + 1;
+    }
     return OK;
 }
 
@@ -469,7 +487,9 @@ void gguf_close(struct gguf *g)
         mem_free((void *)g->kv[i].strings);
     mem_free(g->kv);
     mem_free(g->tensors);
-    file_unmap(&g->map);
+    for (size_t i = 0; i < g->n_maps; i++)
+        file_unmap(&g->maps[i]);
+    mem_free(g->maps);
     *g = (struct gguf){0};
 }
 

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEADER = 100000000 }; /* the reference implementation's limit */
-
 const struct safetensors_type safetensors_types[SAFETENSORS_TYPES] = {
     {"BOOL", 8, false, 0},          {"F4", 4, false, 0},          {"F6_E2M3", 6, false, 0},
     {"F6_E3M2", 6, false, 0},       {"U8", 8, false, 0},          {"I8", 8, false, 0},
@@ -42,7 +40,7 @@ static int header_size(const unsigned char *bytes, size_t n, size_t *size, struc
     uint64_t length = 0;
     for (int i = 7; i >= 0 && n >= 8; i--)
         length = length << 8 | bytes[i];
-    bool fits = n >= 8 && length <= MAX_HEADER && length <= n - 8;
+    bool fits = n >= 8 && length <= SAFETENSORS_MAX_HEADER && length <= n - 8;
     if (fits && length > 0 && bytes[8] == '{') {
         *size = (size_t)length;
         return OK;
@@ -54,7 +52,7 @@ static int header_size(const unsigned char *bytes, size_t n, size_t *size, struc
         return error_set(e, ERR_FORMAT,
                          "the header should be %llu bytes long but the file has only %zu (at most "
                          "%d are allowed): it is cut short or damaged",
-                         (unsigned long long)length, n - 8, MAX_HEADER);
+                         (unsigned long long)length, n - 8, SAFETENSORS_MAX_HEADER);
     return error_set(e, ERR_FORMAT, "not a safetensors file (no JSON header)");
 }
 
@@ -162,7 +160,7 @@ static int by_place(const void *a, const void *b)
     return (x->n_bytes > y->n_bytes) - (x->n_bytes < y->n_bytes);
 }
 
-static int by_name(const void *a, const void *b)
+int safetensors_compare_names(const void *a, const void *b)
 {
     return strcmp(((const struct safetensors_tensor *)a)->name,
                   ((const struct safetensors_tensor *)b)->name);
@@ -186,7 +184,7 @@ static int check_coverage(struct safetensors *s, const unsigned char *data, size
     if (at != available)
         return error_set(e, ERR_FORMAT, "%zu bytes follow the last tensor", available - at);
     if (s->n_tensors)
-        qsort(s->tensors, s->n_tensors, sizeof *s->tensors, by_name);
+        qsort(s->tensors, s->n_tensors, sizeof *s->tensors, safetensors_compare_names);
     return OK;
 }
 
@@ -213,8 +211,7 @@ static int read_header(json_t *root, const unsigned char *data, size_t available
     return check_coverage(s, data, available, e);
 }
 
-/* Names and JSON excerpts come from the file: keep the message one printable line. */
-static void clean(struct error *e)
+void safetensors_clean(struct error *e)
 {
     for (char *p = e ? e->message : NULL; p && *p; p++)
         if ((unsigned char)*p < 32 || *p == 127)
@@ -236,7 +233,7 @@ int safetensors_parse(const unsigned char *bytes, size_t n, struct safetensors *
         code = read_header(root, bytes + 8 + size, n - 8 - size, s, e);
     json_decref(root);
     if (code) {
-        clean(e);
+        safetensors_clean(e);
         safetensors_close(s);
     }
     return code;
@@ -254,7 +251,8 @@ int safetensors_open(const char *path, struct safetensors *s, struct error *e)
         file_unmap(&map);
         return error_prefix(e, "%s", path);
     }
-    s->map = map;
+    s->maps = mem_alloc(1, sizeof *s->maps);
+    s->maps[s->n_maps++] = map;
     return OK;
 }
 
@@ -263,12 +261,16 @@ void safetensors_close(struct safetensors *s)
     for (size_t i = 0; i < s->n_tensors; i++)
         mem_free(s->tensors[i].name);
     mem_free(s->tensors);
-    file_unmap(&s->map);
+    for (size_t i = 0; i < s->n_maps; i++)
+        file_unmap(&s->maps[i]);
+    mem_free(s->maps);
     *s = (struct safetensors){0};
 }
 
 const struct safetensors_tensor *safetensors_find(const struct safetensors *s, const char *name)
 {
     const struct safetensors_tensor key = {.name = (char *)name};
-    return s->n_tensors ? bsearch(&key, s->tensors, s->n_tensors, sizeof key, by_name) : NULL;
+    if (s->n_tensors == 0)
+        return NULL;
+    return bsearch(&key, s->tensors, s->n_tensors, sizeof key, safetensors_compare_names);
 }

@@ -7,21 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct declared {
-    char *name;
-    size_t type; /* row of safetensors_types */
-    int n_dims;
-    size_t shape[SAFETENSORS_MAX_DIMS];
-    size_t n_bytes;
-    safetensors_source *source;
-    void *context;
-};
-
-struct safetensors_writer {
-    struct declared *tensors;
-    size_t n_tensors, capacity;
-};
-
 struct safetensors_writer *safetensors_writer_new(void)
 {
     return mem_zero(1, sizeof(struct safetensors_writer));
@@ -43,7 +28,7 @@ void safetensors_put(struct safetensors_writer *w, const char *name, enum dtype 
     CHECK(n_dims >= 0 && n_dims <= SAFETENSORS_MAX_DIMS && strcmp(name, "__metadata__") != 0);
     for (size_t i = 0; i < w->n_tensors; i++)
         CHECK(strcmp(w->tensors[i].name, name) != 0);
-    struct declared t = {.n_dims = n_dims, .source = source, .context = context};
+    struct safetensors_declared t = {.n_dims = n_dims, .source = source, .context = context};
     while (t.type < SAFETENSORS_TYPES &&
            !(safetensors_types[t.type].supported && safetensors_types[t.type].type == type))
         t.type++;
@@ -63,18 +48,18 @@ void safetensors_put(struct safetensors_writer *w, const char *name, enum dtype 
 /* Wide types first keeps every element aligned. */
 static int by_type_then_name(const void *a, const void *b)
 {
-    const struct declared *x = a, *y = b;
+    const struct safetensors_declared *x = a, *y = b;
     if (x->type != y->type)
         return x->type > y->type ? -1 : 1;
     return strcmp(x->name, y->name);
 }
 
-static void append_header(struct buffer *b, const struct safetensors_writer *w)
+static void append_header(struct buffer *b, const struct safetensors_declared *tensors, size_t n)
 {
     size_t offset = 0;
     buffer_string(b, "{\"__metadata__\":{\"format\":\"pt\"}");
-    for (size_t i = 0; i < w->n_tensors; i++) {
-        const struct declared *t = &w->tensors[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct safetensors_declared *t = &tensors[i];
         json_t *name = json_string(t->name);
         char *quoted = json_dumps(name, JSON_ENCODE_ANY);
         CHECK(quoted); /* names are UTF-8 */
@@ -92,48 +77,64 @@ static void append_header(struct buffer *b, const struct safetensors_writer *w)
         buffer_byte(b, ' ');
 }
 
-static int write_all(struct file_writer *out, const struct safetensors_writer *w,
-                     const struct buffer *header, void *bytes, struct error *e)
+static int write_bytes(FILE *out, const char *path, const void *bytes, size_t n, struct error *e)
 {
-    unsigned char length[8];
-    for (int i = 0; i < 8; i++)
-        length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
-    if (fwrite(length, 1, 8, out->stream) != 8 ||
-        fwrite(header->data, 1, header->size, out->stream) != header->size)
-        return error_set_errno(e, "%s: cannot write", out->path);
-    for (size_t i = 0; i < w->n_tensors; i++) {
-        const struct declared *t = &w->tensors[i];
+    return fwrite(bytes, 1, n, out) == n ? OK : error_set_errno(e, "%s: cannot write", path);
+}
+
+static int write_data(FILE *out, const char *path, const struct safetensors_declared *tensors,
+                      size_t n, struct error *e)
+{
+    size_t largest = 0;
+    for (size_t i = 0; i < n; i++)
+        if (tensors[i].n_bytes > largest)
+            largest = tensors[i].n_bytes;
+    void *bytes = mem_alloc(largest, 1);
+    int code = OK;
+    for (size_t i = 0; i < n && !code; i++) {
+        const struct safetensors_declared *t = &tensors[i];
         if (t->n_bytes == 0)
             continue;
-        int code = t->source(t->context, bytes, e);
-        if (code)
-            return code;
-        if (fwrite(bytes, 1, t->n_bytes, out->stream) != t->n_bytes)
-            return error_set_errno(e, "%s: cannot write", out->path);
+        code = t->source(t->context, bytes, e);
+        if (!code)
+            code = write_bytes(out, path, bytes, t->n_bytes, e);
     }
-    return OK;
+    mem_free(bytes);
+    return code;
+}
+
+int safetensors_write(FILE *out, const char *path, const struct safetensors_declared *tensors,
+                      size_t n, struct error *e)
+{
+    struct safetensors_declared *sorted = mem_alloc(n, sizeof *sorted);
+    struct buffer header = {0};
+    unsigned char length[8];
+    if (n) {
+        memcpy(sorted, tensors, n * sizeof *sorted);
+        qsort(sorted, n, sizeof *sorted, by_type_then_name);
+    }
+    append_header(&header, sorted, n);
+    for (int i = 0; i < 8; i++)
+        length[i] = (unsigned char)((uint64_t)header.size >> 8 * i);
+    int code = write_bytes(out, path, length, sizeof length, e);
+    if (!code)
+        code = write_bytes(out, path, header.data, header.size, e);
+    if (!code)
+        code = write_data(out, path, sorted, n, e);
+    buffer_free(&header);
+    mem_free(sorted);
+    return code;
 }
 
 int safetensors_writer_finish(struct safetensors_writer *w, const char *path, struct error *e)
 {
     struct file_writer out = {0};
-    struct buffer header = {0};
-    size_t largest = 0;
-    if (w->n_tensors)
-        qsort(w->tensors, w->n_tensors, sizeof *w->tensors, by_type_then_name);
-    for (size_t i = 0; i < w->n_tensors; i++)
-        if (w->tensors[i].n_bytes > largest)
-            largest = w->tensors[i].n_bytes;
     int code = file_writer_open(&out, path, e);
     if (code)
         return code;
-    void *bytes = mem_alloc(largest, 1);
-    append_header(&header, w);
-    code = write_all(&out, w, &header, bytes, e);
+    code = safetensors_write(out.stream, path, w->tensors, w->n_tensors, e);
     if (!code)
         code = file_writer_commit(&out, e);
     file_writer_abandon(&out);
-    mem_free(bytes);
-    buffer_free(&header);
     return code;
 }

@@ -42,6 +42,35 @@ struct block_mxfp4 { /* 2^(e - 128) * mxfp4_values[q] */
     uint8_t e, qs[16];
 };
 
+/* 64 elements in 4 sub-blocks of 16: element j of one is the low nibble of its byte j, j + 8 the
+ * high one. A scale is E4M3 without a sign: 4 bits of exponent, 3 of mantissa. */
+struct block_nvfp4 { /* scale / 2 * mxfp4_values[q] */
+    uint8_t scales[4], qs[32];
+};
+
+/* One scale for elements of one or two bits, the lowest of each byte first. */
+struct block_q1_0 { /* 128 elements: d where the bit is set, else -d */
+    uint16_t d;
+    uint8_t qs[16];
+};
+
+struct block_q2_0 { /* 64 elements: d * (q - 1) */
+    uint16_t d;
+    uint8_t qs[16];
+};
+
+/* 256 elements of three values each: d * (q - 1). */
+struct block_tq1_0 { /* digits of base 3, the highest of a byte first, as a fraction of 256 */
+    uint8_t qs[48];  /* 5 digits: the first 32 bytes hold 5 x 32 elements, the other 16 5 x 16 */
+    uint8_t qh[4];   /* 4 digits: 4 x 4 elements */
+    uint16_t d;
+};
+
+struct block_tq2_0 { /* 2 bits, as in q2_k */
+    uint8_t qs[64];
+    uint16_t d;
+};
+
 /* 256 elements in sub-blocks with scales (and minima) of few bits. */
 struct block_q2_k {     /* d * scale * q - dmin * min; 16 sub-blocks of 16 */
     uint8_t scales[16]; /* low nibble the scale, high nibble the minimum */
@@ -92,6 +121,11 @@ _Static_assert(sizeof(struct block_q5_1) == 24, "q5_1");
 _Static_assert(sizeof(struct block_q8_0) == 34, "q8_0");
 _Static_assert(sizeof(struct block_iq4_nl) == 18, "iq4_nl");
 _Static_assert(sizeof(struct block_mxfp4) == 17, "mxfp4");
+_Static_assert(sizeof(struct block_nvfp4) == 36, "nvfp4");
+_Static_assert(sizeof(struct block_q1_0) == 18, "q1_0");
+_Static_assert(sizeof(struct block_q2_0) == 18, "q2_0");
+_Static_assert(sizeof(struct block_tq1_0) == 54, "tq1_0");
+_Static_assert(sizeof(struct block_tq2_0) == 66, "tq2_0");
 _Static_assert(sizeof(struct block_q2_k) == 84, "q2_k");
 _Static_assert(sizeof(struct block_q3_k) == 110, "q3_k");
 _Static_assert(sizeof(struct block_q4_k) == 144, "q4_k");

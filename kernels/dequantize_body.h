@@ -103,6 +103,89 @@ static void from_mxfp4(const void *from, float *y, size_t n_blocks)
         from_levels(mxfp4_values, b->qs, mxfp4_scale(b->e), y);
 }
 
+/* Half of an E4M3 number whose sign is ignored, the levels being doubled; 0x7f, which is no number,
+ * counts as 0. A normal one differs from an f32 in the place of its bits and its exponent's bias. */
+static inline float nvfp4_scale(uint8_t bits)
+{
+    const int e = bits >> 3 & 15, m = bits & 7;
+    if (bits == 0x7f)
+        return 0;
+    if (e == 0)
+        return (float)m * 0x1p-10f;
+    return float_from_bits((uint32_t)(e - 7 - 1 + 127) << 23 | (uint32_t)m << 20);
+}
+
+static void from_nvfp4(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_nvfp4 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++)
+        for (int s = 0; s < 4; s++, y += 16) {
+            const float d = nvfp4_scale(b->scales[s]);
+            for (int j = 0; j < 8; j++) {
+                const uint8_t q = b->qs[s * 8 + j];
+                y[j] = (float)mxfp4_values[q & 15] * d;
+                y[j + 8] = (float)mxfp4_values[q >> 4] * d;
+            }
+        }
+}
+
+static void from_q1_0(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q1_0 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++, y += 128) {
+        const float d = half_to_f32(b->d);
+        for (int j = 0; j < 128; j++)
+            y[j] = b->qs[j / 8] >> j % 8 & 1 ? d : -d;
+    }
+}
+
+static void from_q2_0(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_q2_0 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++, y += 64) {
+        const float d = half_to_f32(b->d);
+        for (int j = 0; j < 64; j++)
+            y[j] = (float)((b->qs[j / 4] >> j % 4 * 2 & 3) - 1) * d;
+    }
+}
+
+/* n digits of each of `width` bytes. A byte is its digits' fraction of 256, rounded up: times 3^k
+ * it loses the first k digits over the top, and times 3 the next stands above the eighth bit. */
+static float *from_trits(const uint8_t *q, int width, int n, float d, float *y)
+{
+    static const uint8_t powers[] = {1, 3, 9, 27, 81};
+    for (int k = 0; k < n; k++, y += width)
+        for (int j = 0; j < width; j++) {
+            const uint8_t rest = (uint8_t)(q[j] * powers[k]);
+            y[j] = (float)((rest * 3 >> 8) - 1) * d;
+        }
+    return y;
+}
+
+static void from_tq1_0(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_tq1_0 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++) {
+        const float d = half_to_f32(b->d);
+        y = from_trits(b->qs, 32, 5, d, y);
+        y = from_trits(b->qs + 32, 16, 5, d, y);
+        y = from_trits(b->qh, 4, 4, d, y);
+    }
+}
+
+static void from_tq2_0(const void *from, float *y, size_t n_blocks)
+{
+    const struct block_tq2_0 *b = from;
+    for (size_t i = 0; i < n_blocks; i++, b++) {
+        const float d = half_to_f32(b->d);
+        for (int s = 0; s < 8; s++, y += 32) { /* as in q2_k: half s/4, bits of pair s%4 */
+            const uint8_t *q = b->qs + s / 4 * 32;
+            for (int j = 0; j < 32; j++)
+                y[j] = (float)((q[j] >> s % 4 * 2 & 3) - 1) * d;
+        }
+    }
+}
+
 static void from_q2_k(const void *from, float *y, size_t n_blocks)
 {
     const struct block_q2_k *b = from;
@@ -207,7 +290,8 @@ dequantizer *DEQUANTIZE(enum dtype type)
         [DTYPE_Q5_1] = from_q5_1,   [DTYPE_Q8_0] = from_q8_0,     [DTYPE_Q2_K] = from_q2_k,
         [DTYPE_Q3_K] = from_q3_k,   [DTYPE_Q4_K] = from_q4_k,     [DTYPE_Q5_K] = from_q5_k,
         [DTYPE_Q6_K] = from_q6_k,   [DTYPE_IQ4_NL] = from_iq4_nl, [DTYPE_IQ4_XS] = from_iq4_xs,
-        [DTYPE_MXFP4] = from_mxfp4,
+        [DTYPE_MXFP4] = from_mxfp4, [DTYPE_NVFP4] = from_nvfp4,   [DTYPE_Q1_0] = from_q1_0,
+        [DTYPE_Q2_0] = from_q2_0,   [DTYPE_TQ1_0] = from_tq1_0,   [DTYPE_TQ2_0] = from_tq2_0,
     };
     return (size_t)type < sizeof table / sizeof table[0] ? table[type] : NULL;
 }

@@ -21,7 +21,9 @@ static const struct dtype_info table[] = {
     {DTYPE_I8, "i8", 1, 1},           {DTYPE_I16, "i16", 1, 2},
     {DTYPE_I32, "i32", 1, 4},         {DTYPE_I64, "i64", 1, 8},
     {DTYPE_F64, "f64", 1, 8},         {DTYPE_BF16, "bf16", 1, 2},
-    {DTYPE_MXFP4, "mxfp4", 32, 17},
+    {DTYPE_TQ1_0, "tq1_0", 256, 54},  {DTYPE_TQ2_0, "tq2_0", 256, 66},
+    {DTYPE_MXFP4, "mxfp4", 32, 17},   {DTYPE_NVFP4, "nvfp4", 64, 36},
+    {DTYPE_Q1_0, "q1_0", 128, 18},    {DTYPE_Q2_0, "q2_0", 64, 18},
 };
 
 enum { TABLE_ROWS = sizeof table / sizeof table[0] };

@@ -28,7 +28,12 @@ enum dtype {
     DTYPE_I64 = 27,
     DTYPE_F64 = 28,
     DTYPE_BF16 = 30,
+    DTYPE_TQ1_0 = 34,
+    DTYPE_TQ2_0 = 35,
     DTYPE_MXFP4 = 39,
+    DTYPE_NVFP4 = 40,
+    DTYPE_Q1_0 = 41,
+    DTYPE_Q2_0 = 42,
 };
 
 struct dtype_info {

@@ -168,26 +168,17 @@ static int read_tensors(const struct safetensors *s, struct model *m, struct err
 
 static int read_weights(const char *directory, struct model *m, struct error *e)
 {
-    char *path = path_join(directory, "model.safetensors"),
-         *index = path_join(directory, "model.safetensors.index.json");
     struct safetensors s;
-    int code;
-    if (!file_exists(path) && file_exists(index)) {
-        code = error_set(e, ERR_FORMAT,
-                         "%s: the weights are split over several files, which is not supported yet; "
-                         "join them into one model.safetensors", index);
-        goto done;
+    int code = safetensors_open_directory(directory, &s, e);
+    if (code)
+        return code;
+    code = read_tensors(&s, m, e);
+    if (code) {
+        char *path = path_join(directory, s.n_maps > 1 ? SAFETENSORS_INDEX : SAFETENSORS_FILE);
+        error_prefix(e, "%s", path);
+        mem_free(path);
     }
-    code = safetensors_open(path, &s, e);
-    if (!code) {
-        code = read_tensors(&s, m, e);
-        if (code)
-            error_prefix(e, "%s", path);
-        safetensors_close(&s);
-    }
-done:
-    mem_free(path);
-    mem_free(index);
+    safetensors_close(&s);
     return code;
 }
 

@@ -214,6 +214,15 @@ done
 
 trained_model tied gpt2
 try_the_judge "$out/tied-f32.gguf"
+# The same parts, made by a script of ours, for llama.cpp and for linnet.
+if command -v python3 >/dev/null 2>&1; then
+    rm -f "$out"/parts-*.gguf
+    check "tied f32 in parts: split" python3 tests/fixtures/split_gguf.py "$out/tied-f32.gguf" \
+        "$out/parts" 3 &&
+        check "tied f32 in parts: llama.cpp" $compare "$LINNET" "$out/parts-00001-of-00003.gguf"
+else
+    skip "no python3 to split a model with"
+fi
 trained_model untied llama3 --set model.tie_word_embeddings=false \
     --set model.num_key_value_heads=1 --set model.head_dim=24
 trained_model bytes bytes

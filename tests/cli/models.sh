@@ -35,7 +35,11 @@ err "$tmp/m.gguf: 31.4k parameters, f32"
 run "$LINNET" export --model "$tmp/m.gguf" --format hf --dtype f32 --out "$tmp/hf" -q
 status 0
 err ''
-for model in "$tmp/m.gguf" "$tmp/hf" "$tmp/run/checkpoints/last.h5"; do
+run "$LINNET" export --model "$tmp/m.gguf" --format hf --dtype f32 --max-shard-size 40k \
+    --out "$tmp/shards" -q
+status 0
+[ -e "$tmp/shards/model-00002-of-00003.safetensors" ] || fail "the weights are not in three files"
+for model in "$tmp/m.gguf" "$tmp/hf" "$tmp/shards" "$tmp/run/checkpoints/last.h5"; do
     generate --temperature 0 --max-tokens 20
     status 0
     cmp -s "$tmp/stdout" "$tmp/text" || fail "$model continues differently"
@@ -126,6 +130,13 @@ status 0
 run "$LINNET" export --model "$tmp/nothing" --out "$tmp/x.gguf"
 failure "$tmp/nothing: no such file or directory; --model takes a run directory, a Hugging Face \
 directory, or a .gguf file"
+mkdir "$tmp/pickle"
+cp "$tmp/hf/config.json" "$tmp/pickle"
+: >"$tmp/pickle/pytorch_model.bin"
+run "$LINNET" generate --model "$tmp/pickle" --prompt x
+failure "$tmp/pickle: pytorch_model.bin: a PyTorch checkpoint, which can run code when it is loaded and \
+is never read; convert it, where transformers is installed, with: python3 -c \"from transformers import \
+AutoModelForCausalLM as M; M.from_pretrained('.').save_pretrained('.', safe_serialization=True)\""
 run "$LINNET" export --model "$model" --out "$tmp/no/such/folder/x.gguf"
 status 1
 head -c 5000 "$model" >"$tmp/cut.gguf"

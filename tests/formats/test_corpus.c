@@ -26,6 +26,14 @@ static int parse_safetensors(const unsigned char *bytes, size_t n, struct error 
     return code;
 }
 
+static int parse_index(const unsigned char *bytes, size_t n, struct error *e)
+{
+    struct safetensors_index index;
+    int code = safetensors_index_parse((const char *)bytes, n, &index, e);
+    safetensors_index_free(&index);
+    return code;
+}
+
 static void replay(const char *directory,
                    int (*parse)(const unsigned char *, size_t, struct error *), size_t at_least)
 {
@@ -70,11 +78,18 @@ static void safetensors_seeds(void **state)
     replay("tests/fuzz/corpus/safetensors", parse_safetensors, 40);
 }
 
+static void index_seeds(void **state)
+{
+    (void)state;
+    replay("tests/fuzz/corpus/safetensors_index", parse_index, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gguf_seeds),
         cmocka_unit_test(safetensors_seeds),
+        cmocka_unit_test(index_seeds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,8 +143,8 @@ static void a_golden_model_survives_rewriting(void **state)
     gguf_writer_free(w);
     struct file_map again;
     assert_ok(file_map(path, &again, &e), e);
-    assert_int_equal(again.size, g.map.size);
-    assert_memory_equal(again.data, g.map.data, again.size);
+    assert_int_equal(again.size, g.maps[0].size);
+    assert_memory_equal(again.data, g.maps[0].data, again.size);
     file_unmap(&again);
     gguf_close(&g);
     mem_free(file);

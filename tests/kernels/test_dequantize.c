@@ -17,6 +17,7 @@
 static const enum dtype types[] = {
     DTYPE_Q4_0, DTYPE_Q4_1, DTYPE_Q5_0, DTYPE_Q5_1,   DTYPE_Q8_0,   DTYPE_Q2_K,  DTYPE_Q3_K,
     DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_IQ4_NL, DTYPE_IQ4_XS, DTYPE_MXFP4,
+    DTYPE_NVFP4, DTYPE_Q1_0, DTYPE_Q2_0, DTYPE_TQ1_0,  DTYPE_TQ2_0,
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
@@ -56,7 +57,8 @@ static void the_table_agrees_with_the_structs(void **state)
         sizeof(struct block_q5_1),  sizeof(struct block_q8_0),   sizeof(struct block_q2_k),
         sizeof(struct block_q3_k),  sizeof(struct block_q4_k),   sizeof(struct block_q5_k),
         sizeof(struct block_q6_k),  sizeof(struct block_iq4_nl), sizeof(struct block_iq4_xs),
-        sizeof(struct block_mxfp4),
+        sizeof(struct block_mxfp4), sizeof(struct block_nvfp4),  sizeof(struct block_q1_0),
+        sizeof(struct block_q2_0),  sizeof(struct block_tq1_0),  sizeof(struct block_tq2_0),
     };
     for (size_t i = 0; i < TYPES; i++) {
         assert_int_equal(dtype_info(types[i])->block_bytes, sizes[i]);

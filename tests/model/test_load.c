@@ -366,11 +366,32 @@ static void weights_in_several_files(void **state)
 {
     (void)state;
     struct error e;
+    struct model m;
+    struct safetensors_writer *w = safetensors_writer_new();
+    struct weight_source *sources = weight_sources(&model, DTYPE_F32, DTYPE_F32, ROPE_HALF);
     write_config("");
+    for (size_t i = 0; i < model.n_params; i++) {
+        const struct param *p = &model.params[i];
+        size_t shape[2] = {p->rows, p->cols};
+        safetensors_put(w, p->name, DTYPE_F32, p->n_dims, p->n_dims == 2 ? shape : shape + 1,
+                        weight_source_fill, &sources[i]);
+    }
+    assert_ok(safetensors_writer_finish_directory(w, directory, 4096, &e), e);
+    assert_false(file_exists(weights_path));
+    assert_true(file_exists(index_path));
+    assert_ok(model_load(directory, &m, NULL, &e), e);
+    assert_same_weights(&m, &model);
+    model_free(&m);
+    safetensors_put(w, "stray", DTYPE_F32, 1, &(size_t){2}, weight_source_fill, &stray);
+    assert_ok(safetensors_writer_finish_directory(w, directory, 4096, &e), e);
+    refuses_hf(index_path, ": tensor stray is no part of a llama model");
+    assert_ok(safetensors_writer_finish_directory(w, directory, 0, &e), e); /* the shards go */
+    assert_false(file_exists(index_path));
     unlink(weights_path);
+    safetensors_writer_free(w);
+    mem_free(sources);
     assert_ok(file_write(index_path, "{}", 2, &e), e);
-    refuses_hf(index_path, ": the weights are split over several files, which is not supported yet; "
-                           "join them into one model.safetensors");
+    refuses_hf(index_path, ": \"weight_map\" must be an object: tensor to file");
     unlink(index_path);
 }
 
