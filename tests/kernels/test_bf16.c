@@ -204,6 +204,7 @@ static void attention_case(size_t n_queries, size_t group, size_t head_dim, bool
         .n_batch = B, .n_queries = n_queries, .n_heads = KV * group, .n_kv_heads = KV,
         .head_dim = head_dim, .q_stride = KV * group * head_dim, .kv_stride = KV * head_dim,
         .kv_batch_stride = n_queries * KV * head_dim, .scale = 0.2f,
+        .softcap = documents ? 1.5f : 0,
     };
     size_t nq = B * n_queries * s.q_stride, nk = B * n_queries * s.kv_stride,
            rows = B * s.n_heads * n_queries;
