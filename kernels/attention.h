@@ -4,7 +4,7 @@
  * Query i of a row of the batch stands at key position i + n_past and attends to the key positions
  * [first_key[i], i + n_past]. Document masks and sliding windows are both just larger first_key; a
  * query whose first_key lies behind its own position (padding) sees nothing, and its output and
- * gradients are 0. Results do not depend on the number of threads. */
+ * gradients are 0. Scores may be capped after scaling (Gemma Team, 2024). Results do not depend on the number of threads. */
 #ifndef LINNET_KERNELS_ATTENTION_H
 #define LINNET_KERNELS_ATTENTION_H
 
@@ -22,11 +22,12 @@ struct attention_shape {
     size_t q_stride, kv_stride; /* elements from one position to the next, of q/out and of k/v */
     size_t kv_batch_stride;     /* elements from one batch row's keys to the next's */
     float scale;                /* of the dot products, usually 1 / sqrt(head_dim) */
+    float softcap;              /* scores become softcap * tanh(score / softcap); 0: they stay */
     enum dtype type;            /* of q, k, v, out, dout and dv: f32 or bf16; computed in f32 */
 };
 
 /* q, out: (B, Tq, n_heads, head_dim); k, v: (B, n_past + Tq, n_kv_heads, head_dim); lse: (B,
- * n_heads, Tq), log-sum-exp of the scaled scores for the backward pass, or NULL. first_key: (B, Tq)
+ * n_heads, Tq), log-sum-exp of the scaled and capped scores for the backward pass, or NULL. first_key: (B, Tq)
  * or NULL for 0. Heads of one position are adjacent. out may not overlap the inputs. */
 void attention_forward(void *out, float *lse, const void *q, const void *k, const void *v,
                        const int32_t *first_key, const struct attention_shape *shape);

@@ -67,6 +67,12 @@ INLINE size_t whole_vectors(size_t n)
     return (n + W - 1) / W * W;
 }
 
+/* The cap of scores in base 2. */
+INLINE float cap_of(const struct attention_shape *s)
+{
+    return s->softcap * LOG2_E;
+}
+
 /* Forward -------------------------------------------------------------------------------------*/
 
 struct forward_scratch {
@@ -102,6 +108,18 @@ static size_t attention_forward_scratch(const struct attention_shape *s, size_t 
 {
     struct forward_scratch f;
     return lay_out_forward(&f, s, n_queries, NULL);
+}
+
+/* Caps m rows of scores in whole vectors around `all`, if the shape wants it. */
+static void forward_cap(float *scores, const struct attention_shape *s, size_t m, struct span all)
+{
+    if (s->softcap == 0)
+        return;
+    for (size_t r = 0; r < m; r++)
+        for (size_t v = 0; v < span_vectors(all); v++) {
+            float *at = scores + r * TILE_KEYS + v * W;
+            vf_store(at, soft_cap(vf_load(at), cap_of(s)));
+        }
 }
 
 /* Hides what rows do not see of the columns around `all`, and finds the largest score of each. */
@@ -183,6 +201,7 @@ static void forward_tile(const struct attention_forward_job *job, struct forward
         float *queries = f->queries + (row + at) * padded, *sums = f->sums + (row + at) * padded;
         tile_product(m, span_vectors(all), d, (struct strided){queries, padded, 1}, f->keys + from,
                      TILE_KEYS, false, f->scores + from, TILE_KEYS);
+        forward_cap(f->scores + from, job->shape, m, all);
         forward_softmax(f->scores + from, rows, m, all, f->max + row + at,
                         f->total + (row + at) * W, sums, padded);
         tile_product(m, padded / W, all.hi - from, (struct strided){f->scores + from, TILE_KEYS, 1},
@@ -206,6 +225,7 @@ static void forward_few(const struct attention_forward_job *job, struct forward_
                      TILE_KEYS);
     for (size_t r = n; r < all_rows; r++)
         rows[r] = rows[r - n];
+    forward_cap(f->scores + from, job->shape, all_rows, all);
     forward_softmax(f->scores + from, rows, all_rows, all, f->max, f->total, f->sums, padded);
     if (padded != d) {
         pack_rows(false, f->values, (struct rows){v, 0, stride, n_keys, d}, 1);
@@ -297,8 +317,8 @@ static void attention_forward_task(const struct attention_forward_job *job, size
 
 /* Backward ------------------------------------------------------------------------------------
  *
- * p_ij = 2^(s_ij - lse_i), dv_j += p_ij dout_i, ds_ij = p_ij (dout_i . v_j - dout_i . out_i),
- * dq_i += scale ds_ij k_j, dk_j += scale ds_ij q_i. */
+ * p_ij = 2^(s_ij - lse_i), dv_j += p_ij dout_i, ds_ij = p_ij (dout_i . v_j - dout_i . out_i), times the cap's
+ * slope where there is one, dq_i += scale ds_ij k_j, dk_j += scale ds_ij q_i. */
 
 struct backward_scratch {
     float *keys_t, *values_t; /* (head_dim, TILE_KEYS) */
@@ -337,29 +357,53 @@ static size_t attention_backward_scratch(const struct attention_shape *s)
     return lay_out_backward(&f, s, NULL);
 }
 
+/* p, with its ds beside it, of W scores x, for which ds holds dout . v; d (c tanh(x / c)) / d x = 1 - tanh^2. */
+INLINE vf backward_scores(const bool capped, float cap, vf x, vf *ds, float lse, float delta)
+{
+    vf slope = vf_set(1);
+    if (capped) {
+        vf t = vf_tanh(x / cap);
+        slope -= t * t;
+        x = cap * t;
+    }
+    vf p = vf_exp2(x - lse);
+    *ds = p * (*ds - delta);
+    if (capped)
+        *ds *= slope;
+    return p;
+}
+
 /* p and ds of one row from its scores (in p) and dout . v (in ds); 0 where nothing is seen. */
-INLINE void backward_row(float *p, float *ds, struct span row, struct span all, float lse,
-                         float delta)
+INLINE void backward_row_as(const bool capped, float cap, float *p, float *ds, struct span row,
+                            struct span all, float lse, float delta)
 {
     size_t from = span_start(all), end = from + span_vectors(all) * W;
-    if (row.lo == from && row.hi == end && from == 0 && end == TILE_KEYS) {
-        for (size_t c = 0; c < TILE_KEYS; c += W) {
-            vf x = vf_exp2(vf_load(p + c) - lse);
-            vf_store(p + c, x);
-            vf_store(ds + c, x * (vf_load(ds + c) - delta));
-        }
-        return;
+    bool whole = row.lo == from && row.hi == end && from == 0 && end == TILE_KEYS;
+    for (size_t c = 0; whole && c < TILE_KEYS; c += W) {
+        vf d = vf_load(ds + c);
+        vf_store(p + c, backward_scores(capped, cap, vf_load(p + c), &d, lse, delta));
+        vf_store(ds + c, d);
     }
-    for (size_t c = 0; c < TILE_KEYS; c += W) {
+    for (size_t c = 0; !whole && c < TILE_KEYS; c += W) {
         vf x = {0}, y = {0};
         if (c >= from && c < end) {
             float lo = (float)row.lo - (float)c, hi = (float)row.hi - (float)c;
-            x = vf_keep(vf_exp2(vf_load(p + c) - lse), x, lo, hi);
-            y = vf_keep(x * (vf_load(ds + c) - delta), y, lo, hi);
+            vf d = vf_load(ds + c);
+            x = vf_keep(backward_scores(capped, cap, vf_load(p + c), &d, lse, delta), x, lo, hi);
+            y = vf_keep(d, y, lo, hi);
         }
         vf_store(p + c, x);
         vf_store(ds + c, y);
     }
+}
+
+INLINE void backward_row(float cap, float *p, float *ds, struct span row, struct span all,
+                         float lse, float delta)
+{
+    if (cap == 0)
+        backward_row_as(false, 0, p, ds, row, all, lse, delta);
+    else
+        backward_row_as(true, cap, p, ds, row, all, lse, delta);
 }
 
 /* p, ds and dq of n queries of a head from i on; returns the union of what they see. */
@@ -382,7 +426,7 @@ static struct span backward_queries(const struct attention_backward_job *job,
                          f->values_t + from, TILE_KEYS, false, ds + from, TILE_KEYS);
         }
         for (size_t r = 0; r < m; r++)
-            backward_row(p + r * TILE_KEYS, ds + r * TILE_KEYS, rows[r], all,
+            backward_row(cap_of(s), p + r * TILE_KEYS, ds + r * TILE_KEYS, rows[r], all,
                          job->lse[at_row + i + at + r] * LOG2_E, job->delta[at_row + i + at + r]);
         tile = join(tile, all);
         if (all.hi == 0)

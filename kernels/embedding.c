@@ -1,27 +1,35 @@
 #include "kernels/embedding.h"
 
+#include "base/check.h"
 #include "kernels/profile.h"
 #include "kernels/table.h"
 
 #include <omp.h>
-#include <string.h>
 
-void embedding_forward(float *y, const float *table, bool halves, const int32_t *ids, size_t n,
-                       size_t c)
+void embedding_forward(float *y, const void *table, enum dtype type, bool halves,
+                       const int32_t *ids, float scale, size_t n, size_t c)
 {
     enum profile_kind outer = profile_enter(PROFILE_EMBEDDING);
-#pragma omp parallel for schedule(static) if (n * c > 16384)
+    const struct kernel_table *kernels = kernel_table();
+    size_t row_bytes;
+    bool readable = !halves || type == DTYPE_F32;
+    CHECK(readable && dtype_bytes((int)type, c, &row_bytes));
+#pragma omp parallel for schedule(static) reduction(&& : readable) if (n * c > 16384)
     for (size_t i = 0; i < n; i++) {
-        const float *row = table + (size_t)ids[i] * c;
+        const char *row = (const char *)table + (size_t)ids[i] * row_bytes;
         if (halves)
-            kernel_table()->join_row(y + i * c, (const uint16_t *)row, c);
+            kernels->join_row(y + i * c, (const uint16_t *)(const void *)row, c);
         else
-            memcpy(y + i * c, row, c * sizeof *y);
+            readable = dtype_to_f32(type, row, y + i * c, c) && readable;
+        if (scale != 1)
+            kernels->scale(y + i * c, scale, c);
     }
+    CHECK(readable);
     profile_leave(outer);
 }
 
-void embedding_backward(float *dtable, const float *dy, const int32_t *ids, size_t n, size_t c)
+void embedding_backward(float *dtable, const float *dy, const int32_t *ids, float scale, size_t n,
+                        size_t c)
 {
     enum profile_kind outer = profile_enter(PROFILE_EMBEDDING);
 #pragma omp parallel if (n * c > 16384)
@@ -35,7 +43,7 @@ void embedding_backward(float *dtable, const float *dy, const int32_t *ids, size
         for (size_t i = 0; i < n; i++) {
             float *row = dtable + (size_t)ids[i] * c;
             for (size_t j = from; j < to; j++)
-                row[j] += dy[i * c + j];
+                row[j] += scale * dy[i * c + j];
         }
     }
     profile_leave(outer);

@@ -18,9 +18,9 @@ struct norm {
     enum norm_kind kind;
     const float *weight; /* (weight_rows, c) */
     const float *bias;   /* likewise; NULL: none */
-    float offset;        /* y = normed * (weight + offset): 0, or 1 where weights are kept as the difference from it */
+    float offset;        /* y = normed * (weight + offset): 0, or 1 where weights are kept as 1 less */
     float eps;
-    size_t weight_rows;  /* row r of x uses row r % weight_rows: usually 1, the number of heads where each has its own */
+    size_t weight_rows;  /* row r of x uses row r % weight_rows: usually 1, or the number of heads */
 };
 
 /* y (n, c) of `type`, x (n, c) of x_type, each f32 or bf16. mean (n), of NORM_LAYER only, and rstd (n), 1 /

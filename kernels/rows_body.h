@@ -73,6 +73,26 @@ static void row_exp(float *y, const float *x, size_t n)
     STORE(y + i, vf_exp(LOAD(x + i)));
 }
 
+/* cap tanh(x / cap) */
+INLINE vf soft_cap(vf x, float cap)
+{
+    return cap * vf_tanh(x / cap);
+}
+
+static void row_adjust(float *x, const float *bias, float scale, float cap, size_t n)
+{
+    FOR_VECTORS(i, n)
+    {
+        vf y = LOAD(x + i);
+        if (bias)
+            y += LOAD(bias + i);
+        y *= scale;
+        if (cap > 0)
+            y = soft_cap(y, cap);
+        STORE(x + i, y);
+    }
+}
+
 static void row_scale_to_bf16(uint16_t *y, const float *x, float a, size_t n)
 {
     FOR_VECTORS(i, n)
@@ -106,53 +126,115 @@ INLINE vf sigmoid(vf x)
     return vf_where_negative(x, e, vf_set(1)) / (1 + e);
 }
 
-INLINE void swiglu_forward_as(const bool bf16, void *y, const void *gate, const void *up, size_t from,
-                              size_t n)
+/* Both activations are g sigmoid(z): silu with z = g, and gelu's approximation g (1 + tanh(u)) / 2, u =
+ * sqrt(2 / pi) (g + 0.044715 g^3), with z = 2 u, since (1 + tanh(u)) / 2 = sigmoid(2 u). So written nothing
+ * cancels below 0. Beyond +-16 z is as good as infinite, and g^3 may not become so. */
+static const float GELU_Z = 1.59576912f, GELU_CUBE = 0.044715f; /* 2 sqrt(2 / pi) */
+
+INLINE vf gate_z(const enum activation a, vf g)
+{
+    if (a == ACTIVATION_SILU)
+        return g;
+    g = vf_min(vf_set(16), vf_max(vf_set(-16), g));
+    return GELU_Z * g * vf_fma(g * g, vf_set(GELU_CUBE), vf_set(1));
+}
+
+/* d z / d g */
+INLINE vf gate_z_slope(const enum activation a, vf g)
+{
+    if (a == ACTIVATION_SILU)
+        return vf_set(1);
+    g = vf_min(vf_set(16), vf_max(vf_set(-16), g));
+    return GELU_Z * vf_fma(g * g, vf_set(3 * GELU_CUBE), vf_set(1));
+}
+
+INLINE void glu_forward_as(const enum activation a, const bool bf16, void *y, const void *gate,
+                           const void *up, size_t from, size_t n)
 {
     FOR_VECTORS(i, n)
     {
         vf g = LOAD_AS(bf16, gate, from + i);
-        STORE_AS(bf16, y, from + i, g * sigmoid(g) * LOAD_AS(bf16, up, from + i));
+        STORE_AS(bf16, y, from + i, g * sigmoid(gate_z(a, g)) * LOAD_AS(bf16, up, from + i));
     }
 }
 
-static void row_swiglu_forward(void *y, const void *gate, const void *up, enum dtype type,
-                               size_t from, size_t n)
+static void row_glu_forward(enum activation a, void *y, const void *gate, const void *up,
+                            enum dtype type, size_t from, size_t n)
 {
-    if (type == DTYPE_BF16)
-        swiglu_forward_as(true, y, gate, up, from, n);
+    bool bf16 = type == DTYPE_BF16;
+    if (a == ACTIVATION_SILU && bf16)
+        glu_forward_as(ACTIVATION_SILU, true, y, gate, up, from, n);
+    else if (a == ACTIVATION_SILU)
+        glu_forward_as(ACTIVATION_SILU, false, y, gate, up, from, n);
+    else if (bf16)
+        glu_forward_as(ACTIVATION_GELU_TANH, true, y, gate, up, from, n);
     else
-        swiglu_forward_as(false, y, gate, up, from, n);
+        glu_forward_as(ACTIVATION_GELU_TANH, false, y, gate, up, from, n);
 }
 
-/* silu'(g) = s (1 + g (1 - s)), s = sigmoid(g). */
-INLINE void swiglu_backward_as(const bool bf16, void *dgate, void *dup, const void *dy,
-                               const void *gate, const void *up, size_t from, size_t n)
+/* With s = sigmoid(z(g)): d (g s) / d g = s (1 + g z' (1 - s)). */
+INLINE void glu_backward_as(const enum activation a, const bool bf16, void *dgate, void *dup,
+                            const void *dy, const void *gate, const void *up, size_t from, size_t n)
 {
     FOR_VECTORS(i, n)
     {
         vf g = LOAD_AS(bf16, gate, from + i), u = LOAD_AS(bf16, up, from + i);
-        vf d = LOAD_AS(bf16, dy, from + i), s = sigmoid(g);
-        STORE_AS(bf16, dgate, from + i, d * u * s * vf_fma(g, 1 - s, vf_set(1)));
+        vf d = LOAD_AS(bf16, dy, from + i), s = sigmoid(gate_z(a, g));
+        vf rest = vf_fma(g * gate_z_slope(a, g), 1 - s, vf_set(1));
+        STORE_AS(bf16, dgate, from + i, d * u * s * rest);
         STORE_AS(bf16, dup, from + i, d * g * s);
     }
 }
 
-static void row_swiglu_backward(void *dgate, void *dup, const void *dy, const void *gate,
-                                const void *up, enum dtype type, size_t from, size_t n)
+static void row_glu_backward(enum activation a, void *dgate, void *dup, const void *dy,
+                             const void *gate, const void *up, enum dtype type, size_t from,
+                             size_t n)
 {
-    if (type == DTYPE_BF16)
-        swiglu_backward_as(true, dgate, dup, dy, gate, up, from, n);
+    bool bf16 = type == DTYPE_BF16;
+    if (a == ACTIVATION_SILU && bf16)
+        glu_backward_as(ACTIVATION_SILU, true, dgate, dup, dy, gate, up, from, n);
+    else if (a == ACTIVATION_SILU)
+        glu_backward_as(ACTIVATION_SILU, false, dgate, dup, dy, gate, up, from, n);
+    else if (bf16)
+        glu_backward_as(ACTIVATION_GELU_TANH, true, dgate, dup, dy, gate, up, from, n);
     else
-        swiglu_backward_as(false, dgate, dup, dy, gate, up, from, n);
+        glu_backward_as(ACTIVATION_GELU_TANH, false, dgate, dup, dy, gate, up, from, n);
 }
 
-/* Elements i.. of a branch, 0 where they are dropped. */
+INLINE void add_as(const bool bf16, void *y, size_t at, const float *x, size_t n)
+{
+    FOR_VECTORS(i, n)
+    STORE_AS(bf16, y, at + i, LOAD_AS(bf16, y, at + i) + LOAD(x + i));
+}
+
+static void row_add(void *y, enum dtype type, size_t at, const float *x, size_t n)
+{
+    if (type == DTYPE_BF16)
+        add_as(true, y, at, x, n);
+    else
+        add_as(false, y, at, x, n);
+}
+
+INLINE void accumulate_as(const bool bf16, float *sum, const void *x, size_t at, size_t n)
+{
+    FOR_VECTORS(i, n)
+    STORE(sum + i, LOAD(sum + i) + LOAD_AS(bf16, x, at + i));
+}
+
+static void row_accumulate(float *sum, const void *x, enum dtype type, size_t at, size_t n)
+{
+    if (type == DTYPE_BF16)
+        accumulate_as(true, sum, x, at, n);
+    else
+        accumulate_as(false, sum, x, at, n);
+}
+
+/* Elements i.. of a branch times the scale, 0 where they are dropped. */
 INLINE vf kept_elements(const bool bf16, const void *y, const struct dropout *drop, size_t i,
                         size_t n_lanes)
 {
     if (drop->below == 0)
-        return LOAD_AS(bf16, y, i);
+        return LOAD_AS(bf16, y, i) * drop->scale;
     float lanes[W] = {0};
     for (size_t j = 0; j < n_lanes; j++)
         if (rng_at(drop->seed, i + j) >> 11 >= drop->below)

@@ -5,6 +5,7 @@
 #ifndef LINNET_KERNELS_TABLE_H
 #define LINNET_KERNELS_TABLE_H
 
+#include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/dtype.h"
 #include "kernels/norm.h"
@@ -34,7 +35,7 @@ struct attention_backward_job {
     const int32_t *first_key;
 };
 
-/* Which elements of a branch are dropped: those whose 53-bit hash is below `below`; the others are
+/* Which elements of a branch are dropped: those whose 53-bit hash is below `below` (0: none); the others are
  * multiplied by `scale`. */
 struct dropout {
     uint64_t below, seed;
@@ -101,14 +102,19 @@ struct kernel_table {
     float (*max)(const float *x, size_t n);                    /* -infinity when n is 0 */
     /* y = e^x within 2 ulp, y may be x: 0 below -104, infinity above 88.73, NaN stays. */
     void (*exp)(float *y, const float *x, size_t n);
+    /* x = c tanh((x + b) scale / c), c being the cap; 0: (x + b) scale. bias: (n) or NULL for 0. */
+    void (*adjust)(float *x, const float *bias, float scale, float cap, size_t n);
     /* sum of e^(x - shift); the terms go to y (may be x) unless y is NULL. */
     double (*exp_sum)(float *y, const float *x, float shift, size_t n);
 
     /* As in kernels/activation.h, for n elements from `from` on. */
-    void (*swiglu_forward)(void *y, const void *gate, const void *up, enum dtype type, size_t from,
-                           size_t n);
-    void (*swiglu_backward)(void *dgate, void *dup, const void *dy, const void *gate,
-                            const void *up, enum dtype type, size_t from, size_t n);
+    void (*glu_forward)(enum activation activation, void *y, const void *gate, const void *up,
+                        enum dtype type, size_t from, size_t n);
+    void (*glu_backward)(enum activation activation, void *dgate, void *dup, const void *dy,
+                         const void *gate, const void *up, enum dtype type, size_t from, size_t n);
+    void (*add)(void *y, enum dtype type, size_t from, const float *x, size_t n); /* y += x */
+    /* sum += x, for n elements of x from `from` on */
+    void (*accumulate)(float *sum, const void *x, enum dtype type, size_t from, size_t n);
     void (*residual_add)(float *out, const float *x, const void *y, enum dtype type,
                          const struct dropout *drop, size_t from, size_t n);
     void (*residual_add_backward)(void *dy, enum dtype type, const float *dx,

@@ -257,7 +257,7 @@ static void ffn_branch(const struct pass *p, size_t i)
     struct layer_activations *s = &p->a->layers[i];
     void *gated = p->a->normed;
     ffn_inputs(p, i);
-    swiglu_forward(gated, s->gate, s->up, p->type, p->n * p->m->config.intermediate_size);
+    glu_forward(ACTIVATION_SILU, gated, s->gate, s->up, p->type, p->n * p->m->config.intermediate_size);
     linear_forward(&l->down, p->a->branch, p->type, gated, p->type, p->n);
 }
 
@@ -270,10 +270,10 @@ static void ffn_branch_backward(const struct pass *p, size_t i)
     enum dtype type = p->type;
     size_t n = p->n, n_gated = n * c->intermediate_size;
 
-    swiglu_forward(a->normed, s->gate, s->up, type, n_gated);
+    glu_forward(ACTIVATION_SILU, a->normed, s->gate, s->up, type, n_gated);
     linear_backward(&l->down, a->dup, type, false, a->branch, a->normed, type, n);
     /* dup holds the gradient of the gated product until it is split in two */
-    swiglu_backward(a->dgate, a->dup, a->dup, s->gate, s->up, type, n_gated);
+    glu_backward(ACTIVATION_SILU, a->dgate, a->dup, a->dup, s->gate, s->up, type, n_gated);
     norm(p, NULL, s->middle, l->ffn_norm);
     linear_backward(&l->gate, a->dnormed, DTYPE_F32, false, a->dgate, a->normed, type, n);
     linear_backward(&l->up, a->dnormed, DTYPE_F32, true, a->dup, a->normed, type, n);
@@ -285,7 +285,7 @@ static void attention_half(const struct pass *p, size_t i)
 {
     struct layer_activations *s = &p->a->layers[i];
     attention_branch(p, i);
-    residual_add(s->middle, s->input, p->a->branch, p->type, p->dropout, mask_seed(p, i, 0),
+    residual_add(s->middle, s->input, p->a->branch, p->type, 1, p->dropout, mask_seed(p, i, 0),
                  p->n * p->m->config.hidden_size);
 }
 
@@ -298,14 +298,14 @@ const void *decoder_forward(const struct model *m, struct activations *a, const 
     CHECK(!cache || (b->n_rows == 1 && cache->length + b->seq_len <= cache->capacity));
     CHECK(!cache || a->type == DTYPE_F32);
 
-    embedding_forward(a->layers[0].input, m->token_embd->value, m->token_embd->halves, b->input_ids,
-                      p.n, c->hidden_size);
+    embedding_forward(a->layers[0].input, m->token_embd->value, DTYPE_F32, m->token_embd->halves,
+                      b->input_ids, 1, p.n, c->hidden_size);
     for (size_t i = 0; i < n_layers; i++) {
         struct layer_activations *s = &a->layers[i];
         float *output = i + 1 < n_layers ? a->layers[i + 1].input : a->last;
         attention_half(&p, i);
         ffn_branch(&p, i);
-        residual_add(output, s->middle, a->branch, p.type, p.dropout, mask_seed(&p, i, 1), size);
+        residual_add(output, s->middle, a->branch, p.type, 1, p.dropout, mask_seed(&p, i, 1), size);
     }
     struct norm w = norm_of(&p, m->output_norm);
     norm_forward(a->hidden, p.type, NULL, a->last_rstd, a->last, DTYPE_F32, &w, p.n,
@@ -330,15 +330,15 @@ void decoder_backward(struct model *m, struct activations *a, const struct batch
             attention_half(&p, i);
             ffn_inputs(&p, i);
         }
-        residual_add_backward(a->branch, p.type, a->dx, p.dropout, mask_seed(&p, i, 1), size);
+        residual_add_backward(a->branch, p.type, a->dx, 1, p.dropout, mask_seed(&p, i, 1), size);
         ffn_branch_backward(&p, i);
-        residual_add_backward(a->branch, p.type, a->dx, p.dropout, mask_seed(&p, i, 0), size);
+        residual_add_backward(a->branch, p.type, a->dx, 1, p.dropout, mask_seed(&p, i, 0), size);
         attention_branch_backward(&p, i);
     }
     struct param *table = m->token_embd;
     if (table->grad) {
         if (param_grad_beta(table) == 0) /* not tied to the output layer */
             memset(table->grad, 0, table->count * sizeof(float));
-        embedding_backward(table->grad, a->dx, b->input_ids, p.n, c->hidden_size);
+        embedding_backward(table->grad, a->dx, b->input_ids, 1, p.n, c->hidden_size);
     }
 }

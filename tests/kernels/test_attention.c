@@ -62,9 +62,17 @@ static void free_problem(struct problem *p)
 
 struct reference {
     struct problem *p;
-    double *q, *k, *v, *out, *lse, *scores;
+    double *q, *k, *v, *out, *lse, *scores, *slopes;
     double *dq, *dk, *dv; /* NULL: forward only */
 };
+
+/* The capped score, and its derivative. */
+static double cap_score(const struct attention_shape *s, double score, double *slope)
+{
+    double cap = (double)s->softcap, t = cap > 0 ? tanh(score / cap) : 0;
+    *slope = 1 - t * t;
+    return cap > 0 ? cap * t : score;
+}
 
 /* One query: scores, softmax, output, and the gradients by the chain rule written out. */
 static double reference_query(struct reference *r, size_t b, size_t h, size_t i)
@@ -79,6 +87,7 @@ static double reference_query(struct reference *r, size_t b, size_t h, size_t i)
         r->scores[j] = 0;
         for (size_t d = 0; d < s->head_dim; d++)
             r->scores[j] += r->q[at + d] * r->k[kv + j * s->kv_stride + d] * (double)s->scale;
+        r->scores[j] = cap_score(s, r->scores[j], &r->slopes[j]);
         max = fmax(max, r->scores[j]);
     }
     for (size_t j = first; j <= last; j++)
@@ -97,7 +106,7 @@ static double reference_query(struct reference *r, size_t b, size_t h, size_t i)
         double *key = r->k + kv + j * s->kv_stride, dp = 0;
         for (size_t d = 0; d < s->head_dim; d++)
             dp += r->p->dout[at + d] * r->v[kv + j * s->kv_stride + d];
-        double ds = r->scores[j] * (dp - mean) * (double)s->scale;
+        double ds = r->scores[j] * (dp - mean) * r->slopes[j] * (double)s->scale;
         for (size_t d = 0; d < s->head_dim; d++) {
             r->dq[at + d] += ds * key[d];
             r->dk[kv + j * s->kv_stride + d] += ds * r->q[at + d];
@@ -125,6 +134,7 @@ static struct reference make_reference(struct problem *p)
     r.v = as_f64(p->v, p->n_kv);
     r.out = mem_zero(p->n_q, sizeof(double)), r.lse = mem_zero(p->n_rows, sizeof(double));
     r.scores = mem_zero(p->shape.n_queries + p->shape.n_past, sizeof(double));
+    r.slopes = mem_zero(p->shape.n_queries + p->shape.n_past, sizeof(double));
     r.dq = mem_zero(p->n_q, sizeof(double));
     r.dk = mem_zero(p->n_kv, sizeof(double)), r.dv = mem_zero(p->n_kv, sizeof(double));
     reference_loss(&r);
@@ -133,7 +143,8 @@ static struct reference make_reference(struct problem *p)
 
 static void free_reference(struct reference *r)
 {
-    double *all[] = {r->q, r->k, r->v, r->out, r->lse, r->scores, r->dq, r->dk, r->dv};
+    double *all[] = {r->q, r->k, r->v, r->out, r->lse, r->scores, r->slopes, r->dq,
+                     r->dk, r->dv};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         mem_free(all[i]);
 }
@@ -207,9 +218,12 @@ static void check_shape(size_t n_batch, size_t n_queries, size_t n_past, size_t 
     for (enum mask mask = 0; mask < MASK_COUNT; mask++) {
         struct problem p =
             make_problem(n_batch, n_queries, n_past, n_heads, n_kv_heads, head_dim, mask);
-        char what[128];
-        snprintf(what, sizeof what, "B %zu T %zu past %zu H %zu/%zu D %zu %s", n_batch, n_queries,
+        char what[160];
+        snprintf(what, sizeof what - 8, "B %zu T %zu past %zu H %zu/%zu D %zu %s", n_batch, n_queries,
                  n_past, n_heads, n_kv_heads, head_dim, mask_names[mask]);
+        check_problem(&p, what);
+        p.shape.softcap = 1.5f; /* which many scores are beyond */
+        strcat(what, " capped");
         check_problem(&p, what);
         free_problem(&p);
     }
@@ -243,35 +257,42 @@ static void matches_reference_with_a_cache(void **state)
     check_shape(1, 64, 64, 2, 1, 128);
 }
 
+static void check_reference(enum mask mask, float softcap)
+{
+    struct problem p = make_problem(1, 70, 0, 4, 2, 16, mask);
+    p.shape.softcap = softcap;
+    const struct attention_shape *s = &p.shape;
+    float *out = floats(p.n_q), *lse = floats(p.n_rows), *delta = floats(p.n_rows);
+    float *dq = zeros(p.n_q), *dk = zeros(p.n_kv), *dv = zeros(p.n_kv);
+    attention_forward(out, lse, p.q, p.k, p.v, p.first_key, s);
+    attention_backward(dq, dk, dv, delta, p.dout, out, lse, p.q, p.k, p.v, p.first_key, s);
+    struct reference r = make_reference(&p);
+    mem_free(r.dq);
+    r.dq = NULL;
+    if (mask == MASK_SELF) { /* the weight of the only key is 1 whatever q and k are */
+        assert_within(gradcheck_rms(dq, p.n_q), 1e-6, "dq, self");
+        assert_within(gradcheck_rms(dk, p.n_kv), 1e-6, "dk, self");
+    } else {
+        assert_within(gradcheck_f64(reference_loss, &r, r.q, dq, p.n_q, 100, 1e-4), 1e-5,
+                      "dq, %s, cap %g", mask_names[mask], softcap);
+        assert_within(gradcheck_f64(reference_loss, &r, r.k, dk, p.n_kv, 100, 1e-4), 1e-5,
+                      "dk, %s, cap %g", mask_names[mask], softcap);
+    }
+    assert_within(gradcheck_f64(reference_loss, &r, r.v, dv, p.n_kv, 100, 1e-4), 1e-5,
+                  "dv, %s, cap %g", mask_names[mask], softcap);
+    free_reference(&r);
+    done_with(out, p.n_q), done_with(lse, p.n_rows), done_with(delta, p.n_rows);
+    done_with(dq, p.n_q), done_with(dk, p.n_kv), done_with(dv, p.n_kv);
+    free_problem(&p);
+}
+
 /* The chain rule in reference_query, which everything above rests on. */
 static void reference_matches_finite_differences(void **state)
 {
     (void)state;
     for (enum mask mask = 0; mask < MASK_COUNT; mask++) {
-        struct problem p = make_problem(1, 70, 0, 4, 2, 16, mask);
-        const struct attention_shape *s = &p.shape;
-        float *out = floats(p.n_q), *lse = floats(p.n_rows), *delta = floats(p.n_rows);
-        float *dq = zeros(p.n_q), *dk = zeros(p.n_kv), *dv = zeros(p.n_kv);
-        attention_forward(out, lse, p.q, p.k, p.v, p.first_key, s);
-        attention_backward(dq, dk, dv, delta, p.dout, out, lse, p.q, p.k, p.v, p.first_key, s);
-        struct reference r = make_reference(&p);
-        mem_free(r.dq);
-        r.dq = NULL;
-        if (mask == MASK_SELF) { /* the weight of the only key is 1 whatever q and k are */
-            assert_within(gradcheck_rms(dq, p.n_q), 1e-6, "dq, self");
-            assert_within(gradcheck_rms(dk, p.n_kv), 1e-6, "dk, self");
-        } else {
-            assert_within(gradcheck_f64(reference_loss, &r, r.q, dq, p.n_q, 100, 1e-4), 1e-5,
-                          "dq, %s", mask_names[mask]);
-            assert_within(gradcheck_f64(reference_loss, &r, r.k, dk, p.n_kv, 100, 1e-4), 1e-5,
-                          "dk, %s", mask_names[mask]);
-        }
-        assert_within(gradcheck_f64(reference_loss, &r, r.v, dv, p.n_kv, 100, 1e-4), 1e-5, "dv, %s",
-                      mask_names[mask]);
-        free_reference(&r);
-        done_with(out, p.n_q), done_with(lse, p.n_rows), done_with(delta, p.n_rows);
-        done_with(dq, p.n_q), done_with(dk, p.n_kv), done_with(dv, p.n_kv);
-        free_problem(&p);
+        check_reference(mask, 0);
+        check_reference(mask, 2);
     }
 }
 

@@ -75,9 +75,27 @@ static void rounding_is_to_nearest_even(void **state)
     for_each_level(level)
     {
         uint16_t got[N]; /* through a kernel that stores bf16 and changes nothing */
-        residual_add_backward(got, DTYPE_BF16, x, 0, 1, N);
+        residual_add_backward(got, DTYPE_BF16, x, 1, 0, 1, N);
         assert_memory_equal(got, want, sizeof want);
     }
+}
+
+/* The elements of y as rows of 1 and as one row. */
+static void bias_case(const struct pair *x)
+{
+    size_t n = x->n;
+    float *b = normals(n, 1, 6), *sums = floats(n), *sums16 = floats(n);
+    struct pair y = pair_of(normals(n, 1, 7), n);
+    bias_add(y.f32, DTYPE_F32, b, 1, n);
+    bias_add(y.bf16, DTYPE_BF16, b, 1, n);
+    assert_rounded(&y, 1e-9, "bias");
+    bias_backward(sums, 0, x->f32, DTYPE_F32, n, 1);
+    bias_backward(sums16, 0, x->bf16, DTYPE_BF16, n, 1);
+    assert_memory_equal(sums, sums16, sizeof *sums);
+    bias_backward(sums, 0, x->f32, DTYPE_F32, 1, n);
+    bias_backward(sums16, 0, x->bf16, DTYPE_BF16, 1, n);
+    assert_memory_equal(sums, sums16, n * sizeof *sums);
+    done_with(b, n), done_with(sums, n), done_with(sums16, n), free_pair(&y);
 }
 
 static void elementwise_kernels(void **state)
@@ -89,20 +107,22 @@ static void elementwise_kernels(void **state)
             size_t n = sizes[i];
             struct pair gate = make_pair(n, 2, 1), up = make_pair(n, 1, 2), dy = make_pair(n, 1, 3);
             struct pair y = pair_of(floats(n), n), dgate = pair_of(floats(n), n);
-            swiglu_forward(y.f32, gate.f32, up.f32, DTYPE_F32, n);
-            swiglu_forward(y.bf16, gate.bf16, up.bf16, DTYPE_BF16, n);
-            assert_rounded(&y, 1e-9, "swiglu");
-            swiglu_backward(dgate.f32, dy.f32, dy.f32, gate.f32, up.f32, DTYPE_F32, n);
-            swiglu_backward(dgate.bf16, dy.bf16, dy.bf16, gate.bf16, up.bf16, DTYPE_BF16, n);
-            assert_rounded(&dgate, 1e-9, "swiglu's dgate");
-            assert_rounded(&dy, 1e-9, "swiglu's dup");
+            enum activation activation = i % 2 ? ACTIVATION_GELU_TANH : ACTIVATION_SILU;
+            glu_forward(activation, y.f32, gate.f32, up.f32, DTYPE_F32, n);
+            glu_forward(activation, y.bf16, gate.bf16, up.bf16, DTYPE_BF16, n);
+            assert_rounded(&y, 1e-9, "glu");
+            glu_backward(activation, dgate.f32, dy.f32, dy.f32, gate.f32, up.f32, DTYPE_F32, n);
+            glu_backward(activation, dgate.bf16, dy.bf16, dy.bf16, gate.bf16, up.bf16, DTYPE_BF16, n);
+            assert_rounded(&dgate, 1e-9, "glu's dgate");
+            assert_rounded(&dy, 1e-9, "glu's dup");
+            bias_case(&gate);
             for (int drop = 0; drop < 2; drop++) {
                 float p = drop ? 0.3f : 0, *a = floats(n), *b = floats(n);
-                residual_add(a, up.f32, gate.f32, DTYPE_F32, p, 5, n);
-                residual_add(b, up.f32, gate.bf16, DTYPE_BF16, p, 5, n);
+                residual_add(a, up.f32, gate.f32, DTYPE_F32, 0.7f, p, 5, n);
+                residual_add(b, up.f32, gate.bf16, DTYPE_BF16, 0.7f, p, 5, n);
                 assert_memory_equal(a, b, n * sizeof *a);
-                residual_add_backward(y.f32, DTYPE_F32, up.f32, p, 5, n);
-                residual_add_backward(y.bf16, DTYPE_BF16, up.f32, p, 5, n);
+                residual_add_backward(y.f32, DTYPE_F32, up.f32, 0.7f, p, 5, n);
+                residual_add_backward(y.bf16, DTYPE_BF16, up.f32, 0.7f, p, 5, n);
                 assert_rounded(&y, 0, "residual backward");
                 done_with(a, n), done_with(b, n);
             }
@@ -184,6 +204,7 @@ static void attention_case(size_t n_queries, size_t group, size_t head_dim, bool
         .n_batch = B, .n_queries = n_queries, .n_heads = KV * group, .n_kv_heads = KV,
         .head_dim = head_dim, .q_stride = KV * group * head_dim, .kv_stride = KV * head_dim,
         .kv_batch_stride = n_queries * KV * head_dim, .scale = 0.2f,
+        .softcap = documents ? 1.5f : 0,
     };
     size_t nq = B * n_queries * s.q_stride, nk = B * n_queries * s.kv_stride,
            rows = B * s.n_heads * n_queries;

@@ -1,5 +1,6 @@
 /* Embedding rows, and a backward pass whose bits do not depend on the number of threads. */
 #include "kernels/embedding.h"
+#include "kernels/halves.h"
 
 #include "tests/kernels/util.h"
 
@@ -11,11 +12,59 @@ static void forward_copies_rows(void **state)
     int32_t *ids = mem_alloc(n, sizeof *ids);
     for (size_t i = 0; i < n; i++)
         ids[i] = (int32_t)(i * i % v);
-    embedding_forward(y, table, false, ids, n, c);
+    embedding_forward(y, table, DTYPE_F32, false, ids, 1, n, c);
     for (size_t i = 0; i < n; i++)
         assert_memory_equal(y + i * c, table + (size_t)ids[i] * c, c * sizeof *y);
     mem_free(ids);
     done_with(table, v * c), done_with(y, n * c);
+}
+
+/* Any bits make blocks of quantised numbers but their scales, which must stay finite. */
+static void fill_table(uint8_t *table, enum dtype type, size_t n)
+{
+    size_t bytes;
+    assert_true(dtype_bytes((int)type, n, &bytes));
+    float *x = normals(n, 1, 9);
+    if (!dtype_from_f32(type, x, table, n))
+        for (size_t i = 0; i < bytes; i++)
+            table[i] = (uint8_t)(i * 37 % 61);
+    done_with(x, n);
+}
+
+static void rows_of_every_stored_type(void **state)
+{
+    (void)state;
+    static const enum dtype types[] = {
+        DTYPE_F32,  DTYPE_F16,  DTYPE_BF16, DTYPE_Q4_0, DTYPE_Q4_1,   DTYPE_Q5_0,   DTYPE_Q5_1, DTYPE_Q8_0,
+        DTYPE_Q2_K, DTYPE_Q3_K, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_IQ4_NL, DTYPE_IQ4_XS, DTYPE_Q6_K, DTYPE_MXFP4};
+    enum { V = 9, C = 512, N = 50 };
+    uint8_t *table = mem_zero(V * C, sizeof(float));
+    float *y = floats(N * C), *all = floats(V * C);
+    int32_t ids[N];
+    for (int32_t i = 0; i < N; i++)
+        ids[i] = i * i % V;
+    for_each_level(level)
+    {
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+            fill_table(table, types[t], V * C);
+            assert_true(dtype_to_f32(types[t], table, all, V * C));
+            embedding_forward(y, table, types[t], false, ids, 1, N, C);
+            for (size_t i = 0; i < N; i++)
+                assert_memory_equal(y + i * C, all + (size_t)ids[i] * C, C * sizeof *y);
+            embedding_forward(y, table, types[t], false, ids, 1.5f, N, C);
+            for (size_t i = 0; i < N * C; i++)
+                assert_true(y[i] == 1.5f * all[(size_t)ids[i / C] * C + i % C]);
+        }
+        float *x = normals(V * C, 1, 4);
+        halves_split(x, V, C);
+        embedding_forward(y, x, DTYPE_F32, true, ids, 2, N, C);
+        halves_join(x, V, C);
+        for (size_t i = 0; i < N * C; i++)
+            assert_true(y[i] == 2 * x[(size_t)ids[i / C] * C + i % C]);
+        done_with(x, V * C);
+    }
+    mem_free(table);
+    done_with(y, N * C), done_with(all, V * C);
 }
 
 static void backward_adds_in_order(void **state)
@@ -25,17 +74,18 @@ static void backward_adds_in_order(void **state)
     int threads = kernels_threads();
     for (size_t t = 0; t < sizeof widths / sizeof *widths; t++) {
         size_t v = 7, n = 2500, c = widths[t];
+        float scale = t % 2 ? 1 : 12.5f;
         float *dy = normals(n * c, 1, 2), *want = normals(v * c, 1, 3);
         int32_t *ids = mem_alloc(n, sizeof *ids);
         for (size_t i = 0; i < n; i++) {
             ids[i] = (int32_t)(i * i % v);
             for (size_t j = 0; j < c; j++)
-                want[(size_t)ids[i] * c + j] += dy[i * c + j];
+                want[(size_t)ids[i] * c + j] += scale * dy[i * c + j];
         }
         for (int count = 1; count <= 5; count++) {
             float *dtable = normals(v * c, 1, 3);
             kernels_set_threads(count);
-            embedding_backward(dtable, dy, ids, n, c);
+            embedding_backward(dtable, dy, ids, scale, n, c);
             assert_memory_equal(dtable, want, v * c * sizeof *want);
             done_with(dtable, v * c);
         }
@@ -49,6 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forward_copies_rows),
+        cmocka_unit_test(rows_of_every_stored_type),
         cmocka_unit_test(backward_adds_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,10 +146,61 @@ static void scratch_grows_and_is_aligned(void **state)
     }
 }
 
+/* Every 997th float from the smallest to 12, both signs, through the cap's function with a cap of 1. */
+static void tanh_is_within_four_ulp(void **state)
+{
+    (void)state;
+    enum { N = 1024 };
+    float x[N], y[N];
+    for_each_level(level)
+    {
+        double worst = 0;
+        for (uint32_t bits = 0x00800000u; bits < 0x41400000u;) {
+            for (size_t i = 0; i < N; i++, bits += 997 + i % 2) {
+                uint32_t pattern = bits | (uint32_t)(i & 1) << 31;
+                memcpy(&x[i], &pattern, sizeof pattern);
+            }
+            memcpy(y, x, sizeof y);
+            kernel_table()->adjust(y, NULL, 1, 1, N);
+            for (size_t i = 0; i < N; i++)
+                worst = fmax(worst, ulps(y[i], tanh(x[i])));
+        }
+        assert_within(worst, 4, "tanh, ulp");
+        float special[] = {0, -0.0f, INFINITY, -INFINITY, 1e30f, NAN, 9.1f, -9.1f};
+        kernel_table()->adjust(special, NULL, 1, 1, 8);
+        assert_true(special[0] == 0 && special[1] == 0 && signbit(special[1]));
+        assert_true(special[2] == 1 && special[3] == -1 && special[4] == 1 && isnan(special[5]));
+        assert_true(special[6] == 1 && special[7] == -1);
+    }
+}
+
+static void adjustment_has_three_parts(void **state)
+{
+    (void)state;
+    for_each_level(level)
+    {
+        for (size_t n = 1; n < 70; n += 3) {
+            for (int parts = 0; parts < 8; parts++) {
+                float *x = normals(n, 20, 1), *b = normals(n, 5, 2);
+                float scale = parts & 1 ? 0.3f : 1, cap = parts & 2 ? 7 : 0;
+                double *want = as_f64(x, n);
+                for (size_t i = 0; i < n; i++) {
+                    want[i] = (want[i] + (parts & 4 ? (double)b[i] : 0)) * (double)scale;
+                    want[i] = cap > 0 ? (double)cap * tanh(want[i] / (double)cap) : want[i];
+                }
+                kernel_table()->adjust(x, parts & 4 ? b : NULL, scale, cap, n);
+                assert_within(distance_f64(x, want, n), 1e-6, "parts %d of %zu", parts, n);
+                mem_free(want), done_with(x, n), done_with(b, n);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exp_is_within_two_ulp), cmocka_unit_test(exp_saturates),
+        cmocka_unit_test(tanh_is_within_four_ulp), cmocka_unit_test(adjustment_has_three_parts),
         cmocka_unit_test(rows_match_f64),        cmocka_unit_test(scale_multiplies),
         cmocka_unit_test(long_sums_stay_exact),  cmocka_unit_test(scratch_grows_and_is_aligned),
     };
