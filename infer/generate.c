@@ -85,9 +85,10 @@ static void feed_chunk(struct generator *g, const int32_t *ids, size_t n, bool l
     for (size_t i = 0; i < n; i++)
         b.positions[i] = (int32_t)(g->cache.length + i);
     const float *hidden = decoder_forward(g->model, &g->activations, &b, &g->cache, 0);
-    if (last)
-        linear_forward(&g->model->head, g->logits, DTYPE_F32,
-                       hidden + (n - 1) * g->model->config.hidden_size, DTYPE_F32, 1);
+    if (last) {
+        struct output_layer layer = linear_output_layer(&g->model->head, DTYPE_F32);
+        output_logits(&layer, DTYPE_F32, hidden + (n - 1) * layer.c, g->logits, 1);
+    }
 }
 
 int generator_feed(struct generator *g, const int32_t *ids, size_t n, bool (*interrupted)(void),

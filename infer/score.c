@@ -77,11 +77,10 @@ void scorer_free(struct scorer *s)
 static void run_batch(struct scorer *s)
 {
     struct batch b = s->batch;
-    const struct param *head = s->model->head.weight;
     if (b.n_targets > 0) {
         b.n_rows = s->row + (s->column > 0); /* the last batch may be short */
         const float *hidden = decoder_forward(s->model, &s->activations, &b, NULL, 0);
-        struct output_layer layer = {head->rows, head->cols, head->value, head->cols, NULL, 0};
+        struct output_layer layer = linear_output_layer(&s->model->head, DTYPE_F32);
         s->score.nats += linear_cross_entropy(&layer, DTYPE_F32, hidden, b.targets, 1, NULL, NULL,
                                               b.n_rows * b.seq_len, s->scratch);
         s->score.n_targets += b.n_targets;
@@ -221,7 +220,8 @@ int score_distributions(struct model *m, const int32_t *ids, size_t n, size_t to
             b.positions[i] = (int32_t)(from + i);
         }
         const float *hidden = decoder_forward(m, &p.activations, &b, &p.cache, 0);
-        linear_forward(&m->head, p.logits, DTYPE_F32, hidden, DTYPE_F32, b.seq_len);
+        struct output_layer layer = linear_output_layer(&m->head, DTYPE_F32);
+        output_logits(&layer, DTYPE_F32, hidden, p.logits, b.seq_len);
         for (size_t i = 0; i < b.seq_len && !code; i++)
             if (!distribution(p.logits + i * vocab, vocab, top, out + (from + i) * top))
                 code = error_set(e, ERR_FORMAT,

@@ -1,6 +1,7 @@
 #include "kernels/cross_entropy.h"
 
 #include "base/check.h"
+#include "kernels/activation.h"
 #include "kernels/gemm.h"
 #include "kernels/profile.h"
 #include "kernels/table.h"
@@ -43,25 +44,56 @@ static struct workspace lay_out(size_t n, size_t c, size_t v, float *base)
     return s;
 }
 
-/* The loss of one row of logits, which become scale * (softmax - onehot) if `backward`, in `type`: a
- * row in bf16 takes the first half of the row's place. */
-static float row_cross_entropy(float *logits, enum dtype type, int32_t target, float scale,
-                               bool backward, size_t v)
+static float scale_of(const struct output_layer *layer)
+{
+    return layer->logit_scale == 0 ? 1 : layer->logit_scale;
+}
+
+void output_logits(const struct output_layer *layer, enum dtype type, const void *hidden,
+                   float *logits, size_t n)
+{
+    enum { PIECE = 8192 }; /* of a row: the one row of decoding is worth all threads too */
+    size_t v = layer->v, pieces = (v + PIECE - 1) / PIECE;
+    float scale = scale_of(layer);
+    gemm(false, true, n, v, layer->c, type, hidden, layer->c, layer->w, layer->ld, 0, DTYPE_F32,
+         logits, v);
+    if (!layer->bias && scale == 1 && layer->softcap == 0)
+        return;
+#pragma omp parallel for schedule(static) if (n * v > 4096)
+    for (size_t i = 0; i < n * pieces; i++) {
+        size_t at = i % pieces * PIECE;
+        kernel_table()->adjust(logits + i / pieces * v + at, layer->bias ? layer->bias + at : NULL,
+                               scale, layer->softcap, v - at < PIECE ? v - at : PIECE);
+    }
+}
+
+/* The loss of one row of logits, which become scale * (softmax - onehot) * slope if `backward`, in `type`: a
+ * row in bf16 takes the first half of the row's place. The slope is the cap's, 1 - (logit / cap)^2. */
+static float row_cross_entropy(float *logits, float softcap, enum dtype type, int32_t target,
+                               float scale, bool backward, size_t v)
 {
     const struct kernel_table *table = kernel_table();
+    bool capped = softcap > 0;
     float max = table->max(logits, v), own = logits[target];
-    double sum = table->exp_sum(backward ? logits : NULL, logits, max, v);
+    double sum = table->exp_sum(backward && !capped ? logits : NULL, logits, max, v);
     float loss = (float)(log(sum) + max - own);
     if (!backward)
         return loss;
-    float factor = (float)(scale / sum), at_target = logits[target] * factor - scale;
-    if (type == DTYPE_BF16) {
-        table->scale_to_bf16((uint16_t *)logits, logits, factor, v);
-        bf16_from_f32(&at_target, (uint16_t *)logits + target, 1);
+    float factor = (float)(scale / sum), at_target;
+    if (capped) {
+        at_target = (expf(own - max) * factor - scale) * (1 - own / softcap * (own / softcap));
+        table->capped_gradient(logits, type, max, factor, softcap, v);
     } else {
-        table->scale(logits, factor, v);
-        logits[target] = at_target;
+        at_target = logits[target] * factor - scale;
+        if (type == DTYPE_BF16)
+            table->scale_to_bf16((uint16_t *)logits, logits, factor, v);
+        else
+            table->scale(logits, factor, v);
     }
+    if (type == DTYPE_BF16)
+        bf16_from_f32(&at_target, (uint16_t *)logits + target, 1);
+    else
+        logits[target] = at_target;
     return loss;
 }
 
@@ -139,16 +171,19 @@ double linear_cross_entropy(const struct output_layer *layer, enum dtype type, c
     while (k.to < n) {
         find_kept_rows(&k, targets, n, s.rows);
         const void *h = gather_hidden(&k, hidden, row_bytes, s.gathered);
-        gemm(false, true, k.n, v, c, type, h, c, layer->w, layer->ld, 0, DTYPE_F32, s.logits, v);
+        output_logits(layer, type, h, s.logits, k.n);
 #pragma omp parallel for schedule(static) if (k.n * v > 4096)
         for (size_t i = 0; i < k.n; i++)
-            s.losses[i] = row_cross_entropy(s.logits + i * v, type, targets[k.index[i]], scale,
-                                            dhidden != NULL, v);
+            s.losses[i] =
+                row_cross_entropy(s.logits + i * v, layer->softcap, type, targets[k.index[i]],
+                                  scale * scale_of(layer), dhidden != NULL, v);
         total += add_losses(&k, s.losses, row_loss);
         if (!dhidden)
             continue;
         if (layer->dw)
             gemm(true, false, v, c, k.n, type, s.logits, ld, h, c, beta, DTYPE_F32, layer->dw, c);
+        if (layer->dbias)
+            bias_backward_strided(layer->dbias, beta, s.logits, type, ld, k.n, v);
         beta = 1;
         float *to = kept_are_adjacent(&k) ? dhidden + k.from * c : s.gathered;
         gemm(false, false, k.n, c, v, type, s.logits, ld, layer->w, layer->ld, 0, DTYPE_F32, to, c);

@@ -119,6 +119,26 @@ static double row_exp_sum(float *y, const float *x, float shift, size_t n)
     return total;
 }
 
+/* In bf16 each row of results takes the first half of its arguments' place, behind what is still read. */
+INLINE void capped_gradient_as(const bool bf16, void *x, float shift, float factor, float cap,
+                               size_t n)
+{
+    FOR_VECTORS(i, n)
+    {
+        vf y = LOAD((const float *)x + i), t = y / cap;
+        STORE_AS(bf16, x, i, vf_exp(y - shift) * factor * (1 - t * t));
+    }
+}
+
+static void row_capped_gradient(void *x, enum dtype type, float shift, float factor, float cap,
+                                size_t n)
+{
+    if (type == DTYPE_BF16)
+        capped_gradient_as(true, x, shift, factor, cap, n);
+    else
+        capped_gradient_as(false, x, shift, factor, cap, n);
+}
+
 /* From e = exp(-|x|), which cannot overflow: 1 / (1 + e) for x >= 0, e / (1 + e) below. */
 INLINE vf sigmoid(vf x)
 {

@@ -106,6 +106,9 @@ struct kernel_table {
     void (*adjust)(float *x, const float *bias, float scale, float cap, size_t n);
     /* sum of e^(x - shift); the terms go to y (may be x) unless y is NULL. */
     double (*exp_sum)(float *y, const float *x, float shift, size_t n);
+    /* x, n floats, becomes e^(x - shift) * factor * (1 - (x / cap)^2) of `type`, f32 or bf16, from the same
+     * address on. */
+    void (*capped_gradient)(void *x, enum dtype type, float shift, float factor, float cap, size_t n);
 
     /* As in kernels/activation.h, for n elements from `from` on. */
     void (*glu_forward)(enum activation activation, void *y, const void *gate, const void *up,

@@ -7,6 +7,7 @@ const struct kernel_table TABLE = {
     .max = row_max,
     .exp = row_exp,
     .exp_sum = row_exp_sum,
+    .capped_gradient = row_capped_gradient,
     .adjust = row_adjust,
     .glu_forward = row_glu_forward,
     .glu_backward = row_glu_backward,

@@ -35,3 +35,10 @@ void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool 
     if (l->hook && l->hook->backward)
         l->hook->backward(l->hook->context, l, dx, dx_type, dy, x, type, n);
 }
+
+struct output_layer linear_output_layer(const struct linear *l, enum dtype type)
+{
+    struct matrix w = effective_weight(l, type);
+    return (struct output_layer){.v = l->weight->rows, .c = l->weight->cols, .w = w.data,
+                                 .ld = w.ld};
+}

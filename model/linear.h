@@ -5,6 +5,7 @@
 #ifndef LINNET_MODEL_LINEAR_H
 #define LINNET_MODEL_LINEAR_H
 
+#include "kernels/cross_entropy.h"
 #include "kernels/dtype.h"
 
 #include <stdbool.h>
@@ -42,5 +43,8 @@ void linear_forward(const struct linear *l, void *y, enum dtype y_type, const vo
  * holds is stale). dy and x are of `type`. */
 void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool accumulate,
                      const void *dy, const void *x, enum dtype type, size_t n);
+
+/* The layer as the output of a model: shape and weights (the hook's where it has some), nothing else set. */
+struct output_layer linear_output_layer(const struct linear *l, enum dtype type);
 
 #endif

@@ -13,8 +13,7 @@ static double loss(const struct objective *o, struct model *m, const struct batc
 {
     (void)o;
     struct param *head = m->head.weight;
-    struct matrix w = param_matrix(head, type);
-    struct output_layer layer = {.v = head->rows, .c = head->cols, .w = w.data, .ld = w.ld};
+    struct output_layer layer = linear_output_layer(&m->head, type);
     if (dhidden && head->grad) {
         layer.dw = head->grad;
         layer.dw_beta = param_grad_beta(head);

@@ -453,14 +453,21 @@ static void cross_entropy(void **state)
         size_t n_scratch = linear_cross_entropy_scratch(N, C, V);
         float *scratch = floats(n_scratch), *dh = floats(N * C), *dh16 = floats(N * C);
         float *dw = zeros(V * C), *dw16 = zeros(V * C);
-        double loss = linear_cross_entropy(&(struct output_layer){V, C, w.f32, C, dw, 1}, DTYPE_F32,
-                                           hidden.f32, targets, 0.1f, NULL, dh, N, scratch);
-        double loss16 =
-            linear_cross_entropy(&(struct output_layer){V, C, w.bf16, C, dw16, 1}, DTYPE_BF16,
-                                 hidden.bf16, targets, 0.1f, NULL, dh16, N, scratch);
+        float *b = normals(V, 1, 3), *db = zeros(V), *db16 = zeros(V);
+        struct output_layer layer = {.v = V, .c = C, .w = w.f32, .ld = C, .dw = dw, .dw_beta = 1};
+        if (masked) /* and capped */
+            layer.bias = b, layer.dbias = db, layer.softcap = 6, layer.logit_scale = 0.9f;
+        struct output_layer layer16 = layer;
+        layer16.w = w.bf16, layer16.dw = dw16, layer16.dbias = masked ? db16 : NULL;
+        double loss = linear_cross_entropy(&layer, DTYPE_F32, hidden.f32, targets, 0.1f, NULL, dh,
+                                           N, scratch);
+        double loss16 = linear_cross_entropy(&layer16, DTYPE_BF16, hidden.bf16, targets, 0.1f, NULL,
+                                             dh16, N, scratch);
         assert_within(fabs(loss16 / loss - 1), 1e-5, "loss");
         assert_within(distance(dh16, dh, N * C), 0.02, "dhidden");
         assert_within(distance(dw16, dw, V * C), 0.02, "dw");
+        assert_within(distance(db16, db, V), 0.02, "dbias");
+        done_with(b, V), done_with(db, V), done_with(db16, V);
         done_with(scratch, n_scratch), done_with(dh, N * C), done_with(dh16, N * C);
         done_with(dw, V * C), done_with(dw16, V * C);
     }
