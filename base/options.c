@@ -79,6 +79,11 @@ static bool find_letter(const struct options *o, char letter, struct place *foun
     return false;
 }
 
+static bool is_list(const struct option *row)
+{
+    return row->type == OPTION_STRINGS || row->type == OPTION_NUMBERS;
+}
+
 static void set_default(struct place p)
 {
     const struct option *row = p.row;
@@ -283,7 +288,7 @@ static int apply_entry(struct options *o, const struct yaml_entry *entry, const 
         return entry->is_null && has_section(o, path, strlen(path))
                    ? OK
                    : unknown_key(o, where, path, e);
-    if (entry->in_list && p.row->type != OPTION_STRINGS)
+    if (entry->in_list && !is_list(p.row))
         return error_set(e, ERR_USAGE, "%s: %s: expected a single value, found a list", where,
                          path);
     bool empty = !entry->value;
@@ -368,7 +373,7 @@ int options_apply_set(struct options *o, const char *assignment, struct error *e
         bool append = origin_of(p)->source == OPTION_FROM_SET;
         struct yaml_entry entry = {.value = (char *)equals + 1,
                                    .is_null = strcmp(equals + 1, "null") == 0};
-        code = p.row->type == OPTION_STRINGS && equals[1] == '['
+        code = is_list(p.row) && equals[1] == '['
                    ? apply_list(o, path, equals + 1, append, e)
                    : apply_entry(o, &entry, path, OPTION_FROM_SET, "--set", append, e);
     }
@@ -423,7 +428,7 @@ static bool takes_several_values(const struct option *row)
 {
     const char *shown = option_placeholder(row);
     size_t n = strlen(shown);
-    return row->type == OPTION_STRINGS && n >= 3 && strcmp(shown + n - 3, "...") == 0;
+    return is_list(row) && n >= 3 && strcmp(shown + n - 3, "...") == 0;
 }
 
 static bool names_a_file(const struct option *row)

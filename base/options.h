@@ -36,6 +36,7 @@ enum option_type {
     OPTION_STRING,  /* char *, owned; NULL when nothing was given (YAML null) */
     OPTION_ENUM,    /* int: index into `choices` */
     OPTION_STRINGS, /* struct option_strings, owned */
+    OPTION_NUMBERS, /* struct option_numbers */
 };
 
 struct option_strings {
@@ -45,6 +46,12 @@ struct option_strings {
 void option_strings_add(struct option_strings *s, const char *item); /* copies */
 void option_strings_free(struct option_strings *s);
 
+enum { OPTION_MOST_NUMBERS = 512 };
+struct option_numbers { /* the limits are those of each item */
+    size_t count;
+    double items[OPTION_MOST_NUMBERS];
+};
+
 struct option {
     const char *key;  /* within the section; "rope_scaling.factor" for a nested one.
                          Flags outside a configuration name a key too, for option_given */
@@ -53,7 +60,8 @@ struct option {
     size_t offset;              /* of the field in the section's object */
     const char *default_value;  /* as it would be written; NULL: false, the first choice, no string,
                                    no strings, and for a number 0, which then means "not given" even
-                                   outside the limits (YAML null). Several strings: by commas */
+                                   outside the limits (YAML null). Several strings: by commas.
+                                   Numbers have no default but none */
     double minimum, maximum;    /* inclusive; equal: no limits; maximum < minimum: no upper
                                    one. An upper limit of 1e12 or more is not shown */
     const char *const *choices; /* OPTION_ENUM: names, NULL-terminated */

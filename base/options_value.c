@@ -35,7 +35,7 @@ const char *option_placeholder(const struct option *row)
     static const char *const by_type[] = {
         [OPTION_BOOL] = "",        [OPTION_SIZE] = "N",   [OPTION_INT] = "N",
         [OPTION_FLOAT] = "X",      [OPTION_STRING] = "S", [OPTION_ENUM] = "NAME",
-        [OPTION_STRINGS] = "S...",
+        [OPTION_STRINGS] = "S...",  [OPTION_NUMBERS] = "X...",
     };
     return row->placeholder ? row->placeholder : by_type[row->type];
 }
@@ -57,13 +57,14 @@ void option_describe_type(const struct option *row, struct buffer *out)
         [OPTION_BOOL] = "true or false",  [OPTION_SIZE] = "a whole number",
         [OPTION_INT] = "a whole number",  [OPTION_FLOAT] = "a number",
         [OPTION_STRING] = "text",         [OPTION_ENUM] = "one of ",
-        [OPTION_STRINGS] = "text values",
+        [OPTION_STRINGS] = "text values", [OPTION_NUMBERS] = "numbers",
     };
     buffer_string(out, by_type[row->type]);
     if (row->type == OPTION_ENUM)
         for (size_t i = 0; row->choices[i]; i++)
             buffer_printf(out, "%s%s", i ? ", " : "", row->choices[i]);
-    if (row->type != OPTION_SIZE && row->type != OPTION_INT && row->type != OPTION_FLOAT)
+    if (row->type != OPTION_SIZE && row->type != OPTION_INT && row->type != OPTION_FLOAT &&
+        row->type != OPTION_NUMBERS)
         return;
     bool bounded = row->maximum > row->minimum && row->maximum < 1e12; /* above: no real limit */
     if (bounded) {
@@ -192,6 +193,24 @@ static int parse_text(const struct option *row, const char *text, bool is_null, 
     return OK;
 }
 
+static bool parse_numbers(const struct option *row, const char *text, bool is_null, bool append,
+                          struct option_numbers *field)
+{
+    double x = 0;
+    if (!is_null && !parse_float(row, text, &x))
+        return false;
+    if (!field)
+        return true;
+    if (!append)
+        field->count = 0;
+    if (is_null)
+        return true;
+    if (field->count == OPTION_MOST_NUMBERS)
+        return false;
+    field->items[field->count++] = x;
+    return true;
+}
+
 /* A number without a default is 0 until it is given, even where 0 is out of its range. */
 static bool may_be_unset(const struct option *row)
 {
@@ -224,6 +243,8 @@ int option_parse_value(const struct option *row, const char *text, bool is_null,
     case OPTION_STRING:
     case OPTION_STRINGS:
         return parse_text(row, text, is_null, append, field, e);
+    case OPTION_NUMBERS:
+        return parse_numbers(row, text, is_null, append, field) ? OK : fail_value(row, text, e);
     case OPTION_BOOL:
         good = parse_bool(text, &v.b);
         size = sizeof v.b;
@@ -331,6 +352,16 @@ void option_print_value(const struct option *row, const void *object, struct buf
         for (size_t i = 0; i < s->count; i++) {
             buffer_string(out, i ? ", " : "");
             print_string(s->items[i], out);
+        }
+        buffer_byte(out, ']');
+        break;
+    }
+    case OPTION_NUMBERS: {
+        const struct option_numbers *numbers = field;
+        buffer_byte(out, '[');
+        for (size_t i = 0; i < numbers->count; i++) {
+            buffer_string(out, i ? ", " : "");
+            print_number(numbers->items[i], out);
         }
         buffer_byte(out, ']');
         break;

@@ -14,8 +14,8 @@ size_t bench_products_of(const struct model *m, enum dtype type, size_t tokens,
         enum dtype dx_type;
     } layers[] = {
         {"q", &l->q, DTYPE_F32},       {"k", &l->k, DTYPE_F32},   {"v", &l->v, DTYPE_F32},
-        {"output", &l->output, type},  {"gate", &l->gate, DTYPE_F32},
-        {"up", &l->up, DTYPE_F32},     {"down", &l->down, type},  {"head", &m->head, DTYPE_F32},
+        {"output", &l->output, type},  {"gate", &l->ffn.gate, DTYPE_F32},
+        {"up", &l->ffn.up, DTYPE_F32},     {"down", &l->ffn.down, type},  {"head", &m->head, DTYPE_F32},
     };
     size_t count = 0;
     for (size_t i = 0; i < COUNT(layers); i++) {

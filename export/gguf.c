@@ -1,9 +1,8 @@
 #include "export/gguf.h"
 
 #include "base/check.h"
-#include "formats/gguf.h"
-
-#include <stdio.h>
+#include "base/log.h"
+#include "model/gguf_config.h"
 
 /* llama.cpp's numbers for general.file_type. */
 static uint32_t file_type(enum dtype type)
@@ -21,57 +20,10 @@ static uint32_t file_type(enum dtype type)
     }
 }
 
-struct keys {
-    struct gguf_writer *w;
-    const char *architecture;
-};
-
-static const char *full_key(const struct keys *k, const char *key, char full[128])
-{
-    snprintf(full, 128, "%s.%s", k->architecture, key);
-    return full;
-}
-
-static void put_size(const struct keys *k, const char *key, size_t value)
-{
-    char full[128];
-    CHECK(value <= UINT32_MAX);
-    gguf_put_u32(k->w, full_key(k, key, full), (uint32_t)value);
-}
-
-static void put_double(const struct keys *k, const char *key, double value)
-{
-    char full[128];
-    gguf_put_f32(k->w, full_key(k, key, full), (float)value);
-}
-
-static void put_metadata(struct gguf_writer *w, const struct model *m,
-                         const struct export_options *o)
-{
-    const struct model_config *c = &m->config;
-    struct keys k = {w, model_architecture(c)->name};
-    gguf_put_string(w, "general.architecture", k.architecture);
-    gguf_put_string(w, "general.type", "model");
-    gguf_put_string(w, "general.name", o->name);
-    gguf_put_u32(w, "general.file_type", file_type(o->type));
-    gguf_put_u32(w, "general.quantization_version", 2);
-    put_size(&k, "vocab_size", c->vocab_size);
-    put_size(&k, "context_length", c->max_position_embeddings);
-    put_size(&k, "embedding_length", c->hidden_size);
-    put_size(&k, "block_count", c->num_hidden_layers);
-    put_size(&k, "feed_forward_length", c->intermediate_size);
-    put_size(&k, "attention.head_count", c->num_attention_heads);
-    put_size(&k, "attention.head_count_kv", c->num_key_value_heads);
-    put_size(&k, "attention.key_length", c->head_dim);
-    put_size(&k, "attention.value_length", c->head_dim);
-    put_double(&k, "attention.layer_norm_rms_epsilon", c->rms_norm_eps);
-    put_size(&k, "rope.dimension_count", c->head_dim);
-    put_double(&k, "rope.freq_base", c->rope_theta);
-}
-
 int export_gguf(const struct model *m, const struct tokenizer *t, const struct export_options *o,
                 const char *path, struct error *e)
 {
+    const char *warning = NULL;
     int code = export_check_target(path, false, o->force, e);
     if (code)
         return code;
@@ -79,18 +31,28 @@ int export_gguf(const struct model *m, const struct tokenizer *t, const struct e
         return error_set(e, ERR_USAGE, "the model says nothing about its context length; give one "
                                        "with --context");
     struct gguf_writer *w = gguf_writer_new();
-    struct weight_source *sources =
-        weight_sources(m, o->type, DTYPE_F32, model_architecture(&m->config)->gguf_rope_style);
-    put_metadata(w, m, o);
-    tokenizer_to_gguf(t, m->config.vocab_size, w);
-    for (size_t i = 0; i < m->n_params; i++) {
-        const struct param *p = &m->params[i];
-        size_t dims[2] = {p->cols, p->rows};
-        gguf_put_tensor(w, p->gguf_name, sources[i].type, p->n_dims, dims, weight_source_fill,
-                        &sources[i]);
+    struct weight_sources weights;
+    weight_sources_init(&weights, m, CONTAINER_GGUF, model_architecture(&m->config)->head_in_gguf, o);
+    code = gguf_config_write(w, &m->config, &warning, e);
+    if (!code) {
+        gguf_put_string(w, "general.type", "model");
+        gguf_put_string(w, "general.name", o->name);
+        gguf_put_u32(w, "general.file_type", file_type(export_type(m, o)));
+        gguf_put_u32(w, "general.quantization_version", 2);
+        tokenizer_to_gguf(t, m->config.vocab_size, w);
+        for (size_t i = 0; i < weights.list.n_tensors; i++) {
+            const struct tensor *tensor = &weights.list.tensors[i];
+            size_t dims[3];
+            for (int d = 0; d < tensor->n_dims; d++)
+                dims[d] = tensor->shape[tensor->n_dims - 1 - d];
+            gguf_put_tensor(w, tensor->name, weights.sources[i].type, tensor->n_dims, dims,
+                            weight_source_fill, &weights.sources[i]);
+        }
+        code = gguf_writer_finish(w, path, e);
     }
-    code = gguf_writer_finish(w, path, e);
+    if (!code && warning)
+        log_warn("%s: %s", path, warning);
     gguf_writer_free(w);
-    mem_free(sources);
+    weight_sources_free(&weights);
     return code;
 }

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "formats/safetensors.h"
+#include "model/hf_config.h"
 
 #include <stdlib.h>
 
@@ -43,41 +44,13 @@ static json_t *end_ids(const struct tokenizer *t)
     return id_or_null(eos);
 }
 
-static json_t *integer(size_t n)
-{
-    return json_integer((json_int_t)n);
-}
-
 static json_t *config_json(const struct model *m, const struct tokenizer *t, enum dtype type)
 {
-    const struct model_config *c = &m->config;
-    const struct architecture *a = model_architecture(c);
-    json_t *root = json_object();
-    json_object_set_new(root, "architectures", json_pack("[s]", a->hf_class));
-    json_object_set_new(root, "attention_bias", json_false());
-    json_object_set_new(root, "attention_dropout", json_real(0));
+    json_t *root = hf_config_write(&m->config);
     json_object_set_new(root, "bos_token_id", id_or_null(tokenizer_bos(t)));
     json_object_set_new(root, "eos_token_id", end_ids(t));
     json_object_set_new(root, "pad_token_id", id_or_null(tokenizer_pad(t)));
-    json_object_set_new(root, "head_dim", integer(c->head_dim));
-    json_object_set_new(root, "hidden_act", json_string("silu"));
-    json_object_set_new(root, "hidden_size", integer(c->hidden_size));
-    json_object_set_new(root, "initializer_range", json_real(c->initializer_range));
-    json_object_set_new(root, "intermediate_size", integer(c->intermediate_size));
-    json_object_set_new(root, "max_position_embeddings", integer(c->max_position_embeddings));
-    json_object_set_new(root, "mlp_bias", json_false());
-    json_object_set_new(root, "model_type", json_string(a->model_type));
-    json_object_set_new(root, "num_attention_heads", integer(c->num_attention_heads));
-    json_object_set_new(root, "num_hidden_layers", integer(c->num_hidden_layers));
-    json_object_set_new(root, "num_key_value_heads", integer(c->num_key_value_heads));
-    json_object_set_new(root, "pretraining_tp", json_integer(1));
-    json_object_set_new(root, "rms_norm_eps", json_real(c->rms_norm_eps));
-    json_object_set_new(root, "rope_scaling", json_null());
-    json_object_set_new(root, "rope_theta", json_real(c->rope_theta));
-    json_object_set_new(root, "tie_word_embeddings", json_boolean(c->tie_word_embeddings));
     json_object_set_new(root, "torch_dtype", json_string(torch_dtype(type)));
-    json_object_set_new(root, "use_cache", json_true());
-    json_object_set_new(root, "vocab_size", integer(c->vocab_size));
     return root;
 }
 
@@ -111,16 +84,16 @@ static int write_weights(const struct model *m, const struct export_options *o,
                          const char *directory, struct error *e)
 {
     struct safetensors_writer *w = safetensors_writer_new();
-    struct weight_source *sources = weight_sources(m, o->type, o->type, ROPE_HALF);
-    for (size_t i = 0; i < m->n_params; i++) {
-        const struct param *p = &m->params[i];
-        size_t shape[2] = {p->rows, p->cols};
-        safetensors_put(w, p->name, o->type, p->n_dims, p->n_dims == 2 ? shape : shape + 1,
-                        weight_source_fill, &sources[i]);
+    struct weight_sources weights;
+    weight_sources_init(&weights, m, CONTAINER_HF, false, o);
+    for (size_t i = 0; i < weights.list.n_tensors; i++) {
+        const struct tensor *t = &weights.list.tensors[i];
+        safetensors_put(w, t->name, weights.sources[i].type, t->n_dims, t->shape, weight_source_fill,
+                        &weights.sources[i]);
     }
     int code = safetensors_writer_finish_directory(w, directory, o->max_shard_bytes, e);
     safetensors_writer_free(w);
-    mem_free(sources);
+    weight_sources_free(&weights);
     return code;
 }
 
@@ -147,7 +120,7 @@ int export_hf(const struct model *m, const struct tokenizer *t, const struct exp
     if (!code)
         code = write_json(generation_json(t), generation, e);
     if (!code)
-        code = write_json(config_json(m, t, o->type), config, e);
+        code = write_json(config_json(m, t, export_type(m, o)), config, e);
     mem_free(config);
     mem_free(tokenizer);
     mem_free(tokenizer_config);

@@ -33,66 +33,125 @@ int export_check_target(const char *path, bool directory, bool force, struct err
                      path, directory ? " and not empty" : "");
 }
 
-struct weight_source *weight_sources(const struct model *m, enum dtype type, enum dtype vector_type,
-                                     enum rope_style style)
+static bool is_plain(enum dtype type)
 {
-    struct weight_source *sources = mem_zero(m->n_params, sizeof *sources);
-    for (size_t i = 0; i < m->n_params; i++) {
-        const struct param *p = &m->params[i];
-        bool rotated = p->role == PARAM_ATTN_Q || p->role == PARAM_ATTN_K;
-        sources[i] = (struct weight_source){
-            .param = p,
-            .type = p->n_dims == 1 ? vector_type : type,
-            .head_dim = rotated ? m->config.head_dim : 0,
-            .from = m->config.rope_style,
-            .to = style,
-        };
+    return type == DTYPE_F32 || type == DTYPE_F16 || type == DTYPE_BF16;
+}
+
+enum dtype export_type(const struct model *m, const struct export_options *o)
+{
+    if (!o->keep_types)
+        return o->type;
+    for (size_t i = 0; i < m->n_params; i++)
+        if (m->params[i].layer >= 0 && m->params[i].matrix)
+            return is_plain(m->params[i].type) ? m->params[i].type : DTYPE_F16;
+    return DTYPE_F32;
+}
+
+/* Whether f32 numbers, less the offset they have in the file, are numbers of `type` too. */
+static bool fits(const struct param *p, enum dtype type)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        uint16_t rounded;
+        float back;
+        if (!dtype_from_f32(type, p->value + i, &rounded, 1) ||
+            !dtype_to_f32(type, &rounded, &back, 1) || back != p->value[i])
+            return false;
     }
-    return sources;
+    return true;
 }
 
-/* Component j * d/2 + i of a head in halves is component 2i + j of it interleaved. */
-size_t weight_source_row(const struct weight_source *s, size_t row)
+/* Vectors are f32 in GGUF files. In the other container they have the matrices' type, unless types are kept
+ * and they would lose by it. */
+static enum dtype tensor_type(const struct model *m, const struct tensor *t, enum container container,
+                              const struct export_options *o)
 {
-    if (s->head_dim == 0 || s->from == s->to)
-        return row;
-    size_t half = s->head_dim / 2, at = row % s->head_dim, head = row - at;
-    if (s->from == ROPE_HALF)
-        return head + at % 2 * half + at / 2;
-    return head + at % half * 2 + at / half;
+    enum dtype usual = export_type(m, o);
+    const struct param *p = t->pieces->param;
+    if (t->vector && container == CONTAINER_GGUF)
+        return DTYPE_F32;
+    if (!o->keep_types)
+        return o->type;
+    if (p->matrix)
+        return is_plain(p->type) ? p->type : usual;
+    return usual == DTYPE_F32 || fits(p, usual) ? usual : DTYPE_F32;
 }
 
-static int check_row(const struct weight_source *s, const float *row, struct error *e)
+void weight_sources_init(struct weight_sources *w, const struct model *m, enum container container,
+                         bool head, const struct export_options *o)
+{
+    enum rope_style style = container == CONTAINER_GGUF
+                                ? model_architecture(&m->config)->gguf_rope_style : ROPE_HALF;
+    tensor_list_init(&w->list, m, container, head);
+    w->sources = mem_zero(w->list.n_tensors, sizeof *w->sources);
+    for (size_t i = 0; i < w->list.n_tensors; i++) {
+        const struct tensor *t = &w->list.tensors[i];
+        w->sources[i] = (struct weight_source){m, t, tensor_type(m, t, container, o), style};
+    }
+}
+
+void weight_sources_free(struct weight_sources *w)
+{
+    tensor_list_free(&w->list);
+    mem_free(w->sources);
+    *w = (struct weight_sources){0};
+}
+
+static int check_row(const struct weight_source *s, const float *row, size_t n, struct error *e)
 {
     const float limit = s->type == DTYPE_F16 ? 65504.0f : INFINITY;
-    bool finite = true, fits = true;
-    for (size_t i = 0; i < s->param->cols; i++) {
+    bool finite = true, in_range = true;
+    for (size_t i = 0; i < n; i++) {
         finite &= isfinite(row[i]) != 0;
-        fits &= !(fabsf(row[i]) > limit);
+        in_range &= !(fabsf(row[i]) > limit);
     }
     if (!finite)
         return error_set(e, ERR_FORMAT,
                          "%s holds a weight that is not a number; the training diverged, or the "
-                         "model's file is damaged", s->param->name);
-    if (!fits)
+                         "model's file is damaged", s->tensor->name);
+    if (!in_range)
         return error_set(e, ERR_FORMAT,
                          "%s holds a weight beyond the range of f16 (65504); export as bf16 or f32",
-                         s->param->name);
+                         s->tensor->name);
     return OK;
+}
+
+/* Row `row` of a parameter in the file's order, as f32 and with the offset it has there. */
+static void read_row(const struct weight_source *s, const struct param *p, size_t row, float *out)
+{
+    struct matrix stored = param_matrix(p);
+    const struct dtype_info *info = dtype_info(stored.type);
+    size_t head_dim = s->model->config.head_dim;
+    enum rope_style memory = s->model->config.rope_style;
+    bool rotated = param_is_rotated(p) && memory != s->style;
+    if (rotated && p->n_dims == 2)
+        row = rope_row(row, head_dim, memory, s->style);
+    CHECK(dtype_to_f32(stored.type,
+                       (const char *)stored.data + row * (stored.ld / info->block * info->block_bytes),
+                       out, p->cols));
+    if (rotated && p->n_dims == 1)
+        for (size_t i = 0; i < p->cols; i++)
+            out[i] = p->value[rope_row(i, head_dim, memory, s->style)];
+    for (size_t i = 0; i < p->cols && s->tensor->offset != 0; i++)
+        out[i] += s->tensor->offset;
 }
 
 int weight_source_fill(void *context, void *bytes, struct error *e)
 {
     const struct weight_source *s = context;
-    const struct param *p = s->param;
+    const struct tensor *t = s->tensor;
     size_t row_bytes;
-    CHECK(dtype_bytes(s->type, p->cols, &row_bytes));
-    for (size_t i = 0; i < p->rows; i++) {
-        const float *row = p->value + weight_source_row(s, i) * p->cols;
-        int code = check_row(s, row, e);
-        if (code)
-            return code;
-        CHECK(dtype_from_f32(s->type, row, (char *)bytes + i * row_bytes, p->cols));
+    int code = OK;
+    CHECK(dtype_bytes(s->type, t->cols, &row_bytes));
+    float *row = mem_alloc(t->cols, sizeof *row);
+    for (size_t i = 0; i < t->n_pieces && !code; i++) {
+        const struct tensor_piece *piece = &t->pieces[i];
+        for (size_t j = 0; j < piece->rows && !code; j++) {
+            read_row(s, piece->param, piece->param_row + j, row);
+            code = check_row(s, row, t->cols, e);
+            CHECK(dtype_from_f32(s->type, row, (char *)bytes + (piece->row + j) * row_bytes, t->cols));
+        }
     }
-    return OK;
+    mem_free(row);
+    return code;
 }

@@ -4,12 +4,13 @@
 #define LINNET_EXPORT_WEIGHTS_H
 
 #include "kernels/dtype.h"
-#include "model/model.h"
+#include "model/tensors.h"
 
 #include <stdbool.h>
 
 struct export_options {
-    enum dtype type;  /* of the matrices: F32, F16 or BF16 */
+    bool keep_types;  /* f32, f16 and bf16 weights stay what they are, quantised ones become f16 */
+    enum dtype type;  /* else: of the matrices, F32, F16 or BF16 */
     const char *name; /* what the model calls itself in the file */
     bool force;       /* replace what is there */
     size_t max_shard_bytes; /* of one safetensors file, 0: no limit */
@@ -19,24 +20,27 @@ struct export_options {
  * without `force`; a directory where a file is wanted, or the other way round, in any case. */
 int export_check_target(const char *path, bool directory, bool force, struct error *e);
 
-/* One parameter on its way into a file. */
+/* All tensors of a model on their way into a file: rows of parameters in the file's type and order. */
 struct weight_source {
-    const struct param *param;
+    const struct model *model;
+    const struct tensor *tensor;
     enum dtype type;
-    size_t head_dim;             /* rows of q and k come in heads of so many; else 0 */
-    enum rope_style from, to;    /* the order of those rows in memory and in the file */
+    enum rope_style style; /* the order of q and k rows in the file */
 };
-
-/* One for each of m->params, in that order; mem_free. Vectors get `vector_type`, q and k the row
- * order of `style`. */
-struct weight_source *weight_sources(const struct model *m, enum dtype type, enum dtype vector_type,
-                                     enum rope_style style);
+struct weight_sources {
+    struct tensor_list list;
+    struct weight_source *sources; /* one for each tensor of the list */
+};
+/* `head`: an output layer that is the embedding is written too. */
+void weight_sources_init(struct weight_sources *w, const struct model *m, enum container container,
+                         bool head, const struct export_options *o);
+void weight_sources_free(struct weight_sources *w);
 
 /* A gguf_source and a safetensors_source: context is a struct weight_source. A weight that is not a
  * number, or that f16 cannot hold, is an error that names the tensor. */
 int weight_source_fill(void *context, void *bytes, struct error *e);
 
-/* Which row in memory becomes row `row` of the file. */
-size_t weight_source_row(const struct weight_source *s, size_t row);
+/* The type that most matrices have in the file. */
+enum dtype export_type(const struct model *m, const struct export_options *o);
 
 #endif

@@ -99,6 +99,8 @@ void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *v, size_
 typedef int gguf_source(void *context, void *bytes, struct error *e);
 void gguf_put_tensor(struct gguf_writer *w, const char *name, enum dtype type, int n_dims,
                      const size_t dims[], gguf_source *source, void *context);
+/* A copy of n bytes that lives as long as the writer: a context for sources. */
+void *gguf_writer_keep(struct gguf_writer *w, const void *bytes, size_t n);
 int gguf_writer_finish(struct gguf_writer *w, const char *path, struct error *e);
 
 #endif

@@ -23,6 +23,8 @@ struct gguf_writer {
     size_t n_kv, kv_capacity;
     struct declared *tensors;
     size_t n_tensors, tensor_capacity;
+    void **kept;
+    size_t n_kept, kept_capacity;
 };
 
 struct gguf_writer *gguf_writer_new(void)
@@ -38,6 +40,9 @@ void gguf_writer_free(struct gguf_writer *w)
         mem_free(w->keys[i]);
     for (size_t i = 0; i < w->n_tensors; i++)
         mem_free(w->tensors[i].name);
+    for (size_t i = 0; i < w->n_kept; i++)
+        mem_free(w->kept[i]);
+    mem_free(w->kept);
     mem_free(w->keys);
     mem_free(w->tensors);
     buffer_free(&w->kv);
@@ -165,6 +170,14 @@ void gguf_put_tensor(struct gguf_writer *w, const char *name, enum dtype type, i
     mem_grow(&tensors, &w->tensor_capacity, w->n_tensors, sizeof t);
     w->tensors = tensors;
     w->tensors[w->n_tensors++] = t;
+}
+
+void *gguf_writer_keep(struct gguf_writer *w, const void *bytes, size_t n)
+{
+    void *kept = w->kept;
+    mem_grow(&kept, &w->kept_capacity, w->n_kept, sizeof *w->kept);
+    w->kept = kept;
+    return w->kept[w->n_kept++] = memcpy(mem_alloc(n, 1), bytes, n);
 }
 
 static size_t padding(uint64_t at)

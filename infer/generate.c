@@ -26,10 +26,9 @@ int prompt_tokens(const struct tokenizer *t, const char *text, size_t n, bool pa
 
 static void take_memory(struct generator *g)
 {
-    const struct model_config *c = &g->model->config;
-    activations_init(&g->activations, c, DTYPE_F32, 1, g->chunk, KEEP_NOTHING, &g->arena);
+    activations_init(&g->activations, g->model, DTYPE_F32, 1, g->chunk, KEEP_NOTHING, &g->arena);
     batch_init(&g->batch, 1, g->chunk, &g->arena);
-    g->logits = arena_alloc(&g->arena, c->vocab_size, sizeof(float));
+    g->logits = arena_alloc(&g->arena, g->model->config.vocab_size, sizeof(float));
 }
 
 int generator_init(struct generator *g, struct model *m, const struct tokenizer *t, size_t capacity,
@@ -47,7 +46,7 @@ int generator_init(struct generator *g, struct model *m, const struct tokenizer 
     int code = arena_init(&g->arena, size, "the activations of a prompt", e);
     if (!code) {
         take_memory(g);
-        code = kv_cache_init(&g->cache, &m->config, capacity, e);
+        code = kv_cache_init(&g->cache, m, capacity, e);
     }
     if (code) {
         generator_free(g);
@@ -86,7 +85,7 @@ static void feed_chunk(struct generator *g, const int32_t *ids, size_t n, bool l
         b.positions[i] = (int32_t)(g->cache.length + i);
     const float *hidden = decoder_forward(g->model, &g->activations, &b, &g->cache, 0);
     if (last) {
-        struct output_layer layer = linear_output_layer(&g->model->head, DTYPE_F32);
+        struct output_layer layer = decoder_output_layer(g->model, DTYPE_F32);
         output_logits(&layer, DTYPE_F32, hidden + (n - 1) * layer.c, g->logits, 1);
     }
 }

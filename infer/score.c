@@ -20,7 +20,7 @@ static void take_memory(struct scorer *s)
 {
     const struct scorer_options *o = &s->options;
     const struct model_config *c = &s->model->config;
-    activations_init(&s->activations, c, DTYPE_F32, o->n_rows, o->context, KEEP_NOTHING, &s->arena);
+    activations_init(&s->activations, s->model, DTYPE_F32, o->n_rows, o->context, KEEP_NOTHING, &s->arena);
     batch_init(&s->batch, o->n_rows, o->context, &s->arena);
     s->scratch = arena_alloc(
         &s->arena, linear_cross_entropy_scratch(o->n_rows * o->context, c->hidden_size, c->vocab_size),
@@ -80,7 +80,7 @@ static void run_batch(struct scorer *s)
     if (b.n_targets > 0) {
         b.n_rows = s->row + (s->column > 0); /* the last batch may be short */
         const float *hidden = decoder_forward(s->model, &s->activations, &b, NULL, 0);
-        struct output_layer layer = linear_output_layer(&s->model->head, DTYPE_F32);
+        struct output_layer layer = decoder_output_layer(s->model, DTYPE_F32);
         s->score.nats += linear_cross_entropy(&layer, DTYPE_F32, hidden, b.targets, 1, NULL, NULL,
                                               b.n_rows * b.seq_len, s->scratch);
         s->score.n_targets += b.n_targets;
@@ -172,26 +172,26 @@ struct distribution_pass {
     float *logits;
 };
 
-static void take_pass_memory(struct distribution_pass *p, const struct model_config *c, size_t chunk)
+static void take_pass_memory(struct distribution_pass *p, const struct model *m, size_t chunk)
 {
-    activations_init(&p->activations, c, DTYPE_F32, 1, chunk, KEEP_NOTHING, &p->arena);
+    activations_init(&p->activations, m, DTYPE_F32, 1, chunk, KEEP_NOTHING, &p->arena);
     batch_init(&p->batch, 1, chunk, &p->arena);
-    p->logits = arena_alloc(&p->arena, chunk * c->vocab_size, sizeof(float));
+    p->logits = arena_alloc(&p->arena, chunk * m->config.vocab_size, sizeof(float));
 }
 
-static int pass_init(struct distribution_pass *p, const struct model_config *c, size_t n,
+static int pass_init(struct distribution_pass *p, const struct model *m, size_t n,
                      struct error *e)
 {
     *p = (struct distribution_pass){0};
     size_t chunk = n < CHUNK ? n : CHUNK;
-    take_pass_memory(p, c, chunk);
+    take_pass_memory(p, m, chunk);
     size_t size = p->arena.used;
     activations_free(&p->activations);
     int code = arena_init(&p->arena, size, "the logits of a text", e);
     if (!code)
-        code = kv_cache_init(&p->cache, c, n, e);
+        code = kv_cache_init(&p->cache, m, n, e);
     if (!code)
-        take_pass_memory(p, c, chunk);
+        take_pass_memory(p, m, chunk);
     return code;
 }
 
@@ -208,7 +208,7 @@ int score_distributions(struct model *m, const int32_t *ids, size_t n, size_t to
     struct distribution_pass p;
     size_t vocab = m->config.vocab_size;
     CHECK(n > 0 && top > 0 && top <= vocab);
-    int code = pass_init(&p, &m->config, n, e);
+    int code = pass_init(&p, m, n, e);
     if (!code)
         model_reserve_positions(m, n);
     for (size_t from = 0; from < n && !code; from += p.batch.seq_len) {
@@ -220,7 +220,7 @@ int score_distributions(struct model *m, const int32_t *ids, size_t n, size_t to
             b.positions[i] = (int32_t)(from + i);
         }
         const float *hidden = decoder_forward(m, &p.activations, &b, &p.cache, 0);
-        struct output_layer layer = linear_output_layer(&m->head, DTYPE_F32);
+        struct output_layer layer = decoder_output_layer(m, DTYPE_F32);
         output_logits(&layer, DTYPE_F32, hidden, p.logits, b.seq_len);
         for (size_t i = 0; i < b.seq_len && !code; i++)
             if (!distribution(p.logits + i * vocab, vocab, top, out + (from + i) * top))

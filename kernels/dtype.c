@@ -44,6 +44,11 @@ const struct dtype_info *dtype_by_name(const char *name)
     return NULL;
 }
 
+bool dtype_is_floating(enum dtype type)
+{
+    return type != DTYPE_I8 && type != DTYPE_I16 && type != DTYPE_I32 && type != DTYPE_I64;
+}
+
 bool dtype_bytes(int type, size_t n, size_t *bytes)
 {
     const struct dtype_info *info = dtype_info(type);

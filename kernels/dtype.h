@@ -48,6 +48,9 @@ const struct dtype_info *dtype_info(int type);
 /* The row for a name in any case, or NULL. */
 const struct dtype_info *dtype_by_name(const char *name);
 
+/* Whether dtype_to_f32 reads it: all but the integers. */
+bool dtype_is_floating(enum dtype type);
+
 /* *bytes = size of n elements; false on overflow or when n is no multiple of the block. */
 bool dtype_bytes(int type, size_t n, size_t *bytes);
 

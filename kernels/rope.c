@@ -6,16 +6,16 @@
 
 #include <math.h>
 
-void rope_table(float *cosine, float *sine, const double *inverse_frequency, size_t n_positions,
-                size_t rotary_dim)
+void rope_table(float *cosine, float *sine, const double *inverse_frequency, double magnitude,
+                size_t n_positions, size_t rotary_dim)
 {
     size_t half = rotary_dim / 2;
 #pragma omp parallel for schedule(static) if (n_positions * half > 4096)
     for (size_t p = 0; p < n_positions; p++) {
         for (size_t i = 0; i < half; i++) {
             double angle = (double)p * inverse_frequency[i];
-            cosine[p * half + i] = (float)cos(angle);
-            sine[p * half + i] = (float)sin(angle);
+            cosine[p * half + i] = (float)(magnitude * cos(angle));
+            sine[p * half + i] = (float)(magnitude * sin(angle));
         }
     }
 }

@@ -12,10 +12,10 @@ enum rope_style {
     ROPE_INTERLEAVED, /* pairs (2i, 2i + 1): GGUF's order for llama, and Meta's */
 };
 
-/* cos and sin of position * inverse_frequency[i], both (n_positions, rotary_dim / 2). Angles in f64,
- * so that far positions stay exact. inverse_frequency: (rotary_dim / 2). */
-void rope_table(float *cosine, float *sine, const double *inverse_frequency, size_t n_positions,
-                size_t rotary_dim);
+/* magnitude times cos and sin of position * inverse_frequency[i], both (n_positions, rotary_dim / 2). Angles
+ * in f64, so that far positions stay exact. inverse_frequency: (rotary_dim / 2). */
+void rope_table(float *cosine, float *sine, const double *inverse_frequency, double magnitude,
+                size_t n_positions, size_t rotary_dim);
 
 /* What a rotation needs to know of the model. */
 struct rope {
@@ -29,7 +29,7 @@ struct rope {
  * positions[r]'s. */
 void rope_forward(void *x, enum dtype type, const int32_t *positions, const struct rope *rope,
                   size_t n, size_t n_heads, size_t row_stride);
-/* The inverse rotation, which is the transpose: turns dy = d loss / d output into dx = d loss / d
+/* The transpose, which is the inverse rotation (times the magnitude): turns dy = d loss / d output into dx = d loss / d
  * input, of `type` and laid out alike. dx may be dy when it is f32. */
 void rope_backward(void *dx, enum dtype type, const float *dy, const int32_t *positions,
                    const struct rope *rope, size_t n, size_t n_heads, size_t row_stride);

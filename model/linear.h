@@ -31,20 +31,20 @@ struct linear_hook {
 
 struct linear {
     struct param *weight;            /* (out, in) */
+    struct param *bias;              /* (out), or NULL */
     const struct linear_hook *hook;  /* NULL: none */
 };
 
-/* y (n, out) = x (n, in) W^T, then the hook. W is read as `type`, so that a caller who has x in bf16
- * needs a model with weights in bf16. */
+/* y (n, out) = x (n, in) W^T + bias, then the hook. W is read as it is stored. */
 void linear_forward(const struct linear *l, void *y, enum dtype y_type, const void *x,
                     enum dtype type, size_t n);
 
 /* dx = dy W, or += with `accumulate`; skipped when dx is NULL. dW += dy^T x unless frozen (=, when what it
- * holds is stale). dy and x are of `type`. */
+ * holds is stale), and likewise the bias's. dy and x are of `type`. */
 void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool accumulate,
                      const void *dy, const void *x, enum dtype type, size_t n);
 
-/* The layer as the output of a model: shape and weights (the hook's where it has some), nothing else set. */
+/* The layer as the output of a model: shape, weights (the hook's where it has some) and bias; no gradients. */
 struct output_layer linear_output_layer(const struct linear *l, enum dtype type);
 
 #endif

@@ -160,7 +160,17 @@ static int check_vocabulary(const char *path, struct model *m, struct tokenizer 
     return code;
 }
 
-int model_load(const char *path, struct model *m, struct tokenizer **tokenizer, struct error *e)
+void model_file_close(struct model_file *f)
+{
+    if (!f)
+        return;
+    safetensors_close(&f->safetensors);
+    gguf_close(&f->gguf);
+    mem_free(f);
+}
+
+int model_load(const char *path, enum weights weights, struct model *m,
+               struct tokenizer **tokenizer, struct error *e)
 {
     int code;
     if (!file_exists(path)) {
@@ -173,12 +183,12 @@ int model_load(const char *path, struct model *m, struct tokenizer **tokenizer, 
             code = load_run(path, run, m, tokenizer, e);
             mem_free(run);
         } else {
-            code = model_load_gguf(path, m, tokenizer, e);
+            code = model_load_gguf(path, weights, m, tokenizer, e);
         }
     } else if (directory_holds(path, RUN_CONFIG)) {
         code = load_run_directory(path, m, tokenizer, e);
     } else if (directory_holds(path, "config.json")) {
-        code = model_load_hf(path, m, tokenizer, e);
+        code = model_load_hf(path, weights, m, tokenizer, e);
     } else {
         code = error_set(e, ERR_FORMAT,
                          "%s: neither a run (config.yaml) nor a Hugging Face model (config.json)",

@@ -4,15 +4,26 @@
 #ifndef LINNET_MODEL_LOAD_H
 #define LINNET_MODEL_LOAD_H
 
-#include "model/model.h"
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+#include "model/tensors.h"
 #include "tokenizer/tokenizer.h"
 
 struct hdf5_file;
 
-/* Loads the model at `path`, weights converted to f32, and its tokenizer when `tokenizer` is not
- * NULL. A run directory means its best checkpoint, or the last where none was evaluated. The caller
- * frees both (model_free, tokenizer_free); on failure nothing is left to free. */
-int model_load(const char *path, struct model *m, struct tokenizer **tokenizer, struct error *e);
+/* Loads the model at `path`, its weights as asked for, and its tokenizer when `tokenizer` is not
+ * NULL. A run directory means its best checkpoint, or the last where none was evaluated; its weights are
+ * f32 in own memory in any case. The caller frees both (model_free, tokenizer_free); on failure nothing is
+ * left to free. */
+int model_load(const char *path, enum weights weights, struct model *m,
+               struct tokenizer **tokenizer, struct error *e);
+
+/* The file that mapped weights lie in: of one of the two containers. */
+struct model_file {
+    struct safetensors safetensors;
+    struct gguf gguf;
+};
+void model_file_close(struct model_file *f); /* NULL is fine */
 
 /* The `model:` section of a run's configuration; its other sections are not looked at. */
 int model_config_parse(const char *yaml, struct model_config *c, struct error *e);

@@ -2,12 +2,12 @@
 #ifndef LINNET_MODEL_LOAD_GGUF_H
 #define LINNET_MODEL_LOAD_GGUF_H
 
-#include "model/model.h"
+#include "model/tensors.h"
 
 struct tokenizer;
 
-/* As model_load. q and k rows stay in the file's order (config.rope_style says which). */
-int model_load_gguf(const char *path, struct model *m, struct tokenizer **tokenizer,
-                    struct error *e);
+/* As model_load. */
+int model_load_gguf(const char *path, enum weights weights, struct model *m,
+                    struct tokenizer **tokenizer, struct error *e);
 
 #endif

@@ -2,12 +2,12 @@
 #ifndef LINNET_MODEL_LOAD_HF_H
 #define LINNET_MODEL_LOAD_HF_H
 
-#include "model/model.h"
+#include "model/tensors.h"
 
 struct tokenizer;
 
 /* As model_load. */
-int model_load_hf(const char *directory, struct model *m, struct tokenizer **tokenizer,
-                  struct error *e);
+int model_load_hf(const char *directory, enum weights weights, struct model *m,
+                    struct tokenizer **tokenizer, struct error *e);
 
 #endif

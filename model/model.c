@@ -3,108 +3,217 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "kernels/halves.h"
+#include "model/load.h"
+#include "model/names.h"
+#include "model/rope_scaling.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-enum dimension { DIM_NONE, DIM_VOCAB, DIM_HIDDEN, DIM_QUERY, DIM_KEY_VALUE, DIM_FFN };
-
-/* One row a parameter; %d is the layer. Residual: it writes to the residual stream. */
-static const struct param_spec {
-    const char *name, *gguf_name;
-    enum dimension rows, cols;
-    bool per_layer, residual;
-} specs[PARAM_ROLES] = {
-    [PARAM_TOKEN_EMBD] = {"model.embed_tokens.weight", "token_embd.weight", DIM_VOCAB, DIM_HIDDEN,
-                          false, false},
-    [PARAM_ATTN_NORM] = {"model.layers.%d.input_layernorm.weight", "blk.%d.attn_norm.weight",
-                         DIM_NONE, DIM_HIDDEN, true, false},
-    [PARAM_ATTN_Q] = {"model.layers.%d.self_attn.q_proj.weight", "blk.%d.attn_q.weight", DIM_QUERY,
-                      DIM_HIDDEN, true, false},
-    [PARAM_ATTN_K] = {"model.layers.%d.self_attn.k_proj.weight", "blk.%d.attn_k.weight",
-                      DIM_KEY_VALUE, DIM_HIDDEN, true, false},
-    [PARAM_ATTN_V] = {"model.layers.%d.self_attn.v_proj.weight", "blk.%d.attn_v.weight",
-                      DIM_KEY_VALUE, DIM_HIDDEN, true, false},
-    [PARAM_ATTN_OUTPUT] = {"model.layers.%d.self_attn.o_proj.weight", "blk.%d.attn_output.weight",
-                           DIM_HIDDEN, DIM_QUERY, true, true},
-    [PARAM_FFN_NORM] = {"model.layers.%d.post_attention_layernorm.weight",
-                        "blk.%d.ffn_norm.weight", DIM_NONE, DIM_HIDDEN, true, false},
-    [PARAM_FFN_GATE] = {"model.layers.%d.mlp.gate_proj.weight", "blk.%d.ffn_gate.weight", DIM_FFN,
-                        DIM_HIDDEN, true, false},
-    [PARAM_FFN_UP] = {"model.layers.%d.mlp.up_proj.weight", "blk.%d.ffn_up.weight", DIM_FFN,
-                      DIM_HIDDEN, true, false},
-    [PARAM_FFN_DOWN] = {"model.layers.%d.mlp.down_proj.weight", "blk.%d.ffn_down.weight",
-                        DIM_HIDDEN, DIM_FFN, true, true},
-    [PARAM_OUTPUT_NORM] = {"model.norm.weight", "output_norm.weight", DIM_NONE, DIM_HIDDEN, false,
-                           false},
-    [PARAM_OUTPUT] = {"lm_head.weight", "output.weight", DIM_VOCAB, DIM_HIDDEN, false, false},
+enum dimension {
+    DIM_NONE,
+    DIM_VOCAB,
+    DIM_HIDDEN,
+    DIM_QUERY,
+    DIM_KEY_VALUE,
+    DIM_FFN,
+    DIM_EXPERT,
+    DIM_EXPERTS,
+    DIM_ONE,
 };
 
-static size_t dimension(const struct model_config *c, enum dimension d)
+/* What a parameter is. Matrices begin at random, norms so that they multiply by 1, biases at 0. */
+enum use { USE_MATRIX, USE_RESIDUAL /* a matrix that writes to the residual stream */, USE_NORM, USE_BIAS };
+
+static const struct param_spec {
+    enum use use;
+    enum dimension rows, cols; /* DIM_NONE: a vector */
+} specs[PARAM_ROLES] = {
+    [PARAM_TOKEN_EMBD] = {USE_MATRIX, DIM_VOCAB, DIM_HIDDEN},
+    [PARAM_ATTN_NORM] = {USE_NORM, DIM_NONE, DIM_HIDDEN},
+    [PARAM_ATTN_NORM_BIAS] = {USE_BIAS, DIM_NONE, DIM_HIDDEN},
+    [PARAM_ATTN_Q] = {USE_MATRIX, DIM_QUERY, DIM_HIDDEN},
+    [PARAM_ATTN_K] = {USE_MATRIX, DIM_KEY_VALUE, DIM_HIDDEN},
+    [PARAM_ATTN_V] = {USE_MATRIX, DIM_KEY_VALUE, DIM_HIDDEN},
+    [PARAM_ATTN_Q_BIAS] = {USE_BIAS, DIM_NONE, DIM_QUERY},
+    [PARAM_ATTN_K_BIAS] = {USE_BIAS, DIM_NONE, DIM_KEY_VALUE},
+    [PARAM_ATTN_V_BIAS] = {USE_BIAS, DIM_NONE, DIM_KEY_VALUE},
+    [PARAM_ATTN_Q_NORM] = {USE_NORM, DIM_NONE, DIM_QUERY},
+    [PARAM_ATTN_K_NORM] = {USE_NORM, DIM_NONE, DIM_KEY_VALUE},
+    [PARAM_ATTN_OUTPUT] = {USE_RESIDUAL, DIM_HIDDEN, DIM_QUERY},
+    [PARAM_ATTN_OUTPUT_BIAS] = {USE_BIAS, DIM_NONE, DIM_HIDDEN},
+    [PARAM_ATTN_POST_NORM] = {USE_NORM, DIM_NONE, DIM_HIDDEN},
+    [PARAM_FFN_NORM] = {USE_NORM, DIM_NONE, DIM_HIDDEN},
+    [PARAM_FFN_NORM_BIAS] = {USE_BIAS, DIM_NONE, DIM_HIDDEN},
+    [PARAM_FFN_GATE] = {USE_MATRIX, DIM_FFN, DIM_HIDDEN},
+    [PARAM_FFN_UP] = {USE_MATRIX, DIM_FFN, DIM_HIDDEN},
+    [PARAM_FFN_DOWN] = {USE_RESIDUAL, DIM_HIDDEN, DIM_FFN},
+    [PARAM_FFN_GATE_BIAS] = {USE_BIAS, DIM_NONE, DIM_FFN},
+    [PARAM_FFN_UP_BIAS] = {USE_BIAS, DIM_NONE, DIM_FFN},
+    [PARAM_FFN_DOWN_BIAS] = {USE_BIAS, DIM_NONE, DIM_HIDDEN},
+    [PARAM_ROUTER] = {USE_MATRIX, DIM_EXPERTS, DIM_HIDDEN},
+    [PARAM_EXPERT_GATE] = {USE_MATRIX, DIM_EXPERT, DIM_HIDDEN},
+    [PARAM_EXPERT_UP] = {USE_MATRIX, DIM_EXPERT, DIM_HIDDEN},
+    [PARAM_EXPERT_DOWN] = {USE_RESIDUAL, DIM_HIDDEN, DIM_EXPERT},
+    [PARAM_SHARED_ROUTER] = {USE_MATRIX, DIM_ONE, DIM_HIDDEN},
+    [PARAM_SHARED_GATE] = {USE_MATRIX, DIM_FFN, DIM_HIDDEN},
+    [PARAM_SHARED_UP] = {USE_MATRIX, DIM_FFN, DIM_HIDDEN},
+    [PARAM_SHARED_DOWN] = {USE_RESIDUAL, DIM_HIDDEN, DIM_FFN},
+    [PARAM_FFN_POST_NORM] = {USE_NORM, DIM_NONE, DIM_HIDDEN},
+    [PARAM_OUTPUT_NORM] = {USE_NORM, DIM_NONE, DIM_HIDDEN},
+    [PARAM_OUTPUT_NORM_BIAS] = {USE_BIAS, DIM_NONE, DIM_HIDDEN},
+    [PARAM_OUTPUT] = {USE_MATRIX, DIM_VOCAB, DIM_HIDDEN},
+    [PARAM_OUTPUT_BIAS] = {USE_BIAS, DIM_NONE, DIM_VOCAB},
+};
+
+static size_t dimension(const struct model_config *c, const struct layer_shape *s, enum dimension d)
 {
     switch (d) {
     case DIM_NONE:
+    case DIM_ONE:
         return 1;
     case DIM_VOCAB:
         return c->vocab_size;
     case DIM_HIDDEN:
         return c->hidden_size;
     case DIM_QUERY:
-        return c->num_attention_heads * c->head_dim;
+        return s->n_heads * c->head_dim;
     case DIM_KEY_VALUE:
-        return c->num_key_value_heads * c->head_dim;
+        return s->n_kv_heads * c->head_dim;
     case DIM_FFN:
-        return c->intermediate_size;
+        return s->intermediate_size;
+    case DIM_EXPERT:
+        return model_expert_size(c);
+    case DIM_EXPERTS:
+        return c->num_experts;
     }
     CHECK(!"a dimension");
     return 0;
 }
 
-static void format_name(char *out, const char *pattern, int layer)
-{
-    const char *percent = strstr(pattern, "%d");
-    if (!percent) {
-        snprintf(out, PARAM_NAME_SIZE, "%s", pattern);
-        return;
-    }
-    snprintf(out, PARAM_NAME_SIZE, "%.*s%d%s", (int)(percent - pattern), pattern, layer,
-             percent + 2);
-}
-
-static struct param *add_param(struct model *m, enum param_role role, int layer)
+static struct param *add(struct model *m, enum param_role role, int layer, int expert)
 {
     const struct param_spec *spec = &specs[role];
     const struct model_config *c = &m->config;
+    const struct layer_shape none = {0};
+    const struct layer_shape *shape = layer < 0 ? &none : &m->layers[layer].shape;
     struct param *p = &m->params[m->n_params++];
-    *p = (struct param){.role = role, .layer = layer};
-    format_name(p->name, spec->name, layer);
-    format_name(p->gguf_name, spec->gguf_name, layer);
+    *p = (struct param){.role = role, .layer = layer, .expert = expert,
+                        .matrix = spec->use == USE_MATRIX || spec->use == USE_RESIDUAL};
+    param_name(p->name, role_own_name(model_architecture(c), role), layer, expert);
     p->n_dims = spec->rows == DIM_NONE ? 1 : 2;
-    p->rows = dimension(c, spec->rows);
-    p->cols = dimension(c, spec->cols);
+    p->rows = dimension(c, shape, spec->rows);
+    p->cols = dimension(c, shape, spec->cols);
     p->count = p->rows * p->cols;
-    p->decay = p->n_dims == 2;
-    p->ones = p->n_dims == 1;
-    p->init_std = (float)c->initializer_range;
-    if (spec->residual)
+    if (spec->use == USE_NORM)
+        p->init_mean = 1 - model_architecture(c)->norm_offset;
+    if (p->matrix)
+        p->init_std = (float)c->initializer_range;
+    if (spec->use == USE_RESIDUAL)
         p->init_std /= sqrtf(2.0f * (float)c->num_hidden_layers);
     m->n_weights += p->count;
     return p;
 }
 
-static void add_layer(struct model *m, int i)
+/* A norm of queries or keys over `heads` heads. */
+static struct param *add_qk_norm(struct model *m, enum param_role role, int layer, size_t heads)
+{
+    struct param *p = add(m, role, layer, -1);
+    enum qk_norm kind = model_qk_norm(&m->config);
+    size_t head_dim = m->config.head_dim;
+    m->n_weights -= p->count;
+    p->cols = kind == QK_NORM_WHOLE ? heads * head_dim : head_dim;
+    p->rows = kind == QK_NORM_EACH ? heads : 1;
+    p->n_dims = kind == QK_NORM_EACH ? 2 : 1;
+    p->count = p->rows * p->cols;
+    m->n_weights += p->count;
+    return p;
+}
+
+static struct layer_norm add_norm(struct model *m, enum param_role weight, enum param_role bias,
+                                  int layer)
+{
+    struct layer_norm n = {.weight = add(m, weight, layer, -1)};
+    if (bias != PARAM_NONE && model_biases(&m->config) & BIAS_NORMS)
+        n.bias = add(m, bias, layer, -1);
+    return n;
+}
+
+static void add_attention(struct model *m, int i)
 {
     struct layer *l = &m->layers[i];
-    l->attn_norm = add_param(m, PARAM_ATTN_NORM, i);
-    l->q.weight = add_param(m, PARAM_ATTN_Q, i);
-    l->k.weight = add_param(m, PARAM_ATTN_K, i);
-    l->v.weight = add_param(m, PARAM_ATTN_V, i);
-    l->output.weight = add_param(m, PARAM_ATTN_OUTPUT, i);
-    l->ffn_norm = add_param(m, PARAM_FFN_NORM, i);
-    l->gate.weight = add_param(m, PARAM_FFN_GATE, i);
-    l->up.weight = add_param(m, PARAM_FFN_UP, i);
-    l->down.weight = add_param(m, PARAM_FFN_DOWN, i);
+    int biases = model_biases(&m->config);
+    l->q.weight = add(m, PARAM_ATTN_Q, i, -1);
+    l->k.weight = add(m, PARAM_ATTN_K, i, -1);
+    l->v.weight = add(m, PARAM_ATTN_V, i, -1);
+    if (biases & BIAS_QKV) {
+        l->q.bias = add(m, PARAM_ATTN_Q_BIAS, i, -1);
+        l->k.bias = add(m, PARAM_ATTN_K_BIAS, i, -1);
+        l->v.bias = add(m, PARAM_ATTN_V_BIAS, i, -1);
+    }
+    if (model_qk_norm(&m->config) != QK_NORM_NONE) {
+        l->q_norm.weight = add_qk_norm(m, PARAM_ATTN_Q_NORM, i, l->shape.n_heads);
+        l->k_norm.weight = add_qk_norm(m, PARAM_ATTN_K_NORM, i, l->shape.n_kv_heads);
+    }
+    l->output.weight = add(m, PARAM_ATTN_OUTPUT, i, -1);
+    if (biases & BIAS_OUTPUT)
+        l->output.bias = add(m, PARAM_ATTN_OUTPUT_BIAS, i, -1);
+}
+
+static void add_dense(struct model *m, int i)
+{
+    struct feed_forward *f = &m->layers[i].ffn;
+    f->gate.weight = add(m, PARAM_FFN_GATE, i, -1);
+    f->up.weight = add(m, PARAM_FFN_UP, i, -1);
+    f->down.weight = add(m, PARAM_FFN_DOWN, i, -1);
+    if (model_biases(&m->config) & BIAS_MLP) {
+        f->gate.bias = add(m, PARAM_FFN_GATE_BIAS, i, -1);
+        f->up.bias = add(m, PARAM_FFN_UP_BIAS, i, -1);
+        f->down.bias = add(m, PARAM_FFN_DOWN_BIAS, i, -1);
+    }
+}
+
+static void add_experts(struct model *m, int i)
+{
+    struct layer *l = &m->layers[i];
+    int n = (int)m->config.num_experts;
+    l->moe.experts = m->experts + (size_t)i * m->config.num_experts;
+    l->moe.router.weight = add(m, PARAM_ROUTER, i, -1);
+    for (int j = 0; j < n; j++)
+        l->moe.experts[j].gate.weight = add(m, PARAM_EXPERT_GATE, i, j);
+    for (int j = 0; j < n; j++)
+        l->moe.experts[j].up.weight = add(m, PARAM_EXPERT_UP, i, j);
+    for (int j = 0; j < n; j++)
+        l->moe.experts[j].down.weight = add(m, PARAM_EXPERT_DOWN, i, j);
+    if (l->shape.intermediate_size == 0)
+        return;
+    l->moe.shared_router.weight = add(m, PARAM_SHARED_ROUTER, i, -1);
+    l->ffn.gate.weight = add(m, PARAM_SHARED_GATE, i, -1);
+    l->ffn.up.weight = add(m, PARAM_SHARED_UP, i, -1);
+    l->ffn.down.weight = add(m, PARAM_SHARED_DOWN, i, -1);
+}
+
+static void add_layer(struct model *m, int i)
+{
+    const struct architecture *a = model_architecture(&m->config);
+    struct layer *l = &m->layers[i];
+    bool before = a->norm_place != NORM_AFTER, after = a->norm_place != NORM_BEFORE;
+    l->shape = model_layer_shape(&m->config, (size_t)i);
+    if (i > 0)
+        l->kv_before = l[-1].kv_before + layer_key_width(m, &l[-1]);
+    if (before)
+        l->attn_norm = add_norm(m, PARAM_ATTN_NORM, PARAM_ATTN_NORM_BIAS, i);
+    add_attention(m, i);
+    if (after)
+        l->attn_post_norm = add_norm(m, PARAM_ATTN_POST_NORM, PARAM_NONE, i);
+    if (before && !m->config.use_parallel_residual)
+        l->ffn_norm = add_norm(m, PARAM_FFN_NORM, PARAM_FFN_NORM_BIAS, i);
+    if (a->has_experts)
+        add_experts(m, i);
+    else
+        add_dense(m, i);
+    if (after)
+        l->ffn_post_norm = add_norm(m, PARAM_FFN_POST_NORM, PARAM_NONE, i);
 }
 
 int model_init(struct model *m, const struct model_config *config, struct error *e)
@@ -113,26 +222,44 @@ int model_init(struct model *m, const struct model_config *config, struct error 
     int code = model_config_check(&m->config, e);
     if (code)
         return code;
-    size_t n_layers = m->config.num_hidden_layers;
-    m->params = mem_zero(n_layers * PARAM_ROLES + PARAM_ROLES, sizeof *m->params);
+    const struct model_config *c = &m->config;
+    size_t n_layers = c->num_hidden_layers, n_experts = c->num_experts;
+    m->params = mem_zero(n_layers * (PARAM_ROLES + 3 * n_experts) + PARAM_ROLES, sizeof *m->params);
     m->layers = mem_zero(n_layers, sizeof *m->layers);
-    m->token_embd = add_param(m, PARAM_TOKEN_EMBD, -1);
+    m->experts = mem_zero(n_layers * n_experts + 1, sizeof *m->experts);
+    m->token_embd = add(m, PARAM_TOKEN_EMBD, -1, -1);
     for (size_t i = 0; i < n_layers; i++)
         add_layer(m, (int)i);
-    m->output_norm = add_param(m, PARAM_OUTPUT_NORM, -1);
-    m->head.weight =
-        m->config.tie_word_embeddings ? m->token_embd : add_param(m, PARAM_OUTPUT, -1);
+    m->output_norm = add_norm(m, PARAM_OUTPUT_NORM, PARAM_OUTPUT_NORM_BIAS, -1);
+    m->head.weight = c->tie_word_embeddings ? m->token_embd : add(m, PARAM_OUTPUT, -1, -1);
+    if (model_biases(c) & BIAS_HEAD)
+        m->head.bias = add(m, PARAM_OUTPUT_BIAS, -1, -1);
     return OK;
 }
 
 void model_free(struct model *m)
 {
+    model_file_close(m->file);
     arena_free(&m->values);
-    mem_free(m->rope_cosine);
-    mem_free(m->rope_sine);
+    mem_free(m->rope.cosine);
+    mem_free(m->rope.sine);
+    mem_free(m->local_rope.cosine);
+    mem_free(m->local_rope.sine);
+    mem_free(m->experts);
     mem_free(m->layers);
     mem_free(m->params);
     *m = (struct model){0};
+}
+
+/* Weights */
+
+static void take_values(struct model *m, struct arena *arena)
+{
+    for (size_t i = 0; i < m->n_params; i++) {
+        struct param *p = &m->params[i];
+        if (!p->data || p->data == p->value)
+            p->data = p->value = arena_alloc(arena, p->count, sizeof(float));
+    }
 }
 
 size_t model_value_bytes(const struct model *m)
@@ -145,21 +272,22 @@ size_t model_value_bytes(const struct model *m)
 
 int model_allocate(struct model *m, struct error *e)
 {
-    int code = arena_init(&m->values, model_value_bytes(m), "the weights", e);
-    if (code)
-        return code;
-    for (size_t i = 0; i < m->n_params; i++)
-        m->params[i].value = arena_alloc(&m->values, m->params[i].count, sizeof(float));
-    return OK;
+    struct arena plan = {0};
+    take_values(m, &plan);
+    int code = arena_init(&m->values, plan.used, "the weights", e);
+    if (!code)
+        take_values(m, &m->values);
+    return code;
 }
 
 void model_split(struct model *m)
 {
     for (size_t i = 0; i < m->n_params; i++) {
         struct param *p = &m->params[i];
-        if (p->n_dims == 2 && !p->halves)
-            halves_split(p->value, p->rows, p->cols);
-        p->halves = p->n_dims == 2;
+        if (!p->matrix || !p->value || p->halves)
+            continue;
+        halves_split(p->value, p->rows, p->cols);
+        p->halves = true;
     }
 }
 
@@ -173,19 +301,20 @@ void model_join(struct model *m)
     }
 }
 
-struct matrix param_matrix(const struct param *p, enum dtype type)
+struct matrix param_matrix(const struct param *p)
 {
-    CHECK(p->halves ? type == DTYPE_BF16 : type == DTYPE_F32);
-    return (struct matrix){p->value, p->halves ? 2 * p->cols : p->cols};
+    if (p->halves)
+        return (struct matrix){p->value, 2 * p->cols, DTYPE_BF16};
+    return (struct matrix){p->data, p->cols, p->type};
 }
 
 void model_initialize(struct model *m, uint64_t seed)
 {
     for (size_t i = 0; i < m->n_params; i++) {
         struct param *p = &m->params[i];
-        if (p->ones) {
+        if (p->init_std == 0) {
             for (size_t j = 0; j < p->count; j++)
-                p->value[j] = 1;
+                p->value[j] = p->init_mean;
             continue;
         }
         struct rng rng;
@@ -194,9 +323,11 @@ void model_initialize(struct model *m, uint64_t seed)
     }
 }
 
+/* Gradients */
+
 static enum dtype gradient_type(const struct param *p, enum dtype type)
 {
-    return p->layer >= 0 && p->n_dims == 2 ? type : DTYPE_F32;
+    return p->layer >= 0 && p->matrix ? type : DTYPE_F32;
 }
 
 size_t model_gradient_bytes(const struct model *m, enum dtype type)
@@ -223,8 +354,8 @@ void model_clear_gradients(struct model *m)
 {
     for (size_t i = 0; i < m->n_params; i++) {
         struct param *p = &m->params[i];
-        p->grad_is_stale = p->n_dims == 2;
-        if (p->grad && p->n_dims == 1) /* few, and every row of a batch adds to them */
+        p->grad_is_stale = p->matrix;
+        if (p->grad && !p->matrix) /* few, and every row of a batch adds to them */
             memset(p->grad, 0, p->count * sizeof(float));
     }
 }
@@ -236,25 +367,69 @@ float param_grad_beta(struct param *p)
     return beta;
 }
 
+/* Rotary angles */
+
+static void reserve_angles(struct rope_angles *r, const struct model_config *c, bool local, size_t n)
+{
+    size_t half = model_rotary_dim(c) / 2;
+    double *frequency = mem_alloc(half, sizeof *frequency);
+    double magnitude = rope_frequencies(c, local, n, frequency);
+    r->cosine = mem_resize(r->cosine, n * half, sizeof(float));
+    r->sine = mem_resize(r->sine, n * half, sizeof(float));
+    rope_table(r->cosine, r->sine, frequency, magnitude, n, 2 * half);
+    mem_free(frequency);
+}
+
 void model_reserve_positions(struct model *m, size_t n)
 {
     if (n <= m->n_positions)
         return;
-    size_t half = m->config.head_dim / 2;
-    double *frequency = mem_alloc(half, sizeof *frequency);
-    for (size_t i = 0; i < half; i++)
-        frequency[i] = pow(m->config.rope_theta, -(double)i / (double)half);
-    m->rope_cosine = mem_resize(m->rope_cosine, n * half, sizeof(float));
-    m->rope_sine = mem_resize(m->rope_sine, n * half, sizeof(float));
-    rope_table(m->rope_cosine, m->rope_sine, frequency, n, m->config.head_dim);
+    reserve_angles(&m->rope, &m->config, false, n);
+    if (m->config.rope_local_base_freq > 0)
+        reserve_angles(&m->local_rope, &m->config, true, n);
     m->n_positions = n;
-    mem_free(frequency);
 }
+
+/* Looking things up */
 
 struct param *model_find(const struct model *m, const char *name)
 {
     for (size_t i = 0; i < m->n_params; i++)
-        if (strcmp(m->params[i].name, name) == 0 || strcmp(m->params[i].gguf_name, name) == 0)
+        if (strcmp(m->params[i].name, name) == 0)
             return &m->params[i];
     return NULL;
+}
+
+size_t layer_query_width(const struct model *m, const struct layer *l)
+{
+    return l->shape.n_heads * m->config.head_dim;
+}
+
+size_t layer_key_width(const struct model *m, const struct layer *l)
+{
+    return l->shape.n_kv_heads * m->config.head_dim;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+struct model_widths model_widths(const struct model *m)
+{
+    struct model_widths w = {0};
+    for (size_t i = 0; i < m->config.num_hidden_layers; i++) {
+        const struct layer *l = &m->layers[i];
+        w.query = larger(w.query, layer_query_width(m, l));
+        w.key = larger(w.key, layer_key_width(m, l));
+        w.heads = larger(w.heads, l->shape.n_heads);
+        w.ffn = larger(w.ffn, l->shape.intermediate_size);
+    }
+    return w;
+}
+
+size_t model_key_width(const struct model *m)
+{
+    const struct layer *last = &m->layers[m->config.num_hidden_layers - 1];
+    return last->kv_before + layer_key_width(m, last);
 }

@@ -1,8 +1,8 @@
 /* The parameter table and the decoder built from it.
  *
- * One table lists every parameter: its names in both containers, shape, initialisation, whether it
- * decays, where its values and its gradient lie. Sizes, checkpoints, optimiser groups, import and
- * export all iterate over it. */
+ * One table lists every parameter: what it is for, shape, initialisation, whether it decays, where
+ * its values and its gradient lie. Sizes, checkpoints, optimiser groups, import and export all
+ * iterate over it; model/tensors.h says how parameters lie in the files of others. */
 #ifndef LINNET_MODEL_MODEL_H
 #define LINNET_MODEL_MODEL_H
 
@@ -13,44 +13,55 @@
 
 #include <stdint.h>
 
-enum param_role {
-    PARAM_TOKEN_EMBD,
-    PARAM_ATTN_NORM,
-    PARAM_ATTN_Q,
-    PARAM_ATTN_K,
-    PARAM_ATTN_V,
-    PARAM_ATTN_OUTPUT,
-    PARAM_FFN_NORM,
-    PARAM_FFN_GATE,
-    PARAM_FFN_UP,
-    PARAM_FFN_DOWN,
-    PARAM_OUTPUT_NORM,
-    PARAM_OUTPUT,
-    PARAM_ROLES,
-};
-
 enum { PARAM_NAME_SIZE = 96 };
 
 struct param {
     enum param_role role;
     int layer;                    /* -1 outside the blocks */
-    char name[PARAM_NAME_SIZE];   /* Hugging Face's; also linnet's own in checkpoints */
-    char gguf_name[PARAM_NAME_SIZE];
+    int expert;                   /* -1: of none */
+    char name[PARAM_NAME_SIZE];   /* in checkpoints, and Hugging Face's in most families */
     int n_dims;                   /* 2: (rows, cols) = (out, in); 1: (cols) with rows = 1 */
     size_t rows, cols, count;
-    bool decay;                   /* matrices decay, vectors do not */
-    bool ones;                    /* initialised to 1, else normal with init_std */
-    float init_std;
-    float *value;                 /* count floats; NULL until allocated */
+    bool matrix;                  /* of a product, or the embedding: decays, and may be stored in any type */
+    float init_mean, init_std;
+    const void *data;             /* count elements of `type`: `value`, or in a mapped file */
+    enum dtype type;
+    float *value;                 /* own memory, f32; NULL until allocated, and where it is a file's */
     bool halves;                  /* value is split as kernels/halves.h says: see model_split */
     void *grad;                   /* count of grad_type; NULL when frozen */
     enum dtype grad_type;         /* f32 or bf16 */
     bool grad_is_stale;           /* what grad holds is of an earlier step: write, do not add */
 };
 
+/* weight is NULL where there is no norm, bias where there is none; both are vectors but for
+ * QK_NORM_EACH, whose weights are (heads, head_dim). */
+struct layer_norm {
+    struct param *weight, *bias;
+};
+
+/* A gated feed-forward: dense, shared by all tokens, or one expert of many. */
+struct feed_forward {
+    struct linear gate, up, down;
+};
+
+struct experts {
+    struct linear router;            /* (n, hidden); its weight is NULL where there are no experts */
+    struct feed_forward *experts;    /* n of them */
+    struct linear shared_router;     /* (1, hidden): how much of the shared expert; NULL weight: none */
+};
+
 struct layer {
-    struct param *attn_norm, *ffn_norm;
-    struct linear q, k, v, output, gate, up, down;
+    struct layer_shape shape;
+    size_t kv_before;                /* width of all earlier layers' keys: where its cache begins */
+    struct layer_norm attn_norm, attn_post_norm, ffn_norm, ffn_post_norm, q_norm, k_norm;
+    struct linear q, k, v, output;
+    struct feed_forward ffn;         /* the shared expert where there are experts; NULL weights: none */
+    struct experts moe;
+};
+
+/* Angles of positions [0, n_positions): (n_positions, rotary_dim / 2). */
+struct rope_angles {
+    float *cosine, *sine;
 };
 
 struct model {
@@ -58,12 +69,15 @@ struct model {
     struct param *params;
     size_t n_params;       /* entries of the table */
     size_t n_weights;      /* elements of all of them */
-    struct param *token_embd, *output_norm;
+    struct param *token_embd;
+    struct layer_norm output_norm;
     struct linear head;    /* the embedding when tied */
     struct layer *layers;
-    float *rope_cosine, *rope_sine; /* (n_positions, head_dim / 2) */
+    struct feed_forward *experts; /* those of all layers */
+    struct rope_angles rope, local_rope;
     size_t n_positions;
     struct arena values;
+    struct model_file *file; /* what the weights are mapped from, or NULL; see model/load.h */
 };
 
 /* Checks the configuration and builds the table; allocates no weights. */
@@ -89,17 +103,28 @@ size_t model_gradient_bytes(const struct model *m, enum dtype type);
 void model_clear_gradients(struct model *m);
 /* 0 for the first product of a step that goes to this gradient, then 1: the gemm's beta. */
 float param_grad_beta(struct param *p);
-/* Makes rotary angles for positions [0, n) available. */
+/* Makes rotary angles for positions [0, n) available. Where the angles depend on the length of the
+ * context (dynamic and longrope scaling), n is that length. */
 void model_reserve_positions(struct model *m, size_t n);
 
 /* A matrix as a product reads it: `ld` elements between the starts of its rows. */
 struct matrix {
     const void *data;
     size_t ld;
+    enum dtype type;
 };
-/* The parameter as `type`: f32, or bf16 if the model is split. */
-struct matrix param_matrix(const struct param *p, enum dtype type);
+/* The parameter as it is stored; its bf16 half if the model is split. */
+struct matrix param_matrix(const struct param *p);
 
-struct param *model_find(const struct model *m, const char *name); /* by either name; or NULL */
+struct param *model_find(const struct model *m, const char *name); /* or NULL */
+
+/* Widths of all heads of a layer, and the largest of each kind. */
+size_t layer_query_width(const struct model *m, const struct layer *l);
+size_t layer_key_width(const struct model *m, const struct layer *l);
+struct model_widths {
+    size_t query, key, heads, ffn;
+};
+struct model_widths model_widths(const struct model *m);
+size_t model_key_width(const struct model *m); /* of all layers together */
 
 #endif

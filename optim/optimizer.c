@@ -9,12 +9,12 @@
 /* Muon is for the matrices inside the blocks. */
 static bool is_muon(const struct optimizer_settings *s, const struct param *p)
 {
-    return s->kind == OPTIMIZER_MUON && p->layer >= 0 && p->n_dims == 2;
+    return s->kind == OPTIMIZER_MUON && p->layer >= 0 && p->matrix;
 }
 
 enum dtype optimizer_moment_type(const struct optimizer *o, const struct param *p)
 {
-    return p->n_dims == 2 && !is_muon(&o->settings, p) ? o->settings.moment_type : DTYPE_F32;
+    return p->matrix && !is_muon(&o->settings, p) ? o->settings.moment_type : DTYPE_F32;
 }
 
 /* Moments of one parameter, and what scratch it wants. */
@@ -88,7 +88,7 @@ static void adamw_update(const struct optimizer *o, struct param *p, size_t i, d
         .beta1 = (float)s->beta1,
         .beta2 = (float)s->beta2,
         .gradient_scale = (float)gradient_scale,
-        .keep = p->decay ? (float)(1 - learning_rate * s->weight_decay) : 1,
+        .keep = p->matrix ? (float)(1 - learning_rate * s->weight_decay) : 1,
         .rate = (float)(learning_rate / (1 - pow(s->beta1, (double)o->step))),
         .root = (float)(1 / sqrt(1 - pow(s->beta2, (double)o->step))),
         .epsilon = (float)s->epsilon,

@@ -18,7 +18,7 @@ static void take_work(struct trainer *t, struct arena *arena)
     const struct train_settings *s = t->settings;
     const struct model_config *c = &t->model->config;
     size_t n = s->batch_size * s->max_seq_length;
-    activations_init(&t->activations, c, train_product_type(s), s->batch_size, s->max_seq_length,
+    activations_init(&t->activations, t->model, train_product_type(s), s->batch_size, s->max_seq_length,
                      s->grad_checkpoint ? KEEP_INPUTS : KEEP_ALL, arena);
     t->scratch = arena_alloc(arena, t->objective->scratch(t->objective, c, n), sizeof(float));
     t->batches = mem_zero(s->grad_accumulation, sizeof *t->batches);
@@ -43,7 +43,7 @@ static size_t products_bytes(const struct model *m, enum dtype type, const struc
     size_t n = s->batch_size * s->max_seq_length, bytes = 0;
     for (size_t i = 0; i < m->n_params; i++) {
         const struct param *p = &m->params[i];
-        if (p->n_dims == 1)
+        if (!p->matrix)
             continue;
         enum dtype block_type = p->layer >= 0 ? type : DTYPE_F32;
         bytes = most(bytes, gemm_scratch_bytes(n, p->rows, p->cols, block_type));
@@ -65,7 +65,7 @@ struct memory_plan trainer_plan(const struct model *m, const struct objective *o
     plan.optimizer = optimizer_bytes(&settings, m);
     struct arena arena = {0};
     struct activations activations;
-    activations_init(&activations, c, type, s->batch_size, s->max_seq_length,
+    activations_init(&activations, m, type, s->batch_size, s->max_seq_length,
                      s->grad_checkpoint ? KEEP_INPUTS : KEEP_ALL, &arena);
     activations_free(&activations);
     plan.activations = arena.used;
@@ -86,11 +86,17 @@ double trainer_step_flops(const struct model *m, const struct train_settings *s)
 {
     const struct model_config *c = &m->config;
     double products = (double)m->head.weight->count;
-    for (size_t i = 0; i < m->n_params; i++)
-        if (m->params[i].layer >= 0 && m->params[i].n_dims == 2)
-            products += (double)m->params[i].count;
-    double query = (double)(c->num_attention_heads * c->head_dim);
-    double attention = 6 * query * (double)s->max_seq_length * (double)c->num_hidden_layers;
+    double query = 0, share = 1; /* of the experts a token goes to */
+    if (c->num_experts)
+        share = (double)c->num_experts_per_tok / (double)c->num_experts;
+    for (size_t i = 0; i < m->n_params; i++) {
+        const struct param *p = &m->params[i];
+        if (p->layer >= 0 && p->matrix)
+            products += (double)p->count * (p->expert >= 0 ? share : 1);
+    }
+    for (size_t i = 0; i < c->num_hidden_layers; i++)
+        query += (double)layer_query_width(m, &m->layers[i]);
+    double attention = 6 * query * (double)s->max_seq_length;
     double tokens = (double)(s->batch_size * s->max_seq_length * s->grad_accumulation);
     return tokens * (6 * products + attention);
 }
