@@ -56,17 +56,20 @@ static int check_claim(const struct gguf *g, size_t number, size_t count, size_t
     if (c.count != count)
         return error_set(e, ERR_FORMAT,
                          "key \"split.count\" is %zu, but there should be %zu parts: this is a "
-                         "part of another model", c.count, count);
+                         "part of another model",
+                         c.count, count);
     if (c.number == SIZE_MAX)
         return error_set(e, ERR_FORMAT, "key \"split.no\" is missing, which says what part it is");
     if (c.number != number)
         return error_set(e, ERR_FORMAT,
                          "key \"split.no\" says that it is part %zu of %zu, its name that it is "
-                         "part %zu: files were mixed up", c.number + 1, c.count, number + 1);
+                         "part %zu: files were mixed up",
+                         c.number + 1, c.count, number + 1);
     if (c.tensors != tensors)
-        return error_set(e, ERR_FORMAT,
-                         "key \"split.tensors.count\" differs from the first part's: this is a part "
-                         "of another model");
+        return error_set(
+            e, ERR_FORMAT,
+            "key \"split.tensors.count\" differs from the first part's: this is a part "
+            "of another model");
     return OK;
 }
 
@@ -91,7 +94,8 @@ static int check_parts(const struct gguf *parts, size_t n, size_t *total, size_t
     if (first.tensors != SIZE_MAX && first.tensors != *total)
         return error_set(e, ERR_FORMAT,
                          "the parts hold %zu tensors, but \"split.tensors.count\" is %zu: not all "
-                         "are of this model", *total, first.tensors);
+                         "are of this model",
+                         *total, first.tensors);
     return OK;
 }
 
@@ -132,11 +136,11 @@ static int open_part(const char *path, size_t stem, size_t number, size_t count,
                      struct error *e)
 {
     char *name = part_path(path, stem, number, count);
-    int code = !file_exists(name)
-                   ? error_set(e, ERR_IO,
-                               "%s: this part is missing; all %zu must lie in one folder", name,
-                               count)
-                   : gguf_open_file(name, part, e);
+    int code =
+        !file_exists(name)
+            ? error_set(e, ERR_IO, "%s: this part is missing; all %zu must lie in one folder", name,
+                        count)
+            : gguf_open_file(name, part, e);
     mem_free(name);
     return code;
 }
@@ -152,7 +156,8 @@ static int open_parts(const char *path, size_t count, struct gguf *g, struct err
         number > count)
         return error_set(e, ERR_FORMAT,
                          "%s: one of %zu parts, whose names must end in -00001-of-%05zu.gguf and "
-                         "so on for the others to be found", path, count, count);
+                         "so on for the others to be found",
+                         path, count, count);
     struct gguf *parts = mem_zero(count, sizeof *parts);
     parts[number - 1] = *g;
     *g = (struct gguf){0};

@@ -1,5 +1,5 @@
-/* Bytes that hold two GGUF images, the second from the second magic on, as the parts of a model: both
- * parsed and joined, then every tensor found by its name. */
+/* Bytes that hold two GGUF images, the second from the second magic on, as the parts of a model:
+ * both parsed and joined, then every tensor found by its name. */
 #include "base/memory.h"
 #include "formats/gguf_private.h"
 
