@@ -45,110 +45,133 @@ static int read_claim(const struct gguf *g, struct claim *c, struct error *e)
     return code;
 }
 
-/* Part `number` of `count`, against the first one opened. */
-static int check_claim(const struct gguf *g, size_t number, const struct claim *whole,
+/* Part `number` of `count`, which together hold `tensors` as the first part says. */
+static int check_claim(const struct gguf *g, size_t number, size_t count, size_t tensors,
                        struct error *e)
 {
     struct claim c;
     int code = read_claim(g, &c, e);
     if (code)
         return code;
-    if (c.count != whole->count)
+    if (c.count != count)
         return error_set(e, ERR_FORMAT,
                          "key \"split.count\" is %zu, but there should be %zu parts: this is a "
-                         "part of another model", c.count, whole->count);
+                         "part of another model",
+                         c.count, count);
     if (c.number == SIZE_MAX)
         return error_set(e, ERR_FORMAT, "key \"split.no\" is missing, which says what part it is");
     if (c.number != number)
         return error_set(e, ERR_FORMAT,
                          "key \"split.no\" says that it is part %zu of %zu, its name that it is "
-                         "part %zu: files were mixed up", c.number + 1, c.count, number + 1);
-    if (c.tensors != whole->tensors)
-        return error_set(e, ERR_FORMAT,
-                         "key \"split.tensors.count\" differs between the parts: this is a part of "
-                         "another model");
+                         "part %zu: files were mixed up",
+                         c.number + 1, c.count, number + 1);
+    if (c.tensors != tensors)
+        return error_set(
+            e, ERR_FORMAT,
+            "key \"split.tensors.count\" differs from the first part's: this is a part "
+            "of another model");
     return OK;
 }
 
-/* The tensors and files of all parts into the first, whose keys are the model's. The other parts
- * are closed in any case. */
-static int join(struct gguf *parts, const struct claim *whole, struct error *e)
+/* Whether all parts belong together, and how many tensors they hold. */
+static int check_parts(const struct gguf *parts, size_t n, size_t *total, size_t *fault,
+                       struct error *e)
 {
-    struct gguf *first = &parts[0];
-    size_t total = 0, at = first->n_tensors;
-    int code = OK;
-    for (size_t i = 0; i < whole->count; i++)
-        total += parts[i].n_tensors; /* at most MAX_PARTS times GGUF_MAX_TENSORS */
-    if (total > GGUF_MAX_TENSORS)
-        code = error_set(e, ERR_FORMAT, "%zu tensors, at most %d are allowed", total,
-                         GGUF_MAX_TENSORS);
-    else if (whole->tensors != SIZE_MAX && whole->tensors != total)
-        code = error_set(e, ERR_FORMAT,
-                         "the parts hold %zu tensors, but \"split.tensors.count\" is %zu: not all "
-                         "are of this model", total, whole->tensors);
+    struct claim first;
+    *total = *fault = 0;
+    int code = read_claim(&parts[0], &first, e);
+    for (size_t i = 0; i < n && !code; i++) {
+        *fault = i;
+        *total += parts[i].n_tensors;
+        code = check_claim(&parts[i], i, n, first.tensors, e);
+    }
     if (code)
         return code;
-    first->tensors = mem_resize(first->tensors, total ? total : 1, sizeof *first->tensors);
-    first->maps = mem_resize(first->maps, whole->count, sizeof *first->maps);
-    for (size_t i = 1; i < whole->count; i++) {
-        struct gguf *part = &parts[i];
-        if (part->n_tensors)
-            memcpy(first->tensors + at, part->tensors, part->n_tensors * sizeof *part->tensors);
-        at += part->n_tensors;
-        first->maps[first->n_maps++] = part->maps[0];
-        part->n_maps = 0; /* the first part's now */
-    }
-    first->n_tensors = total;
-    return gguf_index_tensors(first, e);
+    *fault = 0;
+    if (*total > GGUF_MAX_TENSORS)
+        return error_set(e, ERR_FORMAT, "%zu tensors, at most %d are allowed", *total,
+                         GGUF_MAX_TENSORS);
+    if (first.tensors != SIZE_MAX && first.tensors != *total)
+        return error_set(e, ERR_FORMAT,
+                         "the parts hold %zu tensors, but \"split.tensors.count\" is %zu: not all "
+                         "are of this model",
+                         *total, first.tensors);
+    return OK;
 }
 
-static int open_part(const char *path, size_t stem, size_t number, const struct claim *whole,
-                     struct gguf *part, struct error *e)
+int gguf_join(struct gguf *parts, size_t n, struct gguf *whole, size_t *fault, struct error *e)
 {
-    char *name = mem_printf("%.*s-%05zu-of-%05zu.gguf", (int)stem, path, number + 1, whole->count);
-    int code = !file_exists(name)
-                   ? error_set(e, ERR_IO,
-                               "%s: this part is missing; all %zu must lie in one folder", name,
-                               whole->count)
-                   : gguf_open_file(name, part, e);
-    if (!code) {
-        code = check_claim(part, number, whole, e);
-        if (code)
-            error_prefix(e, "%s", name);
+    size_t total;
+    *whole = (struct gguf){0};
+    int code = check_parts(parts, n, &total, fault, e);
+    if (code)
+        return code;
+    *whole = parts[0];
+    parts[0] = (struct gguf){0};
+    size_t at = whole->n_tensors;
+    whole->tensors = mem_resize(whole->tensors, total ? total : 1, sizeof *whole->tensors);
+    whole->maps = mem_resize(whole->maps, n, sizeof *whole->maps);
+    for (size_t i = 1; i < n; i++) {
+        struct gguf *part = &parts[i];
+        if (part->n_tensors)
+            memcpy(whole->tensors + at, part->tensors, part->n_tensors * sizeof *part->tensors);
+        at += part->n_tensors;
+        for (size_t k = 0; k < part->n_maps; k++)
+            whole->maps[whole->n_maps++] = part->maps[k];
+        part->n_maps = 0; /* the whole's now */
     }
+    whole->n_tensors = total;
+    code = gguf_index_tensors(whole, e);
+    if (code)
+        gguf_close(whole);
+    return code;
+}
+
+static char *part_path(const char *path, size_t stem, size_t number, size_t count)
+{
+    return mem_printf("%.*s-%05zu-of-%05zu.gguf", (int)stem, path, number + 1, count);
+}
+
+static int open_part(const char *path, size_t stem, size_t number, size_t count, struct gguf *part,
+                     struct error *e)
+{
+    char *name = part_path(path, stem, number, count);
+    int code =
+        !file_exists(name)
+            ? error_set(e, ERR_IO, "%s: this part is missing; all %zu must lie in one folder", name,
+                        count)
+            : gguf_open_file(name, part, e);
     mem_free(name);
     return code;
 }
 
-/* *g, the part at `path`, becomes the whole. */
-static int open_parts(const char *path, const struct claim *whole, struct gguf *g, struct error *e)
+/* *g, the part at `path`, becomes the whole of `count` parts. */
+static int open_parts(const char *path, size_t count, struct gguf *g, struct error *e)
 {
-    size_t stem, number, count;
-    if (whole->count > MAX_PARTS)
+    size_t stem, number, in_name, fault;
+    if (count > MAX_PARTS)
         return error_set(e, ERR_FORMAT, "%s: key \"split.count\" is %zu, at most %d are allowed",
-                         path, whole->count, MAX_PARTS);
-    if (!split_name(path, &stem, &number, &count) || count != whole->count || number < 1 ||
+                         path, count, MAX_PARTS);
+    if (!split_name(path, &stem, &number, &in_name) || in_name != count || number < 1 ||
         number > count)
         return error_set(e, ERR_FORMAT,
                          "%s: one of %zu parts, whose names must end in -00001-of-%05zu.gguf and "
-                         "so on for the others to be found", path, whole->count, whole->count);
+                         "so on for the others to be found",
+                         path, count, count);
     struct gguf *parts = mem_zero(count, sizeof *parts);
-    int code = check_claim(g, number - 1, whole, e);
-    if (code)
-        error_prefix(e, "%s", path);
     parts[number - 1] = *g;
     *g = (struct gguf){0};
+    int code = OK;
     for (size_t i = 0; i < count && !code; i++)
         if (i != number - 1)
-            code = open_part(path, stem, i, whole, &parts[i], e);
+            code = open_part(path, stem, i, count, &parts[i], e);
     if (!code) {
-        code = join(parts, whole, e);
-        if (code)
-            error_prefix(e, "%s", path);
-    }
-    if (!code) {
-        *g = parts[0];
-        parts[0] = (struct gguf){0};
+        code = gguf_join(parts, count, g, &fault, e);
+        if (code) {
+            char *name = part_path(path, stem, fault, count);
+            error_prefix(e, "%s", name);
+            mem_free(name);
+        }
     }
     for (size_t i = 0; i < count; i++)
         gguf_close(&parts[i]);
@@ -158,15 +181,15 @@ static int open_parts(const char *path, const struct claim *whole, struct gguf *
 
 int gguf_open(const char *path, struct gguf *g, struct error *e)
 {
-    struct claim whole;
+    struct claim claim;
     int code = gguf_open_file(path, g, e);
     if (code)
         return code;
-    code = read_claim(g, &whole, e);
+    code = read_claim(g, &claim, e);
     if (code)
         error_prefix(e, "%s", path);
-    else if (whole.count > 1)
-        code = open_parts(path, &whole, g, e);
+    else if (claim.count > 1)
+        code = open_parts(path, claim.count, g, e);
     if (code)
         gguf_close(g);
     return code;

@@ -29,7 +29,8 @@ static int check_file_name(const char *tensor, const json_t *value, struct error
     if (strpbrk(file, "/\\"))
         return error_set(e, ERR_FORMAT,
                          "tensor \"%.80s\": \"%.80s\" is a path; only names of files beside the "
-                         "index are followed", tensor, file);
+                         "index are followed",
+                         tensor, file);
     if (json_string_length(value) > 255 || strlen(file) != json_string_length(value) || /* a NUL */
         !path_has_suffix(file, ".safetensors"))
         return error_set(e, ERR_FORMAT,
@@ -170,12 +171,11 @@ static int open_shard(struct assembly *a, size_t file, struct error *e)
 {
     struct safetensors shard = {0};
     char *path = path_join(a->directory, a->index.files[file]);
-    int code = !file_exists(path)
-                   ? error_set(e, ERR_IO,
-                               "%s: this file is missing, though " SAFETENSORS_INDEX
-                               " names it (%zu of %zu); fetch it too",
-                               path, file + 1, a->index.n_files)
-                   : safetensors_open(path, &shard, e);
+    int code = !file_exists(path) ? error_set(e, ERR_IO,
+                                              "%s: this file is missing, though " SAFETENSORS_INDEX
+                                              " names it (%zu of %zu); fetch it too",
+                                              path, file + 1, a->index.n_files)
+                                  : safetensors_open(path, &shard, e);
     if (!code) {
         code = add_shard(a, &shard, file, e);
         if (code)
@@ -293,8 +293,10 @@ static int no_weights(const char *directory, struct error *e)
         safetensors_clean(e);
         return error_prefix(e, "%s", directory);
     }
-    return error_set(e, ERR_IO, "%s: this directory holds no weights (" SAFETENSORS_FILE " or "
-                                SAFETENSORS_INDEX ")", directory);
+    return error_set(e, ERR_IO,
+                     "%s: this directory holds no weights (" SAFETENSORS_FILE
+                     " or " SAFETENSORS_INDEX ")",
+                     directory);
 }
 
 int safetensors_open_directory(const char *directory, struct safetensors *s, struct error *e)

@@ -74,8 +74,8 @@ static int write_index(const struct safetensors_writer *w, const struct shards *
             total += w->tensors[k].n_bytes;
         }
     }
-    json_t *root = json_pack("{s:{s:I}, s:o}", "metadata", "total_size", (json_int_t)total,
-                             "weight_map", map);
+    json_t *root =
+        json_pack("{s:{s:I}, s:o}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
     CHECK(text);
     char *line = mem_printf("%s\n", text);
@@ -166,7 +166,8 @@ int safetensors_writer_finish_directory(struct safetensors_writer *w, const char
     if (all.count > SAFETENSORS_MAX_FILES)
         code = error_set(e, ERR_USAGE,
                          "%s: the weights would be in %zu files, at most %d are possible; allow "
-                         "larger ones", directory, all.count, SAFETENSORS_MAX_FILES);
+                         "larger ones",
+                         directory, all.count, SAFETENSORS_MAX_FILES);
     else if (all.count > 1)
         code = write_shards(w, directory, &all, single, index, e);
     else

@@ -74,15 +74,20 @@ void scorer_free(struct scorer *s)
     *s = (struct scorer){0};
 }
 
+double score_rows(const struct model *m, const float *hidden, const int32_t *targets, size_t n,
+                  float *scratch)
+{
+    struct output_layer layer = decoder_output_layer(m, DTYPE_F32);
+    return linear_cross_entropy(&layer, DTYPE_F32, hidden, targets, 1, NULL, NULL, n, scratch);
+}
+
 static void run_batch(struct scorer *s)
 {
     struct batch b = s->batch;
     if (b.n_targets > 0) {
         b.n_rows = s->row + (s->column > 0); /* the last batch may be short */
         const float *hidden = decoder_forward(s->model, &s->activations, &b, NULL, 0);
-        struct output_layer layer = decoder_output_layer(s->model, DTYPE_F32);
-        s->score.nats += linear_cross_entropy(&layer, DTYPE_F32, hidden, b.targets, 1, NULL, NULL,
-                                              b.n_rows * b.seq_len, s->scratch);
+        s->score.nats += score_rows(s->model, hidden, b.targets, b.n_rows * b.seq_len, s->scratch);
         s->score.n_targets += b.n_targets;
     }
     start_batch(s);

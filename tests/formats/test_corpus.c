@@ -2,7 +2,7 @@
  * line, and nothing may read outside its bytes (each file gets an allocation of just its size). */
 #include "base/file.h"
 #include "base/memory.h"
-#include "formats/gguf.h"
+#include "formats/gguf_private.h"
 #include "formats/safetensors.h"
 #include "tests/test.h"
 
@@ -15,6 +15,22 @@ static int parse_gguf(const unsigned char *bytes, size_t n, struct error *e)
     struct gguf g;
     int code = gguf_parse(bytes, n, &g, e);
     gguf_close(&g);
+    return code;
+}
+
+/* Two images, the second from the second magic on. */
+static int parse_split(const unsigned char *bytes, size_t n, struct error *e)
+{
+    struct gguf parts[2] = {{0}}, whole;
+    size_t second = 4, fault;
+    while (memcmp(bytes + second, "GGUF", 4) != 0)
+        second++;
+    assert_ok(gguf_parse(bytes, second, &parts[0], e), *e);
+    assert_ok(gguf_parse(bytes + second, n - second, &parts[1], e), *e);
+    int code = gguf_join(parts, 2, &whole, &fault, e);
+    gguf_close(&whole);
+    gguf_close(&parts[0]);
+    gguf_close(&parts[1]);
     return code;
 }
 
@@ -72,6 +88,12 @@ static void gguf_seeds(void **state)
     replay("tests/fuzz/corpus/gguf", parse_gguf, 45);
 }
 
+static void split_seeds(void **state)
+{
+    (void)state;
+    replay("tests/fuzz/corpus/gguf_split", parse_split, 13);
+}
+
 static void safetensors_seeds(void **state)
 {
     (void)state;
@@ -88,6 +110,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gguf_seeds),
+        cmocka_unit_test(split_seeds),
         cmocka_unit_test(safetensors_seeds),
         cmocka_unit_test(index_seeds),
     };

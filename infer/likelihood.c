@@ -1,0 +1,118 @@
+#include "infer/likelihood.h"
+
+#include "base/check.h"
+#include "infer/score.h"
+#include "kernels/cross_entropy.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CHUNK = 128 };
+
+static void take_memory(struct likelihood *l)
+{
+    const struct model_config *c = &l->model->config;
+    activations_init(&l->activations, l->model, DTYPE_F32, 1, l->chunk, KEEP_NOTHING, &l->arena);
+    batch_init(&l->batch, 1, l->chunk, &l->arena);
+    l->cached = arena_alloc(&l->arena, l->capacity, sizeof *l->cached);
+    l->scratch = arena_alloc(&l->arena,
+                             linear_cross_entropy_scratch(l->chunk, c->hidden_size, c->vocab_size),
+                             sizeof(float));
+}
+
+int likelihood_init(struct likelihood *l, struct model *m, size_t capacity, struct error *e)
+{
+    CHECK(capacity > 0);
+    *l = (struct likelihood){
+        .model = m, .capacity = capacity, .chunk = capacity < CHUNK ? capacity : CHUNK};
+    take_memory(l);
+    size_t size = l->arena.used;
+    activations_free(&l->activations);
+    int code = arena_init(&l->arena, size, "the activations of a sequence", e);
+    if (!code) {
+        take_memory(l);
+        code = kv_cache_init(&l->cache, m, capacity, e);
+    }
+    if (code) {
+        likelihood_free(l);
+        return code;
+    }
+    model_reserve_positions(m, capacity);
+    return OK;
+}
+
+void likelihood_free(struct likelihood *l)
+{
+    activations_free(&l->activations);
+    kv_cache_free(&l->cache);
+    arena_free(&l->arena);
+    *l = (struct likelihood){0};
+}
+
+static int check_sequence(const struct likelihood *l, const int32_t *ids, size_t n,
+                          size_t n_counted, struct error *e)
+{
+    if (n_counted > l->capacity)
+        return error_set(e, ERR_USAGE, "%zu tokens to predict are more than the context of %zu",
+                         n_counted, l->capacity);
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= l->model->config.vocab_size)
+            return error_set(e, ERR_USAGE, "token %d is none of the model's %zu", (int)ids[i],
+                             l->model->config.vocab_size);
+    return OK;
+}
+
+/* Keeps in the cache what these inputs begin with too, but at most `limit` of them. */
+static void keep_common(struct likelihood *l, const int32_t *ids, size_t limit)
+{
+    size_t n = 0;
+    while (n < limit && n < l->cache.length && l->cached[n] == ids[n])
+        n++;
+    l->cache.length = n;
+}
+
+/* The next n inputs and their targets, from those of row `first` of the sequence on. */
+static double feed(struct likelihood *l, const int32_t *ids, size_t n, size_t first)
+{
+    struct batch b = l->batch;
+    size_t before = l->cache.length;
+    bool counts = false;
+    b.seq_len = n;
+    b.first_key = NULL;
+    for (size_t i = 0; i < n; i++) {
+        bool counted = before + i >= first;
+        b.input_ids[i] = l->cached[before + i] = ids[before + i];
+        b.positions[i] = (int32_t)(before + i);
+        b.targets[i] = counted ? ids[before + i + 1] : TARGET_IGNORED;
+        counts |= counted;
+    }
+    const float *hidden = decoder_forward(l->model, &l->activations, &b, &l->cache, 0);
+    l->n_fed += n;
+    return counts ? score_rows(l->model, hidden, b.targets, n, l->scratch) : 0;
+}
+
+int likelihood_of(struct likelihood *l, const int32_t *ids, size_t n, size_t n_counted, double *sum,
+                  struct error *e)
+{
+    CHECK(n_counted > 0 && n_counted < n);
+    int code = check_sequence(l, ids, n, n_counted, e);
+    if (code)
+        return code;
+    if (n - 1 > l->capacity) {
+        ids += n - 1 - l->capacity;
+        n = l->capacity + 1;
+    }
+    size_t inputs = n - 1, first = inputs - n_counted;
+    double nats = 0;
+    keep_common(l, ids, first);
+    while (l->cache.length < inputs) {
+        size_t left = inputs - l->cache.length;
+        nats += feed(l, ids, left < l->chunk ? left : l->chunk, first);
+    }
+    if (!isfinite(nats)) {
+        l->cache.length = 0;
+        return error_set(e, ERR_FORMAT, "the model's output is not a number");
+    }
+    *sum = -nats;
+    return OK;
+}
