@@ -234,6 +234,12 @@ static void read_rope(struct reader *r, struct model_config *c)
                             rotary, head_dim);
         return;
     }
+    if (rotary && rotary != head_dim && r->a->gguf_rope_style == ROPE_INTERLEAVED) {
+        r->code = error_set(r->e, ERR_FORMAT,
+                            "rope.dimension_count is %zu; %s models rotate whole heads (%zu)", rotary,
+                            r->a->name, head_dim);
+        return;
+    }
     if (rotary)
         c->partial_rotary_factor = (double)rotary / (double)head_dim;
     size_t half = (rotary ? rotary : head_dim) / 2;

@@ -97,10 +97,10 @@ static void what_cannot_be_is_refused(void **state)
     assert_int_equal(likelihood_of(&l, ids, 3, 1, &sum, &e), ERR_USAGE);
     assert_string_equal(e.message, "token -1 is none of the model's 61");
     ids[1] = 2;
-    float kept = m.output_norm->value[0];
-    m.output_norm->value[0] = NAN;
+    float kept = m.output_norm.weight->value[0];
+    m.output_norm.weight->value[0] = NAN;
     assert_int_equal(likelihood_of(&l, ids, 3, 1, &sum, &e), ERR_FORMAT);
-    m.output_norm->value[0] = kept;
+    m.output_norm.weight->value[0] = kept;
     check(&l, ids, 3, 1);
     likelihood_free(&l);
     model_free(&m);

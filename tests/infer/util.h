@@ -48,7 +48,7 @@ __attribute__((unused)) static void random_ids(int32_t *ids, size_t n, size_t vo
 static void take_full(const struct model *m, size_t n, struct activations *a, struct batch *b,
                       struct arena *arena)
 {
-    activations_init(a, &m->config, DTYPE_F32, 1, n, KEEP_NOTHING, arena);
+    activations_init(a, m, DTYPE_F32, 1, n, KEEP_NOTHING, arena);
     batch_init(b, 1, n, arena);
 }
 
@@ -71,8 +71,8 @@ __attribute__((unused)) static float *full_logits(struct model *m, const int32_t
     }
     b.first_key = NULL;
     float *logits = mem_alloc(n * m->config.vocab_size, sizeof *logits);
-    linear_forward(&m->head, logits, DTYPE_F32, decoder_forward(m, &a, &b, NULL, 0), DTYPE_F32,
-                   n);
+    struct output_layer layer = decoder_output_layer(m, DTYPE_F32);
+    output_logits(&layer, DTYPE_F32, decoder_forward(m, &a, &b, NULL, 0), logits, n);
     activations_free(&a);
     arena_free(&arena);
     return logits;

@@ -23,7 +23,7 @@ static struct problem make_problem(size_t head_dim, size_t rotary_dim, enum rope
         p.inverse_frequency[i] = pow(10000, -2.0 * (double)i / (double)rotary_dim);
     p.cosine = floats(N_POSITIONS * rotary_dim / 2);
     p.sine = floats(N_POSITIONS * rotary_dim / 2);
-    rope_table(p.cosine, p.sine, p.inverse_frequency, N_POSITIONS, rotary_dim);
+    rope_table(p.cosine, p.sine, p.inverse_frequency, 1, N_POSITIONS, rotary_dim);
     p.positions = mem_alloc(p.n, sizeof *p.positions);
     for (size_t i = 0; i < p.n; i++) /* any order, repeats allowed, first and last included */
         p.positions[i] = (int32_t)(i * 130 % N_POSITIONS);
@@ -119,7 +119,7 @@ static void far_positions_are_exact(void **state)
     enum { FAR = 100001 };
     float *cosine = floats(FAR), *sine = floats(FAR);
     double frequency = 0.7316;
-    rope_table(cosine, sine, &frequency, FAR, 2);
+    rope_table(cosine, sine, &frequency, 1, FAR, 2);
     assert_true(cosine[100000] == (float)cos(100000 * frequency));
     assert_true(sine[100000] == (float)sin(100000 * frequency));
     done_with(cosine, FAR), done_with(sine, FAR);

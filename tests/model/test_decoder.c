@@ -29,7 +29,7 @@ static void rig_take(struct rig *r, size_t n_rows, size_t seq_len, struct arena 
 {
     const struct objective *o = &language_model_objective;
     model_attach_gradients(&r->model, r->type, arena);
-    activations_init(&r->activations, &r->model.config, r->type, n_rows, seq_len,
+    activations_init(&r->activations, &r->model, r->type, n_rows, seq_len,
                      r->checkpoint ? KEEP_INPUTS : KEEP_ALL, arena);
     batch_init(&r->batch, n_rows, seq_len, arena);
     r->scratch = arena_alloc(arena, o->scratch(o, &r->model.config, n_rows * seq_len),
@@ -371,7 +371,7 @@ static void equals_finite_differences(void **state)
         random_batch(&r.batch, config.vocab_size, 4);
         check_slopes(&r, variant == 2 ? 77 : 0);
         /* and the check can fail */
-        struct param *p = model_find(&r.model, "blk.0.ffn_up.weight");
+        struct param *p = model_find(&r.model, "model.layers.0.mlp.up_proj.weight");
         for (size_t i = 0; i < p->count; i++)
             ((float *)p->grad)[i] *= 1 + 0.02f * (float)(i % 2);
         assert_true(slope_error(&r, p, variant == 2 ? 77 : 0) > 4e-3);
@@ -467,7 +467,7 @@ static struct matrix doubled_weight(void *context, const struct linear *l, enum 
     float *twice = context;
     for (size_t i = 0; i < l->weight->count; i++)
         twice[i] = 2 * l->weight->value[i];
-    return (struct matrix){twice, l->weight->cols};
+    return (struct matrix){twice, l->weight->cols, DTYPE_F32};
 }
 
 static void a_hook_replaces_the_weight(void **state)
@@ -478,7 +478,7 @@ static void a_hook_replaces_the_weight(void **state)
     rig_init(&r, &config, 2, 11);
     model_initialize(&r.model, 3);
     random_batch(&r.batch, config.vocab_size, 4);
-    struct linear *l = &r.model.layers[1].up;
+    struct linear *l = &r.model.layers[1].ffn.up;
     float *twice = mem_alloc(l->weight->count, sizeof *twice);
     struct linear_hook hook = {twice, doubled_weight, NULL, NULL};
     l->hook = &hook;

@@ -80,8 +80,8 @@ static void adamw_follows_its_formula(void **state)
     optimizer_free(&o);
     assert_ok(arena_init(&moments, plan.used, "test", &e), e);
     optimizer_init(&o, &settings, &m, &moments);
-    struct param *matrix = model_find(&m, "blk.1.ffn_gate.weight"),
-                 *vector = model_find(&m, "output_norm.weight");
+    struct param *matrix = model_find(&m, "model.layers.1.mlp.gate_proj.weight"),
+                 *vector = model_find(&m, "model.norm.weight");
     double w[2] = {matrix->value[9], vector->value[9]}, first[2] = {0}, second[2] = {0};
     for (int t = 1; t <= 4; t++) {
         fill_gradients(&m, 100 + (uint64_t)t);
@@ -228,7 +228,8 @@ static void muon_follows_its_formula(void **state)
     assert_ok(arena_init(&moments, plan.used, "test", &e), e);
     optimizer_init(&o, &settings, &m, &moments);
     assert_int_equal(moments.used, plan.used);
-    struct param *p = model_find(&m, "blk.1.attn_k.weight"), *vector = model_find(&m, "output_norm.weight");
+    struct param *p = model_find(&m, "model.layers.1.self_attn.k_proj.weight"),
+                 *vector = model_find(&m, "model.norm.weight");
     assert_true(p->rows <= p->cols);
     double *w = mem_alloc(p->count, sizeof *w), *mean = mem_zero(p->count, sizeof *mean),
            *u = mem_alloc(p->count, sizeof *u);

@@ -113,7 +113,7 @@ static void five_steps_equal_pytorch(void **state)
     assert_ok(arena_init(&arena, 64 << 20, "test", &e), e);
     model_attach_gradients(&m, DTYPE_F32, &arena);
     optimizer_init(&o, &settings, &m, &arena);
-    activations_init(&activations, &m.config, DTYPE_F32, n_rows, seq_len, KEEP_ALL, &arena);
+    activations_init(&activations, &m, DTYPE_F32, n_rows, seq_len, KEEP_ALL, &arena);
     batch_init(&batch, n_rows, seq_len, &arena);
     float *scratch = arena_alloc(&arena, 1 << 20, sizeof *scratch);
     model_reserve_positions(&m, seq_len);
