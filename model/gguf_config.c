@@ -77,8 +77,9 @@ static const char *full_key(const struct architecture *a, const char *key, char 
 
 static const char *norm_key(const struct architecture *a)
 {
-    return a->norm == NORM_LAYER ? "attention.layer_norm_epsilon"
-                                 : "attention.layer_norm_rms_epsilon";
+    /* phimoe's loader asks for the one of RMSNorm */
+    return a->norm == NORM_LAYER && !a->has_experts ? "attention.layer_norm_epsilon"
+                                                    : "attention.layer_norm_rms_epsilon";
 }
 
 /* --- reading --- */
