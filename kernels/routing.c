@@ -9,60 +9,112 @@
 
 enum { WORTH_THREADS = 1 << 15 }; /* elements */
 
-static void choose(const float *p, int32_t *chosen, size_t e, size_t k)
+static bool is_among(const int32_t *chosen, size_t n, size_t i)
+{
+    for (size_t j = 0; j < n; j++)
+        if (chosen[j] == (int32_t)i)
+            return true;
+    return false;
+}
+
+static void choose(const float *x, int32_t *chosen, size_t e, size_t k)
 {
     for (size_t j = 0; j < k; j++) {
         int32_t best = -1;
-        for (size_t i = 0; i < e; i++) {
-            bool taken = false;
-            for (size_t t = 0; t < j; t++)
-                taken |= chosen[t] == (int32_t)i;
-            if (!taken && (best < 0 || p[i] > p[best]))
+        for (size_t i = 0; i < e; i++)
+            if (!is_among(chosen, j, i) && (best < 0 || x[i] > x[best]))
                 best = (int32_t)i;
-        }
         chosen[j] = best;
     }
 }
 
-void route_forward(float *x, int32_t *chosen, float *weight, bool renormalise, size_t n, size_t e,
-                   size_t k)
+static void softmax(float *p, const float *x, size_t e)
 {
     const struct kernel_table *table = kernel_table();
-    CHECK(k >= 1 && k <= e);
+    double sum = table->exp_sum(p, x, table->max(x, e), e);
+    table->scale(p, (float)(1 / sum), e);
+}
+
+/* The probabilities among those that the j-th choice was made from and that are near it; the others' are 0. */
+static void near_softmax(float *p, const float *x, const int32_t *chosen, size_t j, size_t e)
+{
+    float best = x[chosen[j]], sum = 0;
+    for (size_t i = 0; i < e; i++) {
+        float scale = fabsf(x[i]) > best ? fabsf(x[i]) : best;
+        bool is_near = !is_among(chosen, j, i) && !((best - x[i]) / scale > 0.02f);
+        p[i] = is_near || (int32_t)i == chosen[j] ? expf(x[i] - best) : 0;
+        sum += p[i];
+    }
+    for (size_t i = 0; i < e; i++)
+        p[i] /= sum;
+}
+
+void route_forward(enum router kind, const float *logits, int32_t *chosen, float *weight, size_t n,
+                   size_t e, size_t k)
+{
+    float p[ROUTER_MOST];
+    CHECK(k >= 1 && k <= e && e <= ROUTER_MOST);
     for (size_t i = 0; i < n; i++) {
-        float *row = x + i * e;
-        double sum = table->exp_sum(row, row, table->max(row, e), e);
-        table->scale(row, (float)(1 / sum), e);
-        choose(row, chosen + i * k, e, k);
-        float total = 0;
-        for (size_t j = 0; j < k; j++)
-            total += weight[i * k + j] = row[chosen[i * k + j]];
-        for (size_t j = 0; j < k && renormalise; j++)
-            weight[i * k + j] /= total;
+        const float *x = logits + i * e;
+        int32_t *c = chosen + i * k;
+        float *w = weight + i * k, total = 0;
+        choose(x, c, e, k);
+        if (kind != ROUTER_SPARSEMIXER)
+            softmax(p, x, e);
+        for (size_t j = 0; j < k; j++) {
+            if (kind == ROUTER_SPARSEMIXER)
+                near_softmax(p, x, c, j, e);
+            total += w[j] = p[c[j]];
+        }
+        for (size_t j = 0; j < k && kind == ROUTER_RENORMALISED; j++)
+            w[j] /= total;
     }
 }
 
-void route_backward(float *dlogits, const float *dweight, const float *probabilities,
-                    const int32_t *chosen, const float *weight, const float *extra,
-                    bool renormalise, size_t n, size_t e, size_t k)
+/* dx += through x's softmax p, from dp. */
+static void softmax_backward(float *dx, const float *dp, const float *p, size_t e)
 {
+    float dot = 0;
+    for (size_t i = 0; i < e; i++)
+        dot += p[i] * dp[i];
+    for (size_t i = 0; i < e; i++)
+        dx[i] += p[i] * (dp[i] - dot);
+}
+
+void route_backward(enum router kind, float *dlogits, const float *dweight, const float *logits,
+                    const int32_t *chosen, const float *weight, const float *extra, size_t n,
+                    size_t e, size_t k)
+{
+    float p[ROUTER_MOST], dp[ROUTER_MOST];
     for (size_t i = 0; i < n; i++) {
-        const float *p = probabilities + i * e, *w = weight + i * k, *dw = dweight + i * k;
-        float *d = dlogits + i * e;
-        memcpy(d, extra, e * sizeof *d);
-        float total = 0, mean = 0;
-        for (size_t j = 0; j < k; j++) {
-            total += p[chosen[i * k + j]];
-            mean += w[j] * dw[j];
+        const float *x = logits + i * e, *w = weight + i * k, *dw = dweight + i * k;
+        const int32_t *c = chosen + i * k;
+        float *dx = dlogits + i * e, mean = 0, total = 0;
+        memset(dx, 0, e * sizeof *dx);
+        for (size_t j = 0; j < k && kind == ROUTER_SPARSEMIXER; j++) {
+            near_softmax(p, x, c, j, e);
+            memset(dp, 0, e * sizeof *dp);
+            dp[c[j]] = dw[j];
+            softmax_backward(dx, dp, p, e);
         }
-        for (size_t j = 0; j < k; j++) /* w_j = p_j / sum of the chosen p */
-            d[chosen[i * k + j]] += renormalise ? (dw[j] - mean) / total : dw[j];
-        float dot = 0;
-        for (size_t j = 0; j < e; j++)
-            dot += p[j] * d[j];
-        for (size_t j = 0; j < e; j++)
-            d[j] = p[j] * (d[j] - dot);
+        softmax(p, x, e);
+        memcpy(dp, extra, e * sizeof *dp);
+        for (size_t j = 0; j < k; j++) {
+            mean += w[j] * dw[j];
+            total += p[c[j]];
+        }
+        for (size_t j = 0; j < k && kind != ROUTER_SPARSEMIXER; j++) /* renormalised, w_j = p_j / total */
+            dp[c[j]] += kind == ROUTER_RENORMALISED ? (dw[j] - mean) / total : dw[j];
+        softmax_backward(dx, dp, p, e);
     }
+}
+
+void route_probabilities(float *sum, float weight, const float *logits, size_t e)
+{
+    float p[ROUTER_MOST];
+    softmax(p, logits, e);
+    for (size_t i = 0; i < e; i++)
+        sum[i] += weight * p[i];
 }
 
 void rows_gather(void *to, const void *from, enum dtype type, const int32_t *index, size_t n,

@@ -9,14 +9,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* x (n, e): each row becomes its softmax. chosen (n, k): the k most probable of each row, the first of equal ones
- * first; weight (n, k): their probabilities, divided by their sum with `renormalise`. */
-void route_forward(float *x, int32_t *chosen, float *weight, bool renormalise, size_t n, size_t e,
-                   size_t k);
+/* How the weights of chosen experts come from logits. */
+enum router {
+    ROUTER_SOFTMAX,      /* their probabilities among all */
+    ROUTER_RENORMALISED, /* the same, divided by their sum */
+    ROUTER_SPARSEMIXER,  /* each in turn: its probability among those not chosen before whose logits are within a
+                            fiftieth of the largest (Liu et al., 2023; without its noise) */
+};
+enum { ROUTER_MOST = 4096 }; /* experts */
+
+/* logits (n, e), e at most ROUTER_MOST. chosen (n, k): the k largest of each row, the first of equal ones first;
+ * weight (n, k). */
+void route_forward(enum router kind, const float *logits, int32_t *chosen, float *weight, size_t n,
+                   size_t e, size_t k);
 /* dlogits (n, e) from dweight (n, k). `extra` (e): added to the gradient of every row's probabilities. */
-void route_backward(float *dlogits, const float *dweight, const float *probabilities,
-                    const int32_t *chosen, const float *weight, const float *extra,
-                    bool renormalise, size_t n, size_t e, size_t k);
+void route_backward(enum router kind, float *dlogits, const float *dweight, const float *logits,
+                    const int32_t *chosen, const float *weight, const float *extra, size_t n,
+                    size_t e, size_t k);
+/* sum (e) += weight * softmax of one row of logits. */
+void route_probabilities(float *sum, float weight, const float *logits, size_t e);
 
 /* to (n, c): row i is row index[i] of `from`. */
 void rows_gather(void *to, const void *from, enum dtype type, const int32_t *index, size_t n,

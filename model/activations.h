@@ -32,7 +32,7 @@ struct layer_activations {
     float *middle;            /* (N, C) residual stream between attention and feed-forward */
     struct norm_activations ffn_norm;
     void *gate, *up;          /* (N, F) dense, or the shared expert's */
-    float *router;            /* (N, E) probabilities */
+    float *router;            /* (N, E) logits */
     int32_t *chosen;          /* (N, k) experts of each token */
     float *chosen_weight;     /* (N, k) */
     void *expert_gate, *expert_up; /* (A, X) row by row as struct routing says */

@@ -170,7 +170,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .name = "phimoe", .gguf_name = "phimoe", .model_type = "phimoe",
         .hf_class = "PhimoeForCausalLM", .gguf_rope_style = ROPE_HALF, .norm = NORM_LAYER,
         .biases = BIAS_NORMS, .attention_biases = BIAS_QKV | BIAS_OUTPUT, .has_experts = true,
-        .renormalises = true,
+        .sparsemixer = true,
         .keys = " attention_bias lm_head_bias sliding_window num_experts num_experts_per_tok "
                 "router_aux_loss_coef ",
         .hf_aliases = " num_experts=num_local_experts ", .names = mixtral_names,

@@ -58,6 +58,7 @@ struct architecture {
     int attention_biases;     /* there where `attention_bias` is set */
     bool embedding_by_root;   /* embeddings are multiplied by sqrt(hidden_size) */
     bool has_experts;
+    bool sparsemixer;         /* how experts are weighed: kernels/routing.h */
     bool renormalises;        /* the chosen experts' weights, unless norm_topk_prob is among the keys */
     bool head_in_gguf;        /* llama.cpp wants an output tensor, tied or not */
 

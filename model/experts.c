@@ -32,8 +32,8 @@ static bool is_token(const struct batch *b, size_t i)
 }
 
 /* The share of the tokens that each expert gets, times E / tokens: what the balancing loss multiplies the
- * probabilities of every token with. Returns the loss. */
-static double balance(const struct pass *p, const struct layer_activations *s, float *factor)
+ * probabilities of every token with. Returns the number of tokens. */
+static double load_factors(const struct pass *p, const struct layer_activations *s, float *factor)
 {
     const struct model_config *c = &p->m->config;
     size_t k = c->num_experts_per_tok, e = c->num_experts, n_tokens = 0;
@@ -45,15 +45,32 @@ static double balance(const struct pass *p, const struct layer_activations *s, f
         for (size_t j = 0; j < k; j++)
             factor[s->chosen[i * k + j]] += 1;
     }
-    double loss = 0, n = n_tokens ? (double)n_tokens : 1;
-    for (size_t j = 0; j < e; j++) {
-        double sum = 0;
+    double n = n_tokens ? (double)n_tokens : 1;
+    for (size_t j = 0; j < e; j++)
         factor[j] = (float)(factor[j] * (double)e / (n * n));
-        for (size_t i = 0; i < p->n; i++)
-            sum += is_token(p->b, i) ? s->router[i * e + j] : 0;
-        loss += factor[j] * sum;
-    }
+    return n;
+}
+
+static double balancing_loss(const struct pass *p, const struct layer_activations *s)
+{
+    size_t e = p->m->config.num_experts;
+    float *factor = p->a->balance, *sum = p->a->balance + e;
+    double loss = 0, n = load_factors(p, s, factor);
+    memset(sum, 0, e * sizeof *sum);
+    for (size_t i = 0; i < p->n; i++)
+        if (is_token(p->b, i))
+            route_probabilities(sum, (float)(1 / n), s->router + i * e, e);
+    for (size_t j = 0; j < e; j++)
+        loss += factor[j] * sum[j] * n;
     return loss;
+}
+
+static enum router router_kind(const struct pass *p)
+{
+    const struct model_config *c = &p->m->config;
+    if (model_architecture(c)->sparsemixer)
+        return ROUTER_SPARSEMIXER;
+    return model_renormalises(c) ? ROUTER_RENORMALISED : ROUTER_SOFTMAX;
 }
 
 static struct gated_rows expert_rows(const struct pass *p, size_t i, size_t expert)
@@ -95,8 +112,7 @@ void experts_forward(const struct pass *p, size_t i, const void *x)
     struct activations *a = p->a;
     size_t k = c->num_experts_per_tok;
     linear_forward(&p->m->layers[i].moe.router, s->router, DTYPE_F32, x, p->type, p->n);
-    route_forward(s->router, s->chosen, s->chosen_weight, model_renormalises(c), p->n, c->num_experts,
-                  k);
+    route_forward(router_kind(p), s->router, s->chosen, s->chosen_weight, p->n, c->num_experts, k);
     send_rows(p, s, x);
     for (size_t e = 0; e < c->num_experts; e++) {
         struct gated_rows rows = expert_rows(p, i, e);
@@ -108,7 +124,7 @@ void experts_forward(const struct pass *p, size_t i, const void *x)
     rows_collect(a->branch, p->type, false, a->expert_out, p->type, a->routing.token_row, p->n, k,
                  c->hidden_size);
     if (a->kept)
-        a->router_loss += balance(p, s, a->balance) / (double)c->num_hidden_layers;
+        a->router_loss += balancing_loss(p, s) / (double)c->num_hidden_layers;
 }
 
 /* From the gradients of the rows' weights to those of the router's logits. */
@@ -122,14 +138,14 @@ static void router_backward(const struct pass *p, size_t i, const void *x, float
     for (size_t j = 0; j < p->n * k; j++)
         dweight[j] = a->dweight[a->routing.token_row[j]];
     float *extra = a->balance, *none = a->balance + e;
-    balance(p, s, extra);
+    load_factors(p, s, extra);
     memset(none, 0, e * sizeof *none);
     for (size_t j = 0; j < e; j++)
         extra[j] *= a->router_loss_scale;
     for (size_t t = 0; t < p->n; t++)
-        route_backward(a->drouter + t * e, dweight + t * k, s->router + t * e, s->chosen + t * k,
-                       s->chosen_weight + t * k, is_token(p->b, t) ? extra : none,
-                       model_renormalises(c), 1, e, k);
+        route_backward(router_kind(p), a->drouter + t * e, dweight + t * k, s->router + t * e,
+                       s->chosen + t * k, s->chosen_weight + t * k, is_token(p->b, t) ? extra : none,
+                       1, e, k);
     if (p->type == DTYPE_BF16)
         bf16_from_f32(a->drouter, a->drouter_rounded, p->n * e);
     linear_backward(&p->m->layers[i].moe.router, dx, DTYPE_F32, true, a->drouter_rounded, x, p->type,

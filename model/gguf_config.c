@@ -577,5 +577,8 @@ int gguf_config_write(struct gguf_writer *w, const struct model_config *c, const
     if (c->sliding_window && (strcmp(a->gguf_name, "llama") == 0 || strncmp(a->gguf_name, "phi", 3) == 0))
         *warning = "llama.cpp computes models of this family without their sliding window: texts longer "
                    "than the window get other numbers there";
+    if (a->sparsemixer)
+        *warning = "llama.cpp computes models of this family otherwise than they were trained (RMSNorm for "
+                   "LayerNorm, another weighing of experts): expect other numbers there";
     return put_rope(&k, c, warning, e);
 }

@@ -49,7 +49,8 @@ static const struct example {
                 "intermediate_sizes: [32, 48, 64, 96], num_attention_heads: 8, num_key_value_heads: 4, "
                 "intermediate_size: 96, head_dim: 16"},
     {"olmo2", "architecture: olmo2, tie_word_embeddings: false"},
-    {"olmoe", "architecture: olmoe, num_experts: 8, num_experts_per_tok: 3, tie_word_embeddings: false"},
+    {"olmoe", "architecture: olmoe, num_experts: 8, num_experts_per_tok: 3, "
+              "num_key_value_heads: 4, tie_word_embeddings: false"},
     {"qwen2moe", "architecture: qwen2moe, num_experts: 6, num_experts_per_tok: 2, moe_intermediate_size: 40, "
                  "shared_expert_intermediate_size: 72, tie_word_embeddings: false"},
     {"qwen3moe", "architecture: qwen3moe, num_experts: 6, num_experts_per_tok: 2, moe_intermediate_size: 40, "
