@@ -37,7 +37,7 @@ static const struct example {
                   "original_max_position_embeddings: 64, short_factor: [1, 1, 1, 1, 1, 1], "
                   "long_factor: [1, 1.2, 1.5, 3, 6, 12]}"},
     {"gemma", "architecture: gemma, head_dim: 24"},
-    {"gemma2", "architecture: gemma2, num_hidden_layers: 26, head_dim: 16, sliding_window: 24, "
+    {"gemma2", "architecture: gemma2, head_dim: 16, sliding_window: 24, "
                "attn_logit_softcapping: 5, final_logit_softcapping: 6, query_pre_attn_scalar: 16"},
     {"gemma3", "architecture: gemma3, num_hidden_layers: 7, head_dim: 24, sliding_window: 24, "
                "rope_theta: 1000000, rope_scaling: {type: linear, factor: 8}"},
