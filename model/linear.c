@@ -15,7 +15,7 @@ void linear_forward(const struct linear *l, void *y, enum dtype y_type, const vo
 {
     size_t out = l->weight->rows, in = l->weight->cols;
     struct matrix w = effective_weight(l, type);
-    gemm(false, true, n, out, in, type, x, in, w.data, w.ld, 0, y_type, y, out);
+    gemm(false, true, n, out, in, type, x, in, type, w.data, w.ld, 0, y_type, y, out);
     if (l->hook && l->hook->forward)
         l->hook->forward(l->hook->context, l, y, y_type, x, type, n);
 }
@@ -27,11 +27,11 @@ void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool 
     size_t out = p->rows, in = p->cols;
     struct matrix w = effective_weight(l, type);
     if (dx)
-        gemm(false, false, n, in, out, type, dy, out, w.data, w.ld, accumulate ? 1 : 0, dx_type, dx,
-             in);
+        gemm(false, false, n, in, out, type, dy, out, type, w.data, w.ld, accumulate ? 1 : 0, dx_type,
+             dx, in);
     if (p->grad)
-        gemm(true, false, out, in, n, type, dy, out, x, in, param_grad_beta(p), p->grad_type, p->grad,
-             in);
+        gemm(true, false, out, in, n, type, dy, out, type, x, in, param_grad_beta(p), p->grad_type,
+             p->grad, in);
     if (l->hook && l->hook->backward)
         l->hook->backward(l->hook->context, l, dx, dx_type, dy, x, type, n);
 }
@@ -39,6 +39,6 @@ void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool 
 struct output_layer linear_output_layer(const struct linear *l, enum dtype type)
 {
     struct matrix w = effective_weight(l, type);
-    return (struct output_layer){.v = l->weight->rows, .c = l->weight->cols, .w = w.data,
-                                 .ld = w.ld};
+    return (struct output_layer){.v = l->weight->rows, .c = l->weight->cols,
+                                 .w_type = type, .w = w.data, .ld = w.ld};
 }
