@@ -57,8 +57,8 @@ void bench_measure(struct bench_product *products, size_t n, enum dtype type)
         double began = clock_seconds();
         for (size_t runs = 0; runs < 3 || clock_seconds() - began < 0.25; runs++) {
             double start = clock_seconds();
-            gemm(p->transpose_a, p->transpose_b, p->m, p->n, p->k, type, a, lda, b, ldb, p->beta,
-                 p->c_type, c, p->n);
+            gemm(p->transpose_a, p->transpose_b, p->m, p->n, p->k, type, a, lda, type, b, ldb,
+                 p->beta, p->c_type, c, p->n);
             double took = clock_seconds() - start;
             if (runs > 0 && (p->seconds == 0 || took < p->seconds)) /* the first prepares */
                 p->seconds = took;

@@ -191,7 +191,7 @@ static int run_ppl(const struct command_input *in, struct error *e)
     if (!code)
         code = option_require(in->options, "", "data", e);
     if (!code)
-        code = model_load(ppl.model, WEIGHTS_F32, &m, &t, e);
+        code = model_load(ppl.model, WEIGHTS_MAPPED, &m, &t, e);
     if (code)
         return code;
     code = score_model(&m, t, e);
@@ -278,7 +278,7 @@ static int run_logits(const struct command_input *in, struct error *e)
     if (!code)
         code = option_require(in->options, "", "text", e);
     if (!code)
-        code = model_load(logits.model, WEIGHTS_F32, &m, &t, e);
+        code = model_load(logits.model, WEIGHTS_MAPPED, &m, &t, e);
     if (code)
         return code;
     code = show_distributions(&m, t, e);

@@ -305,7 +305,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code && flags.details) /* before a large model is read in vain */
         code = check_details(e);
     if (!code)
-        code = model_load(flags.model, WEIGHTS_F32, &m, &t, e);
+        code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (!code) {
         code = score_model(&m, t, f, e);
         model_free(&m);

@@ -102,7 +102,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = check_not_a_run(e);
     if (!code)
-        code = model_load(flags.model, WEIGHTS_F32, &m, &t, e);
+        code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (code)
         return code;
     code = write_model(&m, t, e);

@@ -227,7 +227,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = check_stops(e);
     if (!code)
-        code = model_load(flags.model, WEIGHTS_F32, &m, &t, e);
+        code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (!code) {
         code = generate_text(&m, t, &text, e);
         model_free(&m);

@@ -15,11 +15,11 @@ static double measure_products(const struct model_config *c, enum dtype type, si
     size_t k = c->hidden_size < MOST ? c->hidden_size : MOST;
     size_t size = dtype_info(type)->block_bytes;
     void *a = mem_zero(m * k, size), *b = mem_zero(n * k, size), *out = mem_zero(m * n, size);
-    gemm(false, true, m, n, k, type, a, k, b, k, 0, type, out, n);
+    gemm(false, true, m, n, k, type, a, k, type, b, k, 0, type, out, n);
     double began = clock_seconds(), elapsed;
     size_t times = 0;
     do {
-        gemm(false, true, m, n, k, type, a, k, b, k, 0, type, out, n);
+        gemm(false, true, m, n, k, type, a, k, type, b, k, 0, type, out, n);
         times++;
         elapsed = clock_seconds() - began;
     } while (elapsed < 0.2);

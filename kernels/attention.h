@@ -4,7 +4,8 @@
  * Query i of a row of the batch stands at key position i + n_past and attends to the key positions
  * [first_key[i], i + n_past]. Document masks and sliding windows are both just larger first_key; a
  * query whose first_key lies behind its own position (padding) sees nothing, and its output and
- * gradients are 0. Scores may be capped after scaling (Gemma Team, 2024). Results do not depend on the number of threads. */
+ * gradients are 0. Scores may be capped after scaling (Gemma Team, 2024). Results do not depend on the
+ * number of threads. */
 #ifndef LINNET_KERNELS_ATTENTION_H
 #define LINNET_KERNELS_ATTENTION_H
 

@@ -221,8 +221,8 @@ static void forward_few(const struct attention_forward_job *job, struct forward_
     if (all.hi == 0)
         return;
     size_t from = span_start(all);
-    product_few_rows(all_rows, from, all.hi, d, f->queries, padded, k, stride, 0, f->scores,
-                     TILE_KEYS);
+    product_few_rows(all_rows, from, all.hi, d, f->queries, padded, DTYPE_F32, k, stride, 0,
+                     f->scores, TILE_KEYS);
     for (size_t r = n; r < all_rows; r++)
         rows[r] = rows[r - n];
     forward_cap(f->scores + from, job->shape, all_rows, all);

@@ -55,8 +55,8 @@ void output_logits(const struct output_layer *layer, enum dtype type, const void
     enum { PIECE = 8192 }; /* of a row: the one row of decoding is worth all threads too */
     size_t v = layer->v, pieces = (v + PIECE - 1) / PIECE;
     float scale = scale_of(layer);
-    gemm(false, true, n, v, layer->c, type, hidden, layer->c, layer->w, layer->ld, 0, DTYPE_F32,
-         logits, v);
+    gemm(false, true, n, v, layer->c, type, hidden, layer->c, layer->w_type, layer->w, layer->ld, 0,
+         DTYPE_F32, logits, v);
     if (!layer->bias && scale == 1 && layer->softcap == 0)
         return;
 #pragma omp parallel for schedule(static) if (n * v > 4096)
@@ -181,12 +181,14 @@ double linear_cross_entropy(const struct output_layer *layer, enum dtype type, c
         if (!dhidden)
             continue;
         if (layer->dw)
-            gemm(true, false, v, c, k.n, type, s.logits, ld, h, c, beta, DTYPE_F32, layer->dw, c);
+            gemm(true, false, v, c, k.n, type, s.logits, ld, type, h, c, beta, DTYPE_F32, layer->dw,
+                 c);
         if (layer->dbias)
             bias_backward_strided(layer->dbias, beta, s.logits, type, ld, k.n, v);
         beta = 1;
         float *to = kept_are_adjacent(&k) ? dhidden + k.from * c : s.gathered;
-        gemm(false, false, k.n, c, v, type, s.logits, ld, layer->w, layer->ld, 0, DTYPE_F32, to, c);
+        gemm(false, false, k.n, c, v, type, s.logits, ld, layer->w_type, layer->w, layer->ld, 0,
+             DTYPE_F32, to, c);
         if (to == s.gathered)
             scatter_dhidden(&k, dhidden, s.gathered, c);
     }

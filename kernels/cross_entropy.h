@@ -14,6 +14,7 @@ size_t linear_cross_entropy_scratch(size_t n, size_t c, size_t v);
 /* logits = (hidden w^T + bias) * logit_scale, then softcap * tanh(logits / softcap). */
 struct output_layer {
     size_t v, c;
+    enum dtype w_type; /* any that gemm takes as b */
     const void *w;     /* (v, c) */
     size_t ld;         /* elements of w between the starts of its rows */
     const float *bias; /* (v); NULL: none */
@@ -24,12 +25,12 @@ struct output_layer {
     float dw_beta;     /* dw = gradient + dw_beta * dw, and so dbias */
 };
 
-/* logits (n, v) in f32 of hidden (n, c), which like w is of `type`, f32 or bf16. */
+/* logits (n, v) in f32 of hidden (n, c), of `type`, f32 or bf16. */
 void output_logits(const struct output_layer *layer, enum dtype type, const void *hidden,
                    float *logits, size_t n);
 
 /* loss = sum over rows of -log softmax(logits)[target], rows with target < 0 left out (they
- * cost nothing); returned in f64, not scaled. hidden (n, c) and w are of `type`, f32 or bf16; logits and
+ * cost nothing); returned in f64, not scaled. hidden (n, c) is of `type`, f32 or bf16; logits and
  * all sums are f32. targets: (n). row_loss (n): each row's own loss, 0 where left out; NULL when not wanted.
  * When dhidden is not NULL, dhidden (n, c) is written and dw and dbias updated, all f32 and of scale * loss.
  * scratch: linear_cross_entropy_scratch floats. */

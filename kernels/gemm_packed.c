@@ -1,6 +1,7 @@
-/* Products of f32 or bf16 matrices in f32, from packed panels (kernels/product_body.h). */
+/* Products in f32 of matrices of any type, from packed panels (kernels/product_body.h). */
 #include "kernels/gemm_paths.h"
 
+#include "base/check.h"
 #include "kernels/scratch.h"
 #include "kernels/table.h"
 
@@ -38,12 +39,17 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Whole panels of a side that are packed at a time, in rows or columns. */
+/* Types that are not read where they lie are widened by tiles of so many stored rows, and so many elements
+ * of each, which begin at multiples of that: whole blocks of every type. 64 kB, on the stack. */
+enum { TILE_ROWS = 64, TILE_LENGTH = 256 };
+
+/* Whole panels of a side that are packed at a time, in rows or columns: of widened types whole tiles too. */
 static size_t packed_at_once(const struct side *s, size_t k)
 {
-    size_t most = PANEL_FLOATS / ((k ? k : 1) * s->width) * s->width;
-    if (most < s->width)
-        most = s->width;
+    size_t unit = gemm_reads(s->type) ? s->width : TILE_LENGTH;
+    size_t most = PANEL_FLOATS / ((k ? k : 1) * unit) * unit;
+    if (most < unit)
+        most = unit;
     return least(most, divide_up(s->size, s->width) * s->width);
 }
 
@@ -56,10 +62,64 @@ struct part {
  * are near; and how many panels. */
 enum { PACK_TERMS = 64, PACK_PANELS = 8 };
 
+static size_t panels_of_a_group(const struct side *s)
+{
+    return gemm_reads(s->type) ? PACK_PANELS : TILE_LENGTH / s->width;
+}
+
+typedef void panel_packer(float *to, const struct panel_source *s);
+
+/* Elements [from, to) of n stored rows into the tile; returns where the first of them is. */
+static const float *widen(const struct side *s, float *tile, size_t row, size_t n, size_t from,
+                          size_t to)
+{
+    const struct dtype_info *info = dtype_info(s->type);
+    size_t begin = from / info->block * info->block;
+    size_t count = divide_up(to - begin, info->block) * info->block;
+    for (size_t r = 0; r < n; r++) {
+        size_t block = ((row + r) * s->ld + begin) / info->block;
+        const char *data = (const char *)s->data + block * info->block_bytes;
+        CHECK(dtype_to_f32(s->type, data, tile + r * TILE_LENGTH, count));
+    }
+    return tile + (from - begin);
+}
+
+/* Panels [panel, to) of a part, by way of tiles. Of rows (columns) and terms, the ones that are neighbours in
+ * memory go along a tile's rows. */
+static void pack_widened(const struct side *s, const struct part *p, size_t panel, size_t to,
+                         panel_packer *pack_panel)
+{
+    float tile[TILE_ROWS * TILE_LENGTH];
+    size_t lane_end = least(p->from + p->n, p->from + to * s->width), term_end = p->at + p->k;
+    size_t lane, term, next_lane, next_term;
+    for (lane = p->from + panel * s->width; lane < lane_end; lane = next_lane) {
+        next_lane = s->side_by_side ? lane / TILE_LENGTH * TILE_LENGTH + TILE_LENGTH : lane + TILE_ROWS;
+        next_lane = least(next_lane, lane_end);
+        for (term = p->at; term < term_end; term = next_term) {
+            next_term = s->side_by_side ? term + TILE_ROWS : term / TILE_LENGTH * TILE_LENGTH + TILE_LENGTH;
+            next_term = least(next_term, term_end);
+            struct panel_source source = {.type = DTYPE_F32, .side_by_side = s->side_by_side,
+                                          .ld = TILE_LENGTH, .k = next_term - term};
+            source.data = s->side_by_side
+                              ? widen(s, tile, term, next_term - term, lane, next_lane)
+                              : widen(s, tile, lane, next_lane - lane, term, next_term);
+            for (size_t i = lane; i < next_lane; i += s->width) {
+                source.first = i - lane;
+                source.n = least(next_lane - i, s->width);
+                pack_panel(s->panels + (i - p->from) * p->k + (term - p->at) * s->width, &source);
+            }
+        }
+    }
+}
+
 /* Panels [panel, to) of a part. */
 static void pack(const struct side *s, const struct part *p, size_t panel, size_t to,
-                 void (*pack_panel)(float *, const struct panel_source *))
+                 panel_packer *pack_panel)
 {
+    if (!gemm_reads(s->type)) {
+        pack_widened(s, p, panel, to, pack_panel);
+        return;
+    }
     for (size_t l = 0; l < p->k; l += PACK_TERMS) {
         size_t skip = (p->at + l) * (s->side_by_side ? s->ld : 1);
         struct panel_source source = {
@@ -103,8 +163,9 @@ static void multiply_parts(const struct product *p, const struct part *a, bool p
 {
     const struct kernel_table *table = kernel_table();
     size_t rows = divide_up(a->n, p->a.width), columns = divide_up(b->n, p->b.width);
+    size_t group = panels_of_a_group(&p->b);
     size_t a_groups = pack_a ? divide_up(rows, PACK_PANELS) : 0;
-    size_t b_groups = pack_b ? divide_up(columns, PACK_PANELS) : 0;
+    size_t b_groups = pack_b ? divide_up(columns, group) : 0;
     size_t wide = BLOCK_FLOATS / (p->b.width * (a->k ? a->k : 1));
     wide = wide < 1 ? 1 : least(wide, columns);
     size_t across = divide_up(columns, wide);
@@ -114,9 +175,9 @@ static void multiply_parts(const struct product *p, const struct part *a, bool p
     {
 #pragma omp for schedule(dynamic)
         for (size_t i = 0; i < b_groups + a_groups; i++) {
-            size_t at = (i < b_groups ? i : i - b_groups) * PACK_PANELS;
+            size_t at = i < b_groups ? i * group : (i - b_groups) * PACK_PANELS;
             if (i < b_groups)
-                pack(&p->b, b, at, least(at + PACK_PANELS, columns), table->pack_panel_of_columns);
+                pack(&p->b, b, at, least(at + group, columns), table->pack_panel_of_columns);
             else
                 pack(&p->a, a, at, least(at + PACK_PANELS, rows), table->pack_panel_of_rows);
         }
@@ -181,23 +242,23 @@ static struct scratch_plan plan_scratch(const struct product *p, size_t k)
     return plan;
 }
 
-size_t gemm_scratch_bytes(size_t m, size_t n, size_t k, enum dtype c_type)
+size_t gemm_packed_bytes(size_t m, size_t n, size_t k, enum dtype b_type, enum dtype c_type)
 {
     const struct kernel_table *table = kernel_table();
     struct product p = {.a = {.size = m, .width = table->panel_rows},
-                        .b = {.size = n, .width = table->panel_columns},
+                        .b = {.size = n, .width = table->panel_columns, .type = b_type},
                         .c = {.type = c_type}};
     return plan_scratch(&p, k).total * sizeof(float);
 }
 
-void gemm_packed(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, enum dtype type,
-                 const void *a, size_t lda, const void *b, size_t ldb, float beta, enum dtype c_type,
-                 void *c, size_t ldc)
+void gemm_packed(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
+                 enum dtype a_type, const void *a, size_t lda, enum dtype b_type, const void *b,
+                 size_t ldb, float beta, enum dtype c_type, void *c, size_t ldc)
 {
     const struct kernel_table *table = kernel_table();
     struct product p = {
-        .a = {a, type, transpose_a, lda, m, table->panel_rows, NULL},
-        .b = {b, type, !transpose_b, ldb, n, table->panel_columns, NULL},
+        .a = {a, a_type, transpose_a, lda, m, table->panel_rows, NULL},
+        .b = {b, b_type, !transpose_b, ldb, n, table->panel_columns, NULL},
         .c = {.data = c, .type = c_type, .ld = ldc},
     };
     struct scratch_plan plan = plan_scratch(&p, k);

@@ -4,10 +4,18 @@
 
 #include "kernels/gemm.h"
 
-/* From packed panels: f32 or bf16, summed in f32. The same bits for every number of threads. */
-void gemm_packed(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, enum dtype type,
-                 const void *a, size_t lda, const void *b, size_t ldb, float beta, enum dtype c_type,
-                 void *c, size_t ldc);
+/* Whether loops read the type where it lies. Others are widened to f32, some whole blocks at a time, before. */
+static inline bool gemm_reads(enum dtype type)
+{
+    return type == DTYPE_F32 || type == DTYPE_BF16 || type == DTYPE_F16;
+}
+
+/* From packed panels, in f32. The same bits for every number of threads. */
+void gemm_packed(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
+                 enum dtype a_type, const void *a, size_t lda, enum dtype b_type, const void *b,
+                 size_t ldb, float beta, enum dtype c_type, void *c, size_t ldc);
+/* Bytes of its panels. */
+size_t gemm_packed_bytes(size_t m, size_t n, size_t k, enum dtype b_type, enum dtype c_type);
 
 /* bf16 through oneDNN. */
 void gemm_onednn(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const uint16_t *a,

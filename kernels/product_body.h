@@ -2,7 +2,7 @@
  *
  * A panel is PANEL_ROWS rows of a, or PANEL_COLUMNS columns of b, laid out in the order in which the
  * innermost loop reads them: all of index l of the sum side by side, then those of l + 1 (Goto and van de
- * Geijn, 2008). Packing widens bf16 to f32 on the way. */
+ * Geijn, 2008). Packing widens bf16 and f16 to f32 on the way. */
 
 #if SIMD_WIDTH == 16
 enum { PANEL_ROWS = 14 }; /* with two vectors across: 28 sums, 2 vectors of b and 1 of a in 32 registers */
@@ -14,7 +14,7 @@ enum { PANEL_ROWS = 4 };
 enum { PANEL_VECTORS = 2, PANEL_COLUMNS = PANEL_VECTORS * W };
 
 /* Lanes of the matrix that lie side by side in memory: a row of the panel is one or two loads. */
-INLINE void pack_side_by_side(const bool bf16, const size_t width, float *to,
+INLINE void pack_side_by_side(const enum dtype type, const size_t width, float *to,
                               const struct panel_source *s)
 {
     for (size_t l = 0; l < s->k; l++) {
@@ -22,8 +22,8 @@ INLINE void pack_side_by_side(const bool bf16, const size_t width, float *to,
 #pragma GCC unroll 2
         for (size_t i = 0; i < width; i += W) {
             size_t n = s->n > i ? s->n - i : 0, room = width - i < W ? width - i : W;
-            vf x = n >= W ? vf_load_as(bf16, s->data, at + i)
-                   : n    ? vf_load_n_as(bf16, s->data, at + i, n)
+            vf x = n >= W ? vf_load_type(type, s->data, at + i)
+                   : n    ? vf_load_n_type(type, s->data, at + i, n)
                           : (vf){0};
             if (room == W)
                 vf_store(to + l * width + i, x);
@@ -34,7 +34,8 @@ INLINE void pack_side_by_side(const bool bf16, const size_t width, float *to,
 }
 
 /* Lanes that lie s->ld apart, by squares of W x W. */
-INLINE void pack_across(const bool bf16, const size_t width, float *to, const struct panel_source *s)
+INLINE void pack_across(const enum dtype type, const size_t width, float *to,
+                        const struct panel_source *s)
 {
     for (size_t l = 0; l < s->k; l += W) {
         size_t length = s->k - l < W ? s->k - l : W;
@@ -45,8 +46,8 @@ INLINE void pack_across(const bool bf16, const size_t width, float *to, const st
             for (size_t r = 0; r < W; r++) {
                 size_t at = (s->first + i + r) * s->ld + l;
                 x[r] = r >= n        ? (vf){0}
-                       : length == W ? vf_load_as(bf16, s->data, at)
-                                     : vf_load_n_as(bf16, s->data, at, length);
+                       : length == W ? vf_load_type(type, s->data, at)
+                                     : vf_load_n_type(type, s->data, at, length);
             }
             transpose(x);
             for (size_t r = 0; r < length; r++) {
@@ -59,16 +60,23 @@ INLINE void pack_across(const bool bf16, const size_t width, float *to, const st
     }
 }
 
+INLINE void pack_panel_as(const enum dtype type, const size_t width, float *to,
+                          const struct panel_source *s)
+{
+    if (s->side_by_side)
+        pack_side_by_side(type, width, to, s);
+    else
+        pack_across(type, width, to, s);
+}
+
 INLINE void pack_panel(const size_t width, float *to, const struct panel_source *s)
 {
-    if (s->type == DTYPE_BF16 && s->side_by_side)
-        pack_side_by_side(true, width, to, s);
-    else if (s->type == DTYPE_BF16)
-        pack_across(true, width, to, s);
-    else if (s->side_by_side)
-        pack_side_by_side(false, width, to, s);
+    if (s->type == DTYPE_BF16)
+        pack_panel_as(DTYPE_BF16, width, to, s);
+    else if (s->type == DTYPE_F16)
+        pack_panel_as(DTYPE_F16, width, to, s);
     else
-        pack_across(false, width, to, s);
+        pack_panel_as(DTYPE_F32, width, to, s);
 }
 
 static void pack_panel_of_rows(float *to, const struct panel_source *s)

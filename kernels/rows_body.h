@@ -12,6 +12,9 @@
 /* The same for element i of an array of f32 or bf16. */
 #define LOAD_AS(bf16, x, i)                                                                        \
     (n_lanes == W ? vf_load_as(bf16, x, i) : vf_load_n_as(bf16, x, i, n_lanes))
+/* And of f32, bf16 or f16. */
+#define LOAD_TYPE(type, x, i)                                                                      \
+    (n_lanes == W ? vf_load_type(type, x, i) : vf_load_n_type(type, x, i, n_lanes))
 #define STORE_AS(bf16, x, i, value)                                                                \
     (n_lanes == W ? vf_store_as(bf16, x, i, value) : vf_store_n_as(bf16, x, i, value, n_lanes))
 
@@ -470,12 +473,14 @@ static void row_rotate(const struct rotation *r, float sign)
         rotate_as(true, false, r, sign);
 }
 
-/* Rows of b at once: with four of a, as many sums as registers hold. */
-enum { DOT_ROWS = SIMD_WIDTH == 16 ? 4 : 2 };
+/* Rows of b at once: with four of a, as many sums as registers hold; with one, enough to hide the time that an
+ * addition takes. */
+#define DOT_ROWS(rows_a) (SIMD_WIDTH == 16 || (rows_a) == 1 ? 4 : 2)
 
 /* Dot products of rows_a rows of a with rows_b rows of b, constants after inlining, at most 4. */
-INLINE void dot_block(const size_t rows_a, const size_t rows_b, size_t k, const float *a,
-                      size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc)
+INLINE void dot_block(const enum dtype type, const size_t rows_a, const size_t rows_b, size_t k,
+                      const float *a, size_t lda, const void *b, size_t at_b, size_t ldb, float beta,
+                      float *c, size_t ldc)
 {
     vf sums[4][4];
 #pragma GCC unroll 4
@@ -491,7 +496,7 @@ INLINE void dot_block(const size_t rows_a, const size_t rows_b, size_t k, const 
             x[i] = LOAD(a + i * lda + l);
 #pragma GCC unroll 4
         for (size_t j = 0; j < rows_b; j++) {
-            vf y = LOAD(b + j * ldb + l);
+            vf y = LOAD_TYPE(type, b, at_b + j * ldb + l);
 #pragma GCC unroll 4
             for (size_t i = 0; i < rows_a; i++)
                 sums[i][j] = vf_fma(x[i], y, sums[i][j]);
@@ -506,39 +511,54 @@ INLINE void dot_block(const size_t rows_a, const size_t rows_b, size_t k, const 
         }
 }
 
-INLINE void dot_rows(const size_t rows_a, size_t n_b, size_t k, const float *a, size_t lda,
-                     const float *b, size_t ldb, float beta, float *c, size_t ldc)
+INLINE void dot_rows(const enum dtype type, const size_t rows_a, size_t n_b, size_t k,
+                     const float *a, size_t lda, const void *b, size_t at_b, size_t ldb, float beta,
+                     float *c, size_t ldc)
 {
+    const size_t rows_b = DOT_ROWS(rows_a);
     size_t j = 0;
-    for (; j + DOT_ROWS <= n_b; j += DOT_ROWS)
-        dot_block(rows_a, DOT_ROWS, k, a, lda, b + j * ldb, ldb, beta, c + j, ldc);
+    for (; j + rows_b <= n_b; j += rows_b)
+        dot_block(type, rows_a, rows_b, k, a, lda, b, at_b + j * ldb, ldb, beta, c + j, ldc);
     for (; j < n_b; j++)
-        dot_block(rows_a, 1, k, a, lda, b + j * ldb, ldb, beta, c + j, ldc);
+        dot_block(type, rows_a, 1, k, a, lda, b, at_b + j * ldb, ldb, beta, c + j, ldc);
 }
 
 /* Four rows of b at a time, so that they are still in the nearest cache for the next rows of a. */
-static void product_few_rows(size_t m, size_t from, size_t to, size_t k, const float *a, size_t lda,
-                             const float *b, size_t ldb, float beta, float *c, size_t ldc)
+INLINE void product_few_rows_as(const enum dtype type, size_t m, size_t from, size_t to, size_t k,
+                                const float *a, size_t lda, const void *b, size_t ldb, float beta,
+                                float *c, size_t ldc)
 {
     for (size_t j = from; j < to; j += 4) {
         size_t n = to - j < 4 ? to - j : 4;
         for (size_t i = 0; i < m; i += 4) {
-            const float *ai = a + i * lda, *bj = b + j * ldb;
+            const float *ai = a + i * lda;
             float *ci = c + i * ldc + j;
             switch (m - i) {
             case 1:
-                dot_rows(1, n, k, ai, lda, bj, ldb, beta, ci, ldc);
+                dot_rows(type, 1, n, k, ai, lda, b, j * ldb, ldb, beta, ci, ldc);
                 break;
             case 2:
-                dot_rows(2, n, k, ai, lda, bj, ldb, beta, ci, ldc);
+                dot_rows(type, 2, n, k, ai, lda, b, j * ldb, ldb, beta, ci, ldc);
                 break;
             case 3:
-                dot_rows(3, n, k, ai, lda, bj, ldb, beta, ci, ldc);
+                dot_rows(type, 3, n, k, ai, lda, b, j * ldb, ldb, beta, ci, ldc);
                 break;
             default:
-                dot_rows(4, n, k, ai, lda, bj, ldb, beta, ci, ldc);
+                dot_rows(type, 4, n, k, ai, lda, b, j * ldb, ldb, beta, ci, ldc);
                 break;
             }
         }
     }
+}
+
+static void product_few_rows(size_t m, size_t from, size_t to, size_t k, const float *a, size_t lda,
+                             enum dtype b_type, const void *b, size_t ldb, float beta, float *c,
+                             size_t ldc)
+{
+    if (b_type == DTYPE_BF16)
+        product_few_rows_as(DTYPE_BF16, m, from, to, k, a, lda, b, ldb, beta, c, ldc);
+    else if (b_type == DTYPE_F16)
+        product_few_rows_as(DTYPE_F16, m, from, to, k, a, lda, b, ldb, beta, c, ldc);
+    else
+        product_few_rows_as(DTYPE_F32, m, from, to, k, a, lda, b, ldb, beta, c, ldc);
 }

@@ -4,6 +4,7 @@
 #ifndef LINNET_KERNELS_SIMD_H
 #define LINNET_KERNELS_SIMD_H
 
+#include "kernels/dtype.h"
 #include "kernels/half.h"
 
 #include <math.h>
@@ -276,6 +277,38 @@ INLINE void vf_store_n_as(bool bf16, void *x, size_t at, vf value, size_t n)
         vh_store_n((uint16_t *)x + at, vf_to_bf16(value), n);
     else
         vf_store_n((float *)x + at, value, n);
+}
+
+INLINE vf vf_from_f16(vh x)
+{
+#if SIMD_WIDTH == 16
+    return _mm512_cvtph_ps((__m256i)x);
+#elif SIMD_WIDTH == 8
+    return _mm256_cvtph_ps((__m128i)x);
+#else /* as half_to_f32 */
+    vu bits = __builtin_convertvector(x, vu), sign = (bits & 0x8000) << 16, rest = (bits & 0x7fff) << 13;
+    vi exponent = (vi)(rest & 0x0f800000), small = exponent == 0, special = exponent == 0x0f800000;
+    vf subnormal = (vf)(rest + 0x38800000) - (vf)(vu)(rest * 0 + 0x38800000);
+    vi quiet = (vi)((vi)(rest & 0x7fffff) != 0) & 0x400000;
+    vu plain = ((vu)small & (vu)subnormal) | (~(vu)small & (rest + 0x38000000));
+    vu other = 0x70000000 | rest | (vu)quiet;
+    return (vf)(sign | ((vu)special & other) | (~(vu)special & plain));
+#endif
+}
+
+/* The same of any type that is read where it lies, f32, bf16 or f16: a constant after inlining. */
+INLINE vf vf_load_type(const enum dtype type, const void *x, size_t at)
+{
+    if (type == DTYPE_F16)
+        return vf_from_f16(*(const vh_unaligned *)((const uint16_t *)x + at));
+    return vf_load_as(type == DTYPE_BF16, x, at);
+}
+
+INLINE vf vf_load_n_type(const enum dtype type, const void *x, size_t at, size_t n)
+{
+    if (type == DTYPE_F16)
+        return vf_from_f16(vh_load_n((const uint16_t *)x + at, n));
+    return vf_load_n_as(type == DTYPE_BF16, x, at, n);
 }
 
 /* f32 as two halves (kernels/halves.h): bf16, and the signed difference of bits that it lacks. That is 2^15

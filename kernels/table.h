@@ -82,7 +82,7 @@ struct update_row {
  * the panel's width. */
 struct panel_source {
     const void *data;
-    enum dtype type;   /* f32 or bf16 */
+    enum dtype type;   /* f32, bf16 or f16 */
     bool side_by_side; /* element (i, l) at l * ld + i, else at i * ld + l */
     size_t ld, first, n, k;
 };
@@ -137,11 +137,12 @@ struct kernel_table {
 
     void (*rotate)(const struct rotation *r, float sign);
 
-    /* Columns from <= j < to of c (m, n) = a (m, k) b^T + beta c, b (n, k), for few rows of a: b is
-     * read once, at the speed of memory. */
+    /* Columns from <= j < to of c (m, n) = a (m, k) b^T + beta c, b (n, k) of f32, bf16 or f16, for few
+     * rows of a: b is read once, at the speed of memory. */
     size_t few_rows; /* up to this many rows of a it beats OpenBLAS, which packs b first */
     void (*product_few_rows)(size_t m, size_t from, size_t to, size_t k, const float *a, size_t lda,
-                             const float *b, size_t ldb, float beta, float *c, size_t ldc);
+                             enum dtype b_type, const void *b, size_t ldb, float beta, float *c,
+                             size_t ldc);
 
     /* Products of packed panels, see kernels/product_body.h. */
     size_t panel_rows, panel_columns;

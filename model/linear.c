@@ -1,6 +1,5 @@
 #include "model/linear.h"
 
-#include "base/check.h"
 #include "kernels/activation.h"
 #include "kernels/gemm.h"
 #include "model/model.h"
@@ -17,8 +16,7 @@ void linear_forward(const struct linear *l, void *y, enum dtype y_type, const vo
 {
     size_t out = l->weight->rows, in = l->weight->cols;
     struct matrix w = effective_weight(l, type);
-    CHECK(w.type == type);
-    gemm(false, true, n, out, in, type, x, in, w.data, w.ld, 0, y_type, y, out);
+    gemm(false, true, n, out, in, type, x, in, w.type, w.data, w.ld, 0, y_type, y, out);
     if (l->bias)
         bias_add(y, y_type, l->bias->value, n, out);
     if (l->hook && l->hook->forward)
@@ -32,9 +30,11 @@ void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool 
     size_t out = p->rows, in = p->cols;
     struct matrix w = effective_weight(l, type);
     if (dx)
-        gemm(false, false, n, in, out, type, dy, out, w.data, w.ld, accumulate ? 1 : 0, dx_type, dx, in);
+        gemm(false, false, n, in, out, type, dy, out, w.type, w.data, w.ld, accumulate ? 1 : 0,
+             dx_type, dx, in);
     if (p->grad)
-        gemm(true, false, out, in, n, type, dy, out, x, in, param_grad_beta(p), p->grad_type, p->grad, in);
+        gemm(true, false, out, in, n, type, dy, out, type, x, in, param_grad_beta(p), p->grad_type,
+             p->grad, in);
     if (l->bias && l->bias->grad)
         bias_backward(l->bias->grad, 1, dy, type, n, out);
     if (l->hook && l->hook->backward)
@@ -44,7 +44,7 @@ void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool 
 struct output_layer linear_output_layer(const struct linear *l, enum dtype type)
 {
     struct matrix w = effective_weight(l, type);
-    return (struct output_layer){.v = l->weight->rows, .c = l->weight->cols, .w = w.data,
-                                 .ld = w.ld, .bias = l->bias ? l->bias->value : NULL,
+    return (struct output_layer){.v = l->weight->rows, .c = l->weight->cols, .w_type = w.type,
+                                 .w = w.data, .ld = w.ld, .bias = l->bias ? l->bias->value : NULL,
                                  .dw_beta = 1};
 }

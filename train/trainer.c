@@ -46,9 +46,9 @@ static size_t products_bytes(const struct model *m, enum dtype type, const struc
         if (!p->matrix)
             continue;
         enum dtype block_type = p->layer >= 0 ? type : DTYPE_F32;
-        bytes = most(bytes, gemm_scratch_bytes(n, p->rows, p->cols, block_type));
-        bytes = most(bytes, gemm_scratch_bytes(n, p->cols, p->rows, DTYPE_F32));
-        bytes = most(bytes, gemm_scratch_bytes(p->rows, p->cols, n, block_type));
+        bytes = most(bytes, gemm_scratch_bytes(n, p->rows, p->cols, type, block_type));
+        bytes = most(bytes, gemm_scratch_bytes(n, p->cols, p->rows, type, DTYPE_F32));
+        bytes = most(bytes, gemm_scratch_bytes(p->rows, p->cols, n, type, block_type));
     }
     return bytes;
 }

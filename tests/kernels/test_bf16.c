@@ -379,7 +379,8 @@ static void product_case(enum path path, size_t m, size_t n, size_t k, int flags
     f32_from_bf16(c.bf16, first, m * ldc);
     void *to = c_type == DTYPE_BF16 ? (void *)c.bf16 : c.f32;
     if (path == PACKED)
-        gemm_packed(ta, tb, m, n, k, DTYPE_BF16, a.bf16, lda, b.bf16, ldb, beta, c_type, to, ldc);
+        gemm_packed(ta, tb, m, n, k, DTYPE_BF16, a.bf16, lda, DTYPE_BF16, b.bf16, ldb, beta, c_type,
+                    to, ldc);
     else
         gemm_onednn(ta, tb, m, n, k, a.bf16, lda, b.bf16, ldb, beta, c_type, to, ldc);
     for (size_t i = 0; i < m; i++) {
@@ -458,7 +459,7 @@ static void cross_entropy(void **state)
         if (masked) /* and capped */
             layer.bias = b, layer.dbias = db, layer.softcap = 6, layer.logit_scale = 0.9f;
         struct output_layer layer16 = layer;
-        layer16.w = w.bf16, layer16.dw = dw16, layer16.dbias = masked ? db16 : NULL;
+        layer16.w_type = DTYPE_BF16, layer16.w = w.bf16, layer16.dw = dw16, layer16.dbias = masked ? db16 : NULL;
         double loss = linear_cross_entropy(&layer, DTYPE_F32, hidden.f32, targets, 0.1f, NULL, dh,
                                            N, scratch);
         double loss16 = linear_cross_entropy(&layer16, DTYPE_BF16, hidden.bf16, targets, 0.1f, NULL,

@@ -1,7 +1,7 @@
 /* The fused output layer and loss against an f64 reference and its finite differences. */
 #include "kernels/cross_entropy.h"
 
-#include "tests/kernels/util.h"
+#include "tests/kernels/stored.h"
 
 #define LAYER(V, C, W, LD, DW)                                                                     \
     (struct output_layer) { .v = V, .c = C, .w = W, .ld = LD, .dw = DW, .dw_beta = 1 }
@@ -116,6 +116,7 @@ static double reference_loss(void *context)
 static void matches_reference(const struct form *form, size_t n, size_t c, size_t v)
 {
     struct problem p = make_problem(n, c, v);
+    size_t n_checked = form->bias || form->softcap > 0 || form->logit_scale > 0 ? 10 : 40;
     float scale = 0.37f, *b = normals(v, 1, 3);
     struct output_layer layer = {.v = v, .c = c, .w = p.w, .ld = c, .bias = form->bias ? b : NULL,
                                  .logit_scale = form->logit_scale, .softcap = form->softcap};
@@ -137,12 +138,12 @@ static void matches_reference(const struct form *form, size_t n, size_t c, size_
             for (size_t j = 0; j < c; j++)
                 assert_true(p.targets[i] >= 0 || dhidden[i * c + j] == 0);
         }
-        assert_within(gradcheck_f64(reference_loss, &r, r.hidden, dhidden, n * c, 40, 1e-4), 1e-5,
+        assert_within(gradcheck_f64(reference_loss, &r, r.hidden, dhidden, n * c, n_checked, 1e-4), 1e-5,
                       "dhidden, %s, %zu x %zu x %zu", form->name, n, c, v);
-        assert_within(gradcheck_f64(reference_loss, &r, r.w, dw, v * c, 40, 1e-4), 1e-5,
+        assert_within(gradcheck_f64(reference_loss, &r, r.w, dw, v * c, n_checked, 1e-4), 1e-5,
                       "dw, %s, %zu x %zu x %zu", form->name, n, c, v);
         if (form->bias)
-            assert_within(gradcheck_f64(reference_loss, &r, r.b, db, v, 40, 1e-4), 1e-5,
+            assert_within(gradcheck_f64(reference_loss, &r, r.b, db, v, n_checked, 1e-4), 1e-5,
                           "dbias, %s, %zu x %zu x %zu", form->name, n, c, v);
         /* the loss alone, and the gradient of hidden alone */
         layer.dw = layer.dbias = NULL;
@@ -200,6 +201,36 @@ static void logits_alone(void **state)
             }
         }
     }
+}
+
+/* The same loss and gradient as with the weights in f32, but for the order of sums. */
+static void weights_of_every_stored_type(void **state)
+{
+    (void)state;
+    enum { N = 70, C = 256, V = 300 };
+    struct problem p = make_problem(N, C, V);
+    size_t n_scratch = linear_cross_entropy_scratch(N, C, V);
+    float *scratch = floats(n_scratch), *dhidden = floats(N * C), *dhidden2 = floats(N * C);
+    for_each_level(level)
+    {
+        for (size_t t = 0; t < N_STORED_TYPES; t++) {
+            for (size_t n = 1; n <= N; n += N - 1) {
+                void *w = stored_numbers(stored_types[t], V * C, 5, p.w);
+                struct output_layer layer = {.v = V, .c = C, .w = p.w, .ld = C, .softcap = 3};
+                double want = linear_cross_entropy(&layer, DTYPE_F32, p.hidden, p.targets, 1, NULL,
+                                                   dhidden, n, scratch);
+                layer.w_type = stored_types[t], layer.w = w;
+                double loss = linear_cross_entropy(&layer, DTYPE_F32, p.hidden, p.targets, 1, NULL,
+                                                   dhidden2, n, scratch);
+                assert_within(fabs(loss / want - 1), 1e-5, "loss, %s", dtype_info(stored_types[t])->name);
+                assert_within(distance(dhidden2, dhidden, n * C), 1e-3, "dhidden, %s",
+                              dtype_info(stored_types[t])->name);
+                mem_free(w);
+            }
+        }
+    }
+    done_with(scratch, n_scratch), done_with(dhidden, N * C), done_with(dhidden2, N * C);
+    free_problem(&p);
 }
 
 /* Rows in several blocks: dbias is that of all of them, added to what was there. */
@@ -335,7 +366,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gradient_is_written_or_added_to),
-        cmocka_unit_test(logits_alone), cmocka_unit_test(blocks_add_to_the_bias),
+        cmocka_unit_test(logits_alone), cmocka_unit_test(weights_of_every_stored_type),
+        cmocka_unit_test(blocks_add_to_the_bias),
         cmocka_unit_test(matches_finite_differences), cmocka_unit_test(all_or_no_targets),
         cmocka_unit_test(blocks_join_without_a_seam), cmocka_unit_test(large_logits_stay_finite),
         cmocka_unit_test(same_bits_every_time),

@@ -2,7 +2,7 @@
 #include "kernels/embedding.h"
 #include "kernels/halves.h"
 
-#include "tests/kernels/util.h"
+#include "tests/kernels/stored.h"
 
 static void forward_copies_rows(void **state)
 {
@@ -19,39 +19,23 @@ static void forward_copies_rows(void **state)
     done_with(table, v * c), done_with(y, n * c);
 }
 
-/* Any bits make blocks of quantised numbers but their scales, which must stay finite. */
-static void fill_table(uint8_t *table, enum dtype type, size_t n)
-{
-    size_t bytes;
-    assert_true(dtype_bytes((int)type, n, &bytes));
-    float *x = normals(n, 1, 9);
-    if (!dtype_from_f32(type, x, table, n))
-        for (size_t i = 0; i < bytes; i++)
-            table[i] = (uint8_t)(i * 37 % 61);
-    done_with(x, n);
-}
-
 static void rows_of_every_stored_type(void **state)
 {
     (void)state;
-    static const enum dtype types[] = {
-        DTYPE_F32,  DTYPE_F16,  DTYPE_BF16, DTYPE_Q4_0, DTYPE_Q4_1,   DTYPE_Q5_0,   DTYPE_Q5_1, DTYPE_Q8_0,
-        DTYPE_Q2_K, DTYPE_Q3_K, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_IQ4_NL, DTYPE_IQ4_XS, DTYPE_Q6_K, DTYPE_MXFP4};
     enum { V = 9, C = 512, N = 50 };
-    uint8_t *table = mem_zero(V * C, sizeof(float));
     float *y = floats(N * C), *all = floats(V * C);
     int32_t ids[N];
     for (int32_t i = 0; i < N; i++)
         ids[i] = i * i % V;
     for_each_level(level)
     {
-        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-            fill_table(table, types[t], V * C);
-            assert_true(dtype_to_f32(types[t], table, all, V * C));
-            embedding_forward(y, table, types[t], false, ids, 1, N, C);
+        for (size_t t = 0; t < N_STORED_TYPES; t++) {
+            void *table = stored_numbers(stored_types[t], V * C, 6, all);
+            embedding_forward(y, table, stored_types[t], false, ids, 1, N, C);
             for (size_t i = 0; i < N; i++)
                 assert_memory_equal(y + i * C, all + (size_t)ids[i] * C, C * sizeof *y);
-            embedding_forward(y, table, types[t], false, ids, 1.5f, N, C);
+            embedding_forward(y, table, stored_types[t], false, ids, 1.5f, N, C);
+            mem_free(table);
             for (size_t i = 0; i < N * C; i++)
                 assert_true(y[i] == 1.5f * all[(size_t)ids[i / C] * C + i % C]);
         }
@@ -63,7 +47,6 @@ static void rows_of_every_stored_type(void **state)
             assert_true(y[i] == 2 * x[(size_t)ids[i / C] * C + i % C]);
         done_with(x, V * C);
     }
-    mem_free(table);
     done_with(y, N * C), done_with(all, V * C);
 }
 

@@ -1,7 +1,7 @@
 /* Matrix products of every orientation against f64, and the same bits every time. */
 #include "kernels/gemm_paths.h"
 
-#include "tests/kernels/util.h"
+#include "tests/kernels/stored.h"
 
 #include <omp.h>
 
@@ -92,6 +92,159 @@ static void same_bits_every_time(void **state)
     }
 }
 
+static const enum dtype a_types[] = {DTYPE_F32, DTYPE_BF16};
+
+/* A product with b of a stored type: b's rows are longer than what is read of them. */
+struct stored_problem {
+    struct shape s;
+    bool ta, tb;
+    size_t na, nc, lda, ldb;
+    float *a, *b, *first;
+    uint16_t *a16;
+    void *stored;
+    double *want, *size;
+};
+
+static struct stored_problem make_stored_problem(const struct shape *s, bool ta, bool tb, float beta,
+                                                 enum dtype type)
+{
+    struct stored_problem p = {.s = *s, .ta = ta, .tb = tb};
+    size_t row = tb ? s->k : s->n, rows = tb ? s->n : s->k, nb;
+    p.ldb = type == DTYPE_F32 || type == DTYPE_BF16 || type == DTYPE_F16 ? row + 1
+                                                                         : (row + 255) / 256 * 256 + 256;
+    p.lda = (ta ? s->m : s->k) + 3;
+    p.na = (ta ? s->k : s->m) * p.lda, nb = rows * p.ldb, p.nc = s->m * s->n;
+    p.a = normals(p.na, 1, 1), p.first = normals(p.nc, 1, 3);
+    p.a16 = mem_alloc(p.na, sizeof *p.a16);
+    bf16_from_f32(p.a, p.a16, p.na);
+    f32_from_bf16(p.a16, p.a, p.na);
+    p.b = mem_alloc(nb, sizeof *p.b);
+    p.stored = stored_numbers(type, nb, 2, p.b);
+    p.want = mem_zero(p.nc, sizeof *p.want), p.size = mem_zero(p.nc, sizeof *p.size);
+    for (size_t i = 0; i < p.nc; i++) {
+        p.want[i] = (double)beta * p.first[i], p.size[i] = fabs(p.want[i]) + 1e-30;
+        for (size_t l = 0; l < s->k; l++) {
+            size_t row_a = i / s->n, column = i % s->n;
+            double term = (double)p.a[ta ? l * p.lda + row_a : row_a * p.lda + l] *
+                          p.b[tb ? column * p.ldb + l : l * p.ldb + column];
+            p.want[i] += term, p.size[i] += fabs(term);
+        }
+    }
+    return p;
+}
+
+static void check_stored(const struct stored_problem *p, float beta, enum dtype type)
+{
+    const struct shape *s = &p->s;
+    for (int t = 0; t < 2; t++) {
+        float *c = floats(p->nc);
+        if (beta != 0)
+            memcpy(c, p->first, p->nc * sizeof *c);
+        gemm(p->ta, p->tb, s->m, s->n, s->k, a_types[t], t ? (void *)p->a16 : p->a, p->lda, type,
+             p->stored, p->ldb, beta, DTYPE_F32, c, s->n);
+        for (size_t i = 0; i < p->nc; i++)
+            assert_within(fabs(c[i] - p->want[i]) / p->size[i], 1e-6,
+                          "%zu x %zu x %zu%s%s, %s times %s, element %zu", s->m, s->n, s->k,
+                          p->ta ? " A'" : "", p->tb ? " B'" : "", dtype_info(a_types[t])->name,
+                          dtype_info(type)->name, i);
+        done_with(c, p->nc);
+    }
+}
+
+static void free_stored_problem(struct stored_problem *p)
+{
+    done_with(p->a, p->na), done_with(p->first, p->nc);
+    mem_free(p->b), mem_free(p->a16), mem_free(p->stored), mem_free(p->want), mem_free(p->size);
+}
+
+/* Few rows that are read where they lie, small products, several parts of a sum, lengths that are no multiple of
+ * a block. */
+static void weights_of_every_stored_type(void **state)
+{
+    (void)state;
+    static const struct shape some[] = {{1, 301, 512}, {6, 259, 300},  {3, 33, 40},
+                                        {29, 35, 1100}, {60, 300, 70}};
+    for (size_t t = 0; t < N_STORED_TYPES; t++) {
+        for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+            for (int flags = 0; flags < 4; flags++) {
+                float beta = flags == 0 || flags == 3 ? -0.5f : 0;
+                struct stored_problem p =
+                    make_stored_problem(&some[i], flags & 1, flags & 2, beta, stored_types[t]);
+                for_each_level(level)
+                    check_stored(&p, beta, stored_types[t]);
+                free_stored_problem(&p);
+            }
+        }
+    }
+}
+
+/* More columns than are packed at a time, which are tiles of one type and panels of the other. */
+static void many_stored_weights(void **state)
+{
+    (void)state;
+    static const enum dtype types[] = {DTYPE_F16, DTYPE_Q5_K};
+    for (int flags = 0; flags < 4; flags++) {
+        struct stored_problem p = make_stored_problem(&(struct shape){2, 2300, 1024}, true, flags & 1,
+                                                      0, types[flags / 2]);
+        for_each_level(level)
+            check_stored(&p, 0, types[flags / 2]);
+        free_stored_problem(&p);
+    }
+}
+
+/* Into bf16, which gives what goes to f32, rounded. */
+static void stored_weights_into_bf16(void **state)
+{
+    (void)state;
+    enum { M = 20, N = 90, K = 1100 };
+    for (size_t t = 0; t < N_STORED_TYPES; t++) {
+        struct stored_problem p =
+            make_stored_problem(&(struct shape){M, N, K}, false, true, 0, stored_types[t]);
+        if (stored_types[t] == DTYPE_BF16) { /* a library's own way */
+            free_stored_problem(&p);
+            continue;
+        }
+        for_each_level(level)
+        {
+            uint16_t c[M * N], want[M * N];
+            float *sums = floats(M * N);
+            gemm(false, true, M, N, K, DTYPE_BF16, p.a16, p.lda, stored_types[t], p.stored, p.ldb, 0,
+                 DTYPE_BF16, c, N);
+            gemm(false, true, M, N, K, DTYPE_BF16, p.a16, p.lda, stored_types[t], p.stored, p.ldb, 0,
+                 DTYPE_F32, sums, N);
+            bf16_from_f32(sums, want, M * N);
+            assert_memory_equal(c, want, sizeof c);
+            done_with(sums, M * N);
+        }
+        free_stored_problem(&p);
+    }
+}
+
+static void stored_types_give_the_same_bits_for_any_threads(void **state)
+{
+    (void)state;
+    static const enum dtype types[] = {DTYPE_F16, DTYPE_Q4_K, DTYPE_Q8_0};
+    int before = kernels_threads();
+    for (size_t t = 0; t < 3; t++) {
+        for (size_t m = 5; m < 200; m += 100) {
+            for (int tb = 0; tb < 2; tb++) {
+                struct stored_problem p =
+                    make_stored_problem(&(struct shape){m, 600, 300}, false, tb, 0, types[t]);
+                float *first = floats(p.nc), *c = floats(p.nc);
+                for (int threads = 1; threads <= 5; threads++) {
+                    kernels_set_threads(threads);
+                    gemm(false, tb, m, 600, 300, DTYPE_F32, p.a, p.lda, types[t], p.stored, p.ldb, 0,
+                         DTYPE_F32, threads == 1 ? first : c, 600);
+                    assert_memory_equal(threads == 1 ? first : c, first, p.nc * sizeof *c);
+                }
+                done_with(first, p.nc), done_with(c, p.nc);
+                free_stored_problem(&p);
+            }
+        }
+    }
+    kernels_set_threads(before);
+}
+
 /* More rows, or columns, than are packed at a time. */
 static void parts_of_a_side(void **state)
 {
@@ -112,7 +265,7 @@ static void same_bits_for_any_number_of_threads(void **state)
     float *a = normals(M * K, 1, 1), *b = normals(N * K, 1, 2), *first = floats(M * N), *c = floats(M * N);
     for (int threads = 1; threads <= 5; threads++) {
         kernels_set_threads(threads);
-        gemm_packed(false, true, M, N, K, DTYPE_F32, a, K, b, K, 0, DTYPE_F32, c, N);
+        gemm_packed(false, true, M, N, K, DTYPE_F32, a, K, DTYPE_F32, b, K, 0, DTYPE_F32, c, N);
         if (threads == 1)
             memcpy(first, c, M * N * sizeof *c);
         assert_memory_equal(c, first, M * N * sizeof *c);
@@ -139,6 +292,10 @@ int main(void)
         cmocka_unit_test(same_bits_every_time),
         cmocka_unit_test(parts_of_a_side),
         cmocka_unit_test(same_bits_for_any_number_of_threads),
+        cmocka_unit_test(weights_of_every_stored_type),
+        cmocka_unit_test(many_stored_weights),
+        cmocka_unit_test(stored_weights_into_bf16),
+        cmocka_unit_test(stored_types_give_the_same_bits_for_any_threads),
         cmocka_unit_test(threads_are_set_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
