@@ -48,21 +48,22 @@ enum dtype export_type(const struct model *m, const struct export_options *o)
     return DTYPE_F32;
 }
 
-/* Whether f32 numbers, less the offset they have in the file, are numbers of `type` too. */
+/* Whether the parameter's numbers, of f32, are numbers of `type` too. */
 static bool fits(const struct param *p, enum dtype type)
 {
+    const float *value = param_matrix(p).data;
     for (size_t i = 0; i < p->count; i++) {
         uint16_t rounded;
         float back;
-        if (!dtype_from_f32(type, p->value + i, &rounded, 1) ||
-            !dtype_to_f32(type, &rounded, &back, 1) || back != p->value[i])
+        if (!dtype_from_f32(type, value + i, &rounded, 1) ||
+            !dtype_to_f32(type, &rounded, &back, 1) || back != value[i])
             return false;
     }
     return true;
 }
 
 /* Vectors are f32 in GGUF files. In the other container they have the matrices' type, unless types are kept
- * and they would lose by it. */
+ * and they are f32 and would lose by it. */
 static enum dtype tensor_type(const struct model *m, const struct tensor *t, enum container container,
                               const struct export_options *o)
 {
@@ -72,7 +73,7 @@ static enum dtype tensor_type(const struct model *m, const struct tensor *t, enu
         return DTYPE_F32;
     if (!o->keep_types)
         return o->type;
-    if (p->matrix)
+    if (!t->vector || p->type != DTYPE_F32)
         return is_plain(p->type) ? p->type : usual;
     return usual == DTYPE_F32 || fits(p, usual) ? usual : DTYPE_F32;
 }

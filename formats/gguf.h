@@ -68,12 +68,15 @@ const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);         
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *name);
 
 /* Typed reads. Absent: *value untouched, OK. Present with another type or out of range: ERR_FORMAT
- * naming the key. Integers of any width are accepted for size, f32 and f64 for double. The string
+ * naming the key. Integers of any width are accepted for size, f32 (its shortest decimal)
+ * and f64 for double. The string
  * is NUL-terminated, owned by the caller (mem_free); one with an inner NUL is an error. */
 int gguf_get_size(const struct gguf *g, const char *key, size_t *value, struct error *e);
 int gguf_get_double(const struct gguf *g, const char *key, double *value, struct error *e);
 int gguf_get_bool(const struct gguf *g, const char *key, bool *value, struct error *e);
 int gguf_get_string(const struct gguf *g, const char *key, char **value, struct error *e);
+/* The shortest decimal that is this f32: what was 1e-6 when it was written is 1e-6 again. */
+double gguf_shortest(float x);
 /* Item i of an integer array (checked by the caller through kv->item_type and count). */
 int64_t gguf_array_int(const struct gguf_kv *kv, size_t i);
 float gguf_array_f32(const struct gguf_kv *kv, size_t i);

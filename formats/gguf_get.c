@@ -3,6 +3,9 @@
 #include "base/memory.h"
 #include "formats/gguf.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_integer(enum gguf_type type)
@@ -70,13 +73,26 @@ int gguf_get_size(const struct gguf *g, const char *key, size_t *value, struct e
     return OK;
 }
 
+double gguf_shortest(float x)
+{
+    char text[40];
+    if (!isfinite(x))
+        return (double)x;
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        if (strtof(text, NULL) == x)
+            break;
+    }
+    return strtod(text, NULL);
+}
+
 int gguf_get_double(const struct gguf *g, const char *key, double *value, struct error *e)
 {
     const struct gguf_kv *kv = gguf_find(g, key);
     if (!kv)
         return OK;
     if (kv->type == GGUF_F32)
-        *value = (double)gguf_array_f32(kv, 0);
+        *value = gguf_shortest(gguf_array_f32(kv, 0));
     else if (kv->type == GGUF_F64)
         memcpy(value, kv->data, sizeof *value);
     else

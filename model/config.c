@@ -270,6 +270,8 @@ static int fill_defaults(struct model_config *c, struct error *e)
                              c->hidden_size, c->num_attention_heads);
         c->head_dim = c->hidden_size / c->num_attention_heads;
     }
+    if (c->query_pre_attn_scalar == (double)c->head_dim)
+        c->query_pre_attn_scalar = 0;
     if (c->partial_rotary_factor == 0)
         c->partial_rotary_factor = 1;
     if (c->sliding_window_pattern == 0)

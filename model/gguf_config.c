@@ -181,7 +181,7 @@ static void read_divisors(struct reader *r, const char *name, size_t half, struc
     for (size_t i = 0; i < half; i++) {
         float x;
         memcpy(&x, t->data + i * sizeof x, sizeof x);
-        list->items[i] = x;
+        list->items[i] = gguf_shortest(x);
     }
 }
 
@@ -272,6 +272,12 @@ static void read_rope(struct reader *r, struct model_config *c)
         if (!r->code && s->long_factor.count)
             recognise_llama3(c);
     }
+    struct model_config usual = *c;
+    usual.rope_scaling.attention_factor = 0;
+    if (s->original_max_position_embeddings && near(s->attention_factor, rope_magnitude(&usual)))
+        s->attention_factor = 0;
+    if (s->type == ROPE_DEFAULT) /* its length may be there all the same */
+        *s = (struct rope_scaling){0};
 }
 
 static const struct architecture *find_architecture(const struct gguf *g, struct error *e)

@@ -41,6 +41,7 @@ int model_read_hdf5(struct model *m, struct hdf5_file *f, struct error *e)
 int model_config_parse(const char *text, struct model_config *c, struct error *e)
 {
     struct yaml all, own = {0};
+    *c = (struct model_config){0};
     int code = yaml_parse(text, strlen(text), &all, e);
     if (code)
         return code;

@@ -19,6 +19,7 @@ static const struct example {
     {"llama3.1", "architecture: llama, rope_theta: 500000, rope_scaling: {type: llama3, factor: 8, "
                  "low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64}"},
     {"mistral", "architecture: mistral, tie_word_embeddings: false"},
+    {"mistral-window", "architecture: mistral, tie_word_embeddings: false, sliding_window: 24"},
     {"mixtral", "architecture: mixtral, num_experts: 6, num_experts_per_tok: 2, "
                 "tie_word_embeddings: false"},
     {"smollm3", "architecture: smollm3, num_hidden_layers: 5, rope_theta: 5000000"},

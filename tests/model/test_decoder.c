@@ -3,82 +3,14 @@
 #include "base/rng.h"
 #include "formats/hdf5_file.h"
 #include "kernels/gemm.h"
-#include "model/decoder.h"
 #include "model/load.h"
-#include "tests/test.h"
-#include "train/objective.h"
+#include "tests/model/rig.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define FIXTURE "tests/fixtures/decoder.h5"
-
-/* A model with gradients, activations (of `type`, f32 unless set first) and one batch. */
-struct rig {
-    enum dtype type;
-    bool checkpoint; /* keep only the blocks' inputs */
-    struct model model;
-    struct activations activations;
-    struct batch batch;
-    struct arena arena;
-    float *scratch;
-};
-
-static void rig_take(struct rig *r, size_t n_rows, size_t seq_len, struct arena *arena)
-{
-    const struct objective *o = &language_model_objective;
-    model_attach_gradients(&r->model, r->type, arena);
-    activations_init(&r->activations, &r->model, r->type, n_rows, seq_len,
-                     r->checkpoint ? KEEP_INPUTS : KEEP_ALL, arena);
-    batch_init(&r->batch, n_rows, seq_len, arena);
-    r->scratch = arena_alloc(arena, o->scratch(o, &r->model.config, n_rows * seq_len),
-                             sizeof(float));
-}
-
-static void rig_init(struct rig *r, const struct model_config *config, size_t n_rows,
-                     size_t seq_len)
-{
-    struct error e;
-    struct arena plan = {0};
-    assert_ok(model_init(&r->model, config, &e), e);
-    assert_ok(model_allocate(&r->model, &e), e);
-    model_reserve_positions(&r->model, seq_len);
-    rig_take(r, n_rows, seq_len, &plan);
-    activations_free(&r->activations);
-    assert_ok(arena_init(&r->arena, plan.used, "test", &e), e);
-    rig_take(r, n_rows, seq_len, &r->arena);
-}
-
-static void rig_free(struct rig *r)
-{
-    activations_free(&r->activations);
-    arena_free(&r->arena);
-    model_free(&r->model);
-}
-
-static double rig_loss(struct rig *r, uint64_t dropout_seed)
-{
-    const struct objective *o = &language_model_objective;
-    if (r->type == DTYPE_BF16)
-        model_split(&r->model);
-    const void *hidden = decoder_forward(&r->model, &r->activations, &r->batch, NULL, dropout_seed);
-    return o->loss(o, &r->model, &r->batch, hidden, r->type, 0, NULL, r->scratch);
-}
-
-/* Loss sum; gradients of the mean. */
-static double rig_step(struct rig *r, uint64_t dropout_seed)
-{
-    const struct objective *o = &language_model_objective;
-    model_clear_gradients(&r->model);
-    if (r->type == DTYPE_BF16)
-        model_split(&r->model);
-    const void *hidden = decoder_forward(&r->model, &r->activations, &r->batch, NULL, dropout_seed);
-    double sum = o->loss(o, &r->model, &r->batch, hidden, r->type, 1 / (float)r->batch.n_targets,
-                         r->activations.dnormed, r->scratch);
-    decoder_backward(&r->model, &r->activations, &r->batch, r->activations.dnormed, dropout_seed);
-    return sum;
-}
 
 /* --- the fixture --- */
 
@@ -308,51 +240,11 @@ static struct model_config small_config(void)
     };
 }
 
-static void random_batch(struct batch *b, size_t vocab_size, uint64_t seed)
-{
-    struct rng rng;
-    rng_init(&rng, seed, 0);
-    b->n_targets = 0;
-    for (size_t i = 0; i < b->n_rows * b->seq_len; i++) {
-        b->input_ids[i] = (int32_t)rng_below(&rng, vocab_size);
-        b->targets[i] = i % 7 == 3 ? TARGET_IGNORED : (int32_t)rng_below(&rng, vocab_size);
-        b->positions[i] = (int32_t)(i % b->seq_len);
-        b->first_key[i] = i % b->seq_len > 5 ? 3 : 0;
-        b->n_targets += b->targets[i] != TARGET_IGNORED;
-    }
-}
-
-/* Directional derivatives: the slope of the loss along each parameter's own gradient, by Richardson's
- * central differences, equals the gradient's squared norm. */
-static double slope_error(struct rig *r, struct param *p, uint64_t dropout_seed)
-{
-    double norm = 0;
-    for (size_t i = 0; i < p->count; i++)
-        norm += pow((double)((float *)p->grad)[i], 2);
-    norm = sqrt(norm);
-    float *saved = mem_alloc(p->count, sizeof *saved);
-    memcpy(saved, p->value, p->count * sizeof *saved);
-    double slopes[2];
-    for (int k = 0; k < 2; k++) {
-        double h = 0.02 / (k + 1), loss[2];
-        for (int side = 0; side < 2; side++) {
-            double step = (side ? -h : h) / norm;
-            for (size_t i = 0; i < p->count; i++)
-                p->value[i] = (float)(saved[i] + step * ((float *)p->grad)[i]);
-            loss[side] = rig_loss(r, dropout_seed) / (double)r->batch.n_targets;
-        }
-        slopes[k] = (loss[0] - loss[1]) / (2 * h);
-    }
-    memcpy(p->value, saved, p->count * sizeof *saved);
-    mem_free(saved);
-    return fabs((4 * slopes[1] - slopes[0]) / 3 / norm - 1);
-}
-
 static void check_slopes(struct rig *r, uint64_t dropout_seed)
 {
     rig_step(r, dropout_seed);
     for (size_t i = 0; i < r->model.n_params; i++) {
-        double error = slope_error(r, &r->model.params[i], dropout_seed);
+        double error = slope_error(r, &r->model.params[i], dropout_seed, 0.02);
         if (!(error < 2e-3))
             fail_msg("%s: slope off by %g", r->model.params[i].name, error);
     }
@@ -374,7 +266,7 @@ static void equals_finite_differences(void **state)
         struct param *p = model_find(&r.model, "model.layers.0.mlp.up_proj.weight");
         for (size_t i = 0; i < p->count; i++)
             ((float *)p->grad)[i] *= 1 + 0.02f * (float)(i % 2);
-        assert_true(slope_error(&r, p, variant == 2 ? 77 : 0) > 4e-3);
+        assert_true(slope_error(&r, p, variant == 2 ? 77 : 0, 0.02) > 4e-3);
         rig_free(&r);
     }
 }
