@@ -255,9 +255,8 @@ static int score_model(struct model *m, const struct tokenizer *t, FILE *f, stru
         code = file_size(flags.data, &size, e);
     if (!code && flags.details)
         code = file_writer_open(&p.details, flags.details, e);
-    if (!code)
-        code = likelihood_init(&p.likelihood, m, capacity, e);
     if (!code) {
+        likelihood_init(&p.likelihood, m, capacity);
         progress_start(&progress, "choices", (double)size);
         code = score_file(&p, f, &progress, e);
     }

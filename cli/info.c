@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/shared.h"
 
+#include <fnmatch.h>
 #include <string.h>
 
 static struct {
@@ -171,8 +172,10 @@ static void print_file(const json_t *file, bool with_tensors)
     char bytes[32];
     struct buffer path = {0};
     append_text(&path, json_object_get(file, "path"), 4096);
-    printf("%s: %s, %s\n\n", path.data, json_string_value(json_object_get(file, "kind")),
-           format_bytes((double)number(file, "bytes"), bytes));
+    printf("%s: %s, ", path.data, json_string_value(json_object_get(file, "kind")));
+    if (number(file, "files"))
+        printf("%lld files, ", (long long)number(file, "files"));
+    printf("%s\n\n", format_bytes((double)number(file, "bytes"), bytes));
     print_metadata(json_object_get(file, "metadata"));
     if (with_tensors && json_object_get(file, "tensors"))
         print_tensors(json_object_get(file, "tensors"));
@@ -226,6 +229,32 @@ static bool belongs_to_model(const char *path)
     for (size_t i = 0; i < COUNT(suffixes); i++)
         if (path_has_suffix(path, suffixes[i]))
             return true;
+    return info_is_index(path);
+}
+
+#define DIGITS "[0-9][0-9][0-9][0-9][0-9]"
+
+static bool is_first_part(const char *path, const char *part)
+{
+    size_t n = strlen(part), at = n - strlen("00001-of-00001.gguf");
+    return strlen(path) == n && strncmp(path, part, at) == 0 &&
+           strncmp(path + at, "00001", 5) == 0 && strcmp(path + at + 5, part + at + 5) == 0;
+}
+
+/* Whether the file is one of several that are shown together through another one of the list: a
+ * shard beside an index, or a part of a GGUF file but the first. */
+static bool is_part(const char *path, const struct path_list *files)
+{
+    bool part = fnmatch("*-" DIGITS "-of-" DIGITS ".gguf", path, 0) == 0;
+    if (!part && fnmatch("*-" DIGITS "-of-" DIGITS ".safetensors", path, 0) != 0)
+        return false;
+    size_t n = (size_t)(path_basename(path) - path);
+    for (size_t i = 0; i < files->count; i++) {
+        const char *other = files->paths[i];
+        if (part ? strcmp(other, path) != 0 && is_first_part(other, path)
+                 : info_is_index(other) && strncmp(other, path, n) == 0 && !strchr(other + n, '/'))
+            return true;
+    }
     return false;
 }
 
@@ -242,7 +271,7 @@ static int show_directory(const char *path, json_t *list, struct error *e)
     if (code)
         return code;
     for (size_t i = 0; i < files.count && !code; i++)
-        if (belongs_to_model(files.paths[i])) {
+        if (belongs_to_model(files.paths[i]) && !is_part(files.paths[i], &files)) {
             code = show_file(files.paths[i], false, list, e);
             shown++;
         }
@@ -280,7 +309,8 @@ const struct command command_info = {
         "and runs. Of a run directory it shows the model, the data, how far it came and its best\n"
         "loss (--json and --verify: all its files too), of any other directory all of these files\n"
         "without the tables of tensors. Shapes are written slowest-varying dimension first, in\n"
-        "every format.\n"
+        "every format. The shards of a model and the parts of a GGUF file are shown as the one model\n"
+        "they are.\n"
         "\n"
         "Examples:\n"
         "  linnet info model.gguf\n"

@@ -7,12 +7,14 @@
  *      "totals": {"tensors": 48, "elements": 260032, "bytes": 1040128,
  *                 "types": {"f32": {"tensors": 48, "elements": 260032, "bytes": 1040128}}}}
  *
- * Shapes are written slowest-varying dimension first whatever the format's own order. Members that
+ * A model in several files is described through its index, or any part of it: "files" is their
+ * number and "bytes" what they hold together. Shapes are written slowest-varying dimension first whatever the format's own order. Members that
  * a kind has no use for are absent. Text that is not UTF-8 has U+FFFD in its place. */
 #ifndef LINNET_CLI_INFO_H
 #define LINNET_CLI_INFO_H
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "tokenizer/tokenizer.h"
 
@@ -25,6 +27,9 @@ void info_add(json_t *file, const char *key, json_t *value);
 /* Adds a row to "tensors" and to "totals". Dimensions slowest first. `bytes` 0: not known. */
 void info_add_tensor(json_t *file, const char *name, size_t name_length, const char *type,
                      int n_dims, const size_t dims[], size_t bytes);
+/* Several files stand behind this one: their number, and all their bytes. */
+void info_set_files(json_t *file, size_t n, const struct file_map *maps);
+bool info_is_index(const char *path); /* by its name: of safetensors shards */
 /* The name of its splitter, as in a configuration. */
 const char *info_splitter(const struct tokenizer *t);
 

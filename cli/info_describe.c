@@ -27,6 +27,15 @@ void info_add(json_t *file, const char *key, json_t *value)
     json_object_set_new(member_object(file, "metadata"), key, value);
 }
 
+void info_set_files(json_t *file, size_t n, const struct file_map *maps)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += maps[i].size;
+    json_object_set_new(file, "bytes", json_integer((json_int_t)bytes));
+    json_object_set_new(file, "files", json_integer((json_int_t)n));
+}
+
 static void count_up(json_t *object, const char *key, size_t by)
 {
     json_int_t old = json_integer_value(json_object_get(object, key));
@@ -59,13 +68,22 @@ void info_add_tensor(json_t *file, const char *name, size_t name_length, const c
     }
 }
 
+bool info_is_index(const char *path)
+{
+    return path_has_suffix(path, ".safetensors.index.json");
+}
+
+/* One file, or an index for all the files it names. */
 static int describe_safetensors(const char *path, json_t *file, struct error *e)
 {
     struct safetensors s;
-    int code = safetensors_open(path, &s, e);
+    int code = info_is_index(path) ? safetensors_open_index(path, &s, e)
+                                   : safetensors_open(path, &s, e);
     if (code)
         return code;
     json_object_set_new(file, "kind", json_string("safetensors"));
+    if (info_is_index(path))
+        info_set_files(file, s.n_maps, s.maps);
     for (size_t i = 0; i < s.n_tensors; i++) {
         const struct safetensors_tensor *t = &s.tensors[i];
         info_add_tensor(file, t->name, strlen(t->name), t->type_name, t->n_dims, t->shape,
@@ -255,7 +273,7 @@ int info_describe(const char *path, bool verify, json_t **out, struct error *e)
         code = info_describe_gguf(path, file, e);
     else if (!memcmp(head, "\x89HDF\r\n\x1a\n", 8))
         code = describe_hdf5(path, verify, file, e);
-    else if (path_has_suffix(path, ".safetensors") || (size > 8 && head[8] == '{' && !head[6]))
+    else if (info_is_index(path) || path_has_suffix(path, ".safetensors") || (size > 8 && head[8] == '{' && !head[6]))
         code = describe_safetensors(path, file, e);
     else if (path_has_suffix(path, ".json"))
         code = describe_json(path, file, e);

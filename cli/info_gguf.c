@@ -106,6 +106,8 @@ int info_describe_gguf(const char *path, json_t *file, struct error *e)
     if (code)
         return code;
     json_object_set_new(file, "kind", json_sprintf("GGUF version %u", (unsigned)g.version));
+    if (g.n_maps > 1)
+        info_set_files(file, g.n_maps, g.maps);
     for (size_t i = 0; i < g.n_kv; i++) {
         json_t *key = json_text(g.kv[i].key.data, g.kv[i].key.size);
         info_add(file, json_string_value(key), value_to_json(&g.kv[i]));

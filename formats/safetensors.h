@@ -35,10 +35,12 @@ struct safetensors {
  * forbids, and names other kinds of files (pickle, GGUF, Git LFS pointers) for what they are. */
 int safetensors_parse(const unsigned char *bytes, size_t n, struct safetensors *s, struct error *e);
 int safetensors_open(const char *path, struct safetensors *s, struct error *e); /* errors name it */
+/* The files that an index names, which lie beside it, as one container. They must hold exactly the
+ * tensors the index places in them. Errors name the file and the tensor. */
+int safetensors_open_index(const char *path, struct safetensors *s, struct error *e);
 /* The weights of a model's directory as one container: model.safetensors or, where there is none,
- * the files named by model.safetensors.index.json. These must hold exactly the tensors the index
- * places in them. Errors name the file and the tensor; checkpoints of other kinds (pickles among
- * them, which are never read) are named for what they are, with what to do. */
+ * the files named by model.safetensors.index.json. Checkpoints of other kinds (pickles among them,
+ * which are never read) are named for what they are, with what to do. */
 int safetensors_open_directory(const char *directory, struct safetensors *s, struct error *e);
 #define SAFETENSORS_FILE "model.safetensors"
 #define SAFETENSORS_INDEX "model.safetensors.index.json"

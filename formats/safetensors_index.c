@@ -121,7 +121,7 @@ void safetensors_index_free(struct safetensors_index *index)
 
 /* `s` as it grows, file by file. */
 struct assembly {
-    const char *directory;
+    const char *index_path, *index_name; /* the second is the end of the first */
     struct safetensors_index index;
     bool *seen; /* of the index's tensors */
     struct safetensors *s;
@@ -135,12 +135,11 @@ static int check_place(struct assembly *a, const char *name, size_t file, struct
     const struct safetensors_place *t =
         bsearch(&key, index->tensors, index->n_tensors, sizeof key, compare_places);
     if (!t)
-        return error_set(e, ERR_FORMAT, "tensor \"%.80s\" is not in " SAFETENSORS_INDEX, name);
+        return error_set(e, ERR_FORMAT, "tensor \"%.80s\" is not in %s", name, a->index_name);
     if (t->file != file)
         return error_set(e, ERR_FORMAT,
-                         "tensor \"%.80s\" is here, but " SAFETENSORS_INDEX
-                         " says that it is in %.80s",
-                         name, index->files[t->file]);
+                         "tensor \"%.80s\" is here, but %s says that it is in %.80s", name,
+                         a->index_name, index->files[t->file]);
     a->seen[t - index->tensors] = true;
     return OK;
 }
@@ -170,12 +169,14 @@ static int add_shard(struct assembly *a, struct safetensors *shard, size_t file,
 static int open_shard(struct assembly *a, size_t file, struct error *e)
 {
     struct safetensors shard = {0};
-    char *path = path_join(a->directory, a->index.files[file]);
-    int code = !file_exists(path) ? error_set(e, ERR_IO,
-                                              "%s: this file is missing, though " SAFETENSORS_INDEX
-                                              " names it (%zu of %zu); fetch it too",
-                                              path, file + 1, a->index.n_files)
-                                  : safetensors_open(path, &shard, e);
+    int before = (int)(a->index_name - a->index_path);
+    char *path = mem_printf("%.*s%s", before, a->index_path, a->index.files[file]);
+    int code = !file_exists(path)
+                   ? error_set(e, ERR_IO,
+                               "%s: this file is missing, though %s names it (%zu of %zu); fetch "
+                               "it too",
+                               path, a->index_name, file + 1, a->index.n_files)
+                   : safetensors_open(path, &shard, e);
     if (!code) {
         code = add_shard(a, &shard, file, e);
         if (code)
@@ -193,15 +194,15 @@ static int check_complete(const struct assembly *a, struct error *e)
         if (a->seen[i])
             continue;
         error_set(e, ERR_FORMAT,
-                  "%.80s lacks tensor \"%.80s\", which " SAFETENSORS_INDEX " places in it",
+                  "%.80s lacks tensor \"%.80s\", which the index places in it",
                   a->index.files[t->file], t->name);
         safetensors_clean(e);
-        return error_prefix(e, "%s", a->directory);
+        return error_prefix(e, "%s", a->index_path);
     }
     return OK;
 }
 
-static int open_index(const char *path, struct safetensors_index *index, struct error *e)
+static int read_index(const char *path, struct safetensors_index *index, struct error *e)
 {
     struct file_map map;
     int code = file_map(path, &map, e);
@@ -212,11 +213,11 @@ static int open_index(const char *path, struct safetensors_index *index, struct 
     return code ? error_prefix(e, "%s", path) : OK;
 }
 
-static int open_shards(const char *directory, const char *index_path, struct safetensors *s,
-                       struct error *e)
+int safetensors_open_index(const char *path, struct safetensors *s, struct error *e)
 {
-    struct assembly a = {.directory = directory, .s = s};
-    int code = open_index(index_path, &a.index, e);
+    struct assembly a = {.index_path = path, .index_name = path_basename(path), .s = s};
+    *s = (struct safetensors){0};
+    int code = read_index(path, &a.index, e);
     if (!code) {
         a.seen = mem_zero(a.index.n_tensors, sizeof *a.seen);
         s->tensors = mem_zero(a.index.n_tensors, sizeof *s->tensors);
@@ -305,7 +306,7 @@ int safetensors_open_directory(const char *directory, struct safetensors *s, str
     char *file = path_join(directory, SAFETENSORS_FILE),
          *index = path_join(directory, SAFETENSORS_INDEX);
     int code = file_exists(file)    ? safetensors_open(file, s, e)
-               : file_exists(index) ? open_shards(directory, index, s, e)
+               : file_exists(index) ? safetensors_open_index(index, s, e)
                                     : no_weights(directory, e);
     mem_free(file);
     mem_free(index);

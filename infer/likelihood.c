@@ -7,45 +7,61 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK = 128 };
+enum { CHUNK = 128, FIRST_ROOM = 512 };
 
 static void take_memory(struct likelihood *l)
 {
     const struct model_config *c = &l->model->config;
     activations_init(&l->activations, l->model, DTYPE_F32, 1, l->chunk, KEEP_NOTHING, &l->arena);
     batch_init(&l->batch, 1, l->chunk, &l->arena);
-    l->cached = arena_alloc(&l->arena, l->capacity, sizeof *l->cached);
+    l->cached = arena_alloc(&l->arena, l->room, sizeof *l->cached);
     l->scratch = arena_alloc(&l->arena,
                              linear_cross_entropy_scratch(l->chunk, c->hidden_size, c->vocab_size),
                              sizeof(float));
 }
 
-int likelihood_init(struct likelihood *l, struct model *m, size_t capacity, struct error *e)
+static void give_memory_back(struct likelihood *l)
 {
-    CHECK(capacity > 0);
-    *l = (struct likelihood){
-        .model = m, .capacity = capacity, .chunk = capacity < CHUNK ? capacity : CHUNK};
+    activations_free(&l->activations);
+    kv_cache_free(&l->cache);
+    arena_free(&l->arena);
+    l->room = 0;
+}
+
+/* Models may be made for contexts whose keys and values fill no ordinary machine's memory, while
+ * sequences are short: memory is taken for those that come. */
+static int reserve(struct likelihood *l, size_t inputs, struct error *e)
+{
+    size_t room = 2 * inputs < FIRST_ROOM ? FIRST_ROOM : 2 * inputs;
+    if (inputs <= l->room)
+        return OK;
+    give_memory_back(l);
+    l->room = room < l->capacity ? room : l->capacity;
+    l->chunk = l->room < CHUNK ? l->room : CHUNK;
     take_memory(l);
     size_t size = l->arena.used;
     activations_free(&l->activations);
     int code = arena_init(&l->arena, size, "the activations of a sequence", e);
     if (!code) {
         take_memory(l);
-        code = kv_cache_init(&l->cache, m, capacity, e);
+        code = kv_cache_init(&l->cache, l->model, l->room, e);
     }
-    if (code) {
-        likelihood_free(l);
-        return code;
-    }
-    model_reserve_positions(m, capacity);
-    return OK;
+    if (code)
+        give_memory_back(l);
+    else
+        model_reserve_positions(l->model, l->room);
+    return code;
+}
+
+void likelihood_init(struct likelihood *l, struct model *m, size_t capacity)
+{
+    CHECK(capacity > 0);
+    *l = (struct likelihood){.model = m, .capacity = capacity};
 }
 
 void likelihood_free(struct likelihood *l)
 {
-    activations_free(&l->activations);
-    kv_cache_free(&l->cache);
-    arena_free(&l->arena);
+    give_memory_back(l);
     *l = (struct likelihood){0};
 }
 
@@ -104,6 +120,9 @@ int likelihood_of(struct likelihood *l, const int32_t *ids, size_t n, size_t n_c
     }
     size_t inputs = n - 1, first = inputs - n_counted;
     double nats = 0;
+    code = reserve(l, inputs, e);
+    if (code)
+        return code;
     keep_common(l, ids, first);
     while (l->cache.length < inputs) {
         size_t left = inputs - l->cache.length;

@@ -8,7 +8,8 @@
 
 struct likelihood {
     struct model *model;
-    size_t capacity, chunk; /* tokens of a sequence; at a time */
+    size_t capacity;    /* most inputs of a sequence */
+    size_t room, chunk; /* inputs there is memory for now; at a time */
     struct arena arena;
     struct activations activations;
     struct batch batch;
@@ -18,14 +19,14 @@ struct likelihood {
     size_t n_fed; /* tokens computed so far, for whoever wants to know what was saved */
 };
 
-/* Room for sequences of `capacity` inputs; reserves the model's positions. */
-int likelihood_init(struct likelihood *l, struct model *m, size_t capacity, struct error *e);
+/* Takes no memory yet: that grows with the sequences. */
+void likelihood_init(struct likelihood *l, struct model *m, size_t capacity);
 void likelihood_free(struct likelihood *l);
 
 /* *sum = ln p of the last n_counted of n tokens, each given all before it; 0 < n_counted < n
  * (CHECK). The last token is no input, so that n - 1 must fit the capacity: where they do not, the
  * sequence loses its first tokens. ERR_USAGE when even the counted ones do not fit or an id is no
- * row of the embedding, ERR_FORMAT when the output is not a number. */
+ * row of the embedding, ERR_FORMAT when the output is not a number, ERR_MEMORY. */
 int likelihood_of(struct likelihood *l, const int32_t *ids, size_t n, size_t n_counted, double *sum,
                   struct error *e);
 

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/yaml.h"
 #include "formats/hdf5_file.h"
+#include "formats/safetensors.h"
 #include "model/load_gguf.h"
 #include "model/load_hf.h"
 
@@ -191,9 +192,13 @@ int model_load(const char *path, enum weights weights, struct model *m,
     } else if (directory_holds(path, "config.json")) {
         code = model_load_hf(path, weights, m, tokenizer, e);
     } else {
-        code = error_set(e, ERR_FORMAT,
-                         "%s: neither a run (config.yaml) nor a Hugging Face model (config.json)",
-                         path);
+        struct safetensors s;
+        code = safetensors_open_directory(path, &s, e); /* names checkpoints of other kinds */
+        safetensors_close(&s);
+        if (code != ERR_FORMAT)
+            code = error_set(e, ERR_FORMAT,
+                             "%s: neither a run (config.yaml) nor a Hugging Face model "
+                             "(config.json)", path);
     }
     return code ? code : check_vocabulary(path, m, tokenizer, e);
 }

@@ -38,7 +38,8 @@ Knows GGUF, safetensors and HDF5 files, tokenizer.json, and the configurations
 of models and runs. Of a run directory it shows the model, the data, how far it
 came and its best loss (--json and --verify: all its files too), of any other
 directory all of these files without the tables of tensors. Shapes are written
-slowest-varying dimension first, in every format.
+slowest-varying dimension first, in every format. The shards of a model and the
+parts of a GGUF file are shown as the one model they are.
 
 Examples:
   linnet info model.gguf

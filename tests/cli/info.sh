@@ -67,6 +67,44 @@ run "$LINNET" info "$tmp/m.safetensors"
 status 1
 grep -q "^linnet: error: $tmp/m.safetensors: " "$tmp/stderr" || fail "the damaged file is not named"
 
+# A model in several files is shown once, whole.
+mkdir "$tmp/shards" "$tmp/parts"
+for i in 1 2; do
+    header='{"t'$i'":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}} '
+    { u64 ${#header}; printf '%s12345678' "$header"; } >"$tmp/shards/model-0000$i-of-00002.safetensors"
+done
+printf '{"weight_map": {"t1": "model-00001-of-00002.safetensors", "t2": "model-00002-of-00002.safetensors"}}' \
+    >"$tmp/shards/model.safetensors.index.json"
+run "$LINNET" info "$tmp/shards"
+status 0
+out "$tmp/shards/model.safetensors.index.json: safetensors, 2 files, 144 B
+
+  2 tensors, 4 elements, 16 B: 2 F32
+"
+run "$LINNET" info "$tmp/shards/model.safetensors.index.json"
+status 0
+out_has '  t2      F32      2                           8 B'
+run "$LINNET" info "$tmp/shards/model-00001-of-00002.safetensors"
+out_has '  1 tensors, 2 elements, 8 B: 1 F32'
+rm "$tmp/shards/model-00002-of-00002.safetensors"
+run "$LINNET" info "$tmp/shards"
+failure "$tmp/shards/model-00002-of-00002.safetensors: this file is missing, though \
+model.safetensors.index.json names it (2 of 2); fetch it too"
+cp tests/fixtures/blocks-*.gguf "$tmp/parts"
+run "$LINNET" info "$tmp/parts"
+status 0
+[ "$(grep -c 'GGUF version 3, 3 files' "$tmp/stdout")" = 1 ] || fail "not one model"
+run "$LINNET" info "$tmp/parts/blocks-00002-of-00003.gguf" --json
+status 0
+out_has '    "files": 3,'
+out_has '      "tensors": 36,'
+rm "$tmp/parts/blocks-00003-of-00003.gguf"
+run "$LINNET" info "$tmp/parts"
+failure "$tmp/parts/blocks-00003-of-00003.gguf: this part is missing; all 3 must lie in one folder"
+rm "$tmp/parts/blocks-00001-of-00003.gguf"
+run "$LINNET" info "$tmp/parts"
+failure "$tmp/parts/blocks-00001-of-00003.gguf: this part is missing; all 3 must lie in one folder"
+
 # HDF5
 run "$LINNET" info --verify tests/fixtures/decoder.h5
 status 0

@@ -272,7 +272,7 @@ static void shards_must_be_as_the_index_says(void **state)
     index_says(NULL, NULL);
     assert_reads(2, 0);
     index_says("d", SHARD(1, 2));
-    refused(SHARD(1, 2), "lacks tensor \"d\", which model.safetensors.index.json places in it");
+    refused(SHARD(1, 2), "lacks tensor \"d\", which the index places in it");
     index_says("g", SHARD(2, 2));
     refused(SHARD(1, 2) ": tensor \"g\" is here, but", "says that it is in " SHARD(2, 2));
     index_says("g", NULL);
@@ -367,6 +367,10 @@ static void too_many_files_are_refused(void **state)
         safetensors_index_free(&index);
         buffer_free(&b);
     }
+    struct safetensors_index index; /* too large: not even looked at */
+    struct error e;
+    assert_int_equal(safetensors_index_parse("{}", 100000001, &index, &e), ERR_FORMAT);
+    assert_string_equal(e.message, "an index of 100000001 bytes, at most 100000000 are allowed");
 }
 
 #define IN_EMPTY_DIRECTORY(test) cmocka_unit_test_teardown(test, empty_directory)

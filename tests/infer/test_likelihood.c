@@ -37,20 +37,19 @@ static void sequences_share_what_they_begin_with(void **state)
     static const size_t capacities[] = {300, 129, 40, 1};
     struct model_config c = small_config(V, ROPE_HALF);
     struct model m = make_model(&c, 31);
-    struct error e;
     for (size_t k = 0; k < 4; k++) {
         struct likelihood l;
         struct rng r;
         int32_t ids[MOST];
         rng_init(&r, 5, k);
         random_ids(ids, MOST, V, 6);
-        assert_ok(likelihood_init(&l, &m, capacities[k], &e), e);
+        likelihood_init(&l, &m, capacities[k]);
         for (int i = 0; i < 40; i++) { /* each differs from the one before from some place on */
             size_t n = 2 + rng_below(&r, 330), from = rng_below(&r, n);
             random_ids(ids + from, n - from, V, 100 + (uint64_t)i);
             size_t most = n - 1 < l.capacity ? n - 1 : l.capacity;
             check(&l, ids, n, 1 + rng_below(&r, most));
-            assert_true(l.cache.length <= l.capacity);
+            assert_true(l.cache.length <= l.room && l.room <= l.capacity);
         }
         likelihood_free(&l);
     }
@@ -63,10 +62,9 @@ static void a_question_is_computed_once(void **state)
     struct model_config c = small_config(V, ROPE_INTERLEAVED);
     struct model m = make_model(&c, 32);
     struct likelihood l;
-    struct error e;
     int32_t ids[60];
     random_ids(ids, 60, V, 7);
-    assert_ok(likelihood_init(&l, &m, 64, &e), e);
+    likelihood_init(&l, &m, 64);
     check(&l, ids, 55, 5);
     assert_int_equal(l.n_fed, 54);
     random_ids(ids + 50, 10, V, 8); /* another answer to the same 50 tokens */
@@ -87,7 +85,7 @@ static void what_cannot_be_is_refused(void **state)
     struct error e;
     double sum;
     int32_t ids[12] = {1, 2, 3};
-    assert_ok(likelihood_init(&l, &m, 8, &e), e);
+    likelihood_init(&l, &m, 8);
     assert_int_equal(likelihood_of(&l, ids, 12, 9, &sum, &e), ERR_USAGE);
     assert_string_equal(e.message, "9 tokens to predict are more than the context of 8");
     check(&l, ids, 12, 8);
@@ -106,12 +104,38 @@ static void what_cannot_be_is_refused(void **state)
     model_free(&m);
 }
 
+/* A model made for a million tokens is no reason to reserve a million keys and values. */
+static void memory_follows_the_sequences(void **state)
+{
+    (void)state;
+    struct model_config c = small_config(V, ROPE_HALF);
+    struct model m = make_model(&c, 34);
+    struct likelihood l;
+    int32_t ids[1400];
+    random_ids(ids, 1400, V, 9);
+    likelihood_init(&l, &m, (size_t)1 << 40);
+    check(&l, ids, 30, 5);
+    size_t first = l.room;
+    check(&l, ids, 600, 7);
+    assert_true(first < 600 && l.room >= 599 && l.room < 4000);
+    check(&l, ids, 1400, 9);
+    check(&l, ids, 20, 3);
+    likelihood_free(&l);
+    likelihood_init(&l, &m, 700);
+    check(&l, ids, 600, 7);
+    check(&l, ids, 1400, 7);
+    assert_int_equal(l.room, 700);
+    likelihood_free(&l);
+    model_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sequences_share_what_they_begin_with),
         cmocka_unit_test(a_question_is_computed_once),
         cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(memory_follows_the_sequences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

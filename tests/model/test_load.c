@@ -424,7 +424,16 @@ static void what_is_no_model_at_all(void **state)
                                    "directory, a Hugging Face directory, or a .gguf file");
     unlink(config_path);
     assert_int_equal(model_load(directory, WEIGHTS_F32, &m, NULL, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, ": m.gguf: a GGUF file; give its path instead"));
+    unlink(gguf_path);
+    assert_int_equal(model_load(directory, WEIGHTS_F32, &m, NULL, &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "neither a run (config.yaml) nor a Hugging Face model"));
+    char *pickle = path_join(directory, "consolidated.00.pth");
+    assert_ok(file_write(pickle, "x", 1, &e), e);
+    assert_int_equal(model_load(directory, WEIGHTS_F32, &m, NULL, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, ": consolidated.00.pth: a PyTorch checkpoint in Meta's own "));
+    unlink(pickle);
+    mem_free(pickle);
 }
 
 int main(void)
