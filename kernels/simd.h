@@ -288,7 +288,7 @@ INLINE vf vf_from_f16(vh x)
 #else /* as half_to_f32 */
     vu bits = __builtin_convertvector(x, vu), sign = (bits & 0x8000) << 16, rest = (bits & 0x7fff) << 13;
     vi exponent = (vi)(rest & 0x0f800000), small = exponent == 0, special = exponent == 0x0f800000;
-    vf subnormal = (vf)(rest + 0x38800000) - (vf)(vu)(rest * 0 + 0x38800000);
+    vf subnormal = (vf)(rest + 0x38800000) - (vf)((vu){0} + 0x38800000);
     vi quiet = (vi)((vi)(rest & 0x7fffff) != 0) & 0x400000;
     vu plain = ((vu)small & (vu)subnormal) | (~(vu)small & (rest + 0x38000000));
     vu other = 0x70000000 | rest | (vu)quiet;

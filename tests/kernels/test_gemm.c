@@ -178,6 +178,31 @@ static void weights_of_every_stored_type(void **state)
     }
 }
 
+/* Products with 1, by both ways of reading: whole vectors into panels, and single numbers. */
+static void every_f16_is_widened(void **state)
+{
+    (void)state;
+    enum { N = 65536 };
+    const float one = 1;
+    uint16_t *b = mem_alloc(N, sizeof *b);
+    float *want = floats(N), *panels = floats(N), *dots = floats(N);
+    for (uint32_t i = 0; i < N; i++)
+        b[i] = (uint16_t)i;
+    f32_from_f16(b, want, N);
+    for_each_level(level)
+    {
+        gemm_packed(false, false, 1, N, 1, DTYPE_F32, &one, 1, DTYPE_F16, b, N, 0, DTYPE_F32, panels,
+                    N);
+        gemm(false, true, 1, N, 1, DTYPE_F32, &one, 1, DTYPE_F16, b, 1, 0, DTYPE_F32, dots, N);
+        for (size_t i = 0; i < N; i++) {
+            assert_true(isnan(want[i]) ? isnan(panels[i]) : panels[i] == want[i]);
+            assert_true(isnan(want[i]) ? isnan(dots[i]) : dots[i] == want[i]);
+        }
+    }
+    mem_free(b);
+    done_with(want, N), done_with(panels, N), done_with(dots, N);
+}
+
 /* More columns than are packed at a time, which are tiles of one type and panels of the other. */
 static void many_stored_weights(void **state)
 {
@@ -293,6 +318,7 @@ int main(void)
         cmocka_unit_test(parts_of_a_side),
         cmocka_unit_test(same_bits_for_any_number_of_threads),
         cmocka_unit_test(weights_of_every_stored_type),
+        cmocka_unit_test(every_f16_is_widened),
         cmocka_unit_test(many_stored_weights),
         cmocka_unit_test(stored_weights_into_bf16),
         cmocka_unit_test(stored_types_give_the_same_bits_for_any_threads),
