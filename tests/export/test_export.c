@@ -192,7 +192,7 @@ static void assert_key(const struct gguf *g, const char *key, enum gguf_type typ
         assert_ok(gguf_get_size(g, key, &count, &e), e);
     else
         assert_ok(gguf_get_double(g, key, &value, &e), e);
-    assert_true(type == GGUF_U32 ? (double)count == want : value == (double)(float)want);
+    assert_true(type == GGUF_U32 ? (double)count == want : (float)value == (float)want);
 }
 
 static void what_llama_cpp_demands(void **state)

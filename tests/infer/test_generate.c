@@ -307,7 +307,7 @@ static void broken_weights_are_reported(void **state)
     struct rig r;
     struct error e;
     rig_init(&r, NULL, 60);
-    r.m.output_norm->value[3] = NAN;
+    r.m.output_norm.weight->value[3] = NAN;
     assert_int_equal(rig_run(&r, "hello", &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "not a number"));
     rig_free(&r);

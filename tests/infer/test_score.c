@@ -114,7 +114,7 @@ static void distributions_match_f64(void **state)
         }
         mem_free(p);
     }
-    m.output_norm->value[0] = NAN;
+    m.output_norm.weight->value[0] = NAN;
     struct token_probability one[N];
     assert_int_equal(score_distributions(&m, ids, N, 1, one, &e), ERR_FORMAT);
     mem_free(logits);

@@ -433,7 +433,7 @@ static void numbers_that_are_not_finite_change_no_weight(void **state)
     struct error e;
     run_prepare(&r);
     run_begin(&r);
-    model_find(&r.model, "output_norm.weight")->value[3] = INFINITY;
+    model_find(&r.model, "model.norm.weight")->value[3] = INFINITY;
     float *before = copy_weights(&r.model);
     assert_int_equal(trainer_run(&r.trainer, &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "2 steps in a row were not finite; start again with a lower"));
