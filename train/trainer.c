@@ -214,6 +214,11 @@ static struct train_step compute_step(struct trainer *t)
         float *dhidden = t->activations.dnormed;
         r.loss += t->objective->loss(t->objective, t->model, b, hidden, t->activations.type, scale,
                                      dhidden, t->scratch);
+        /* the experts' balancing loss, each micro-batch by its share of the targets */
+        double share = (double)b->n_targets * (double)scale;
+        r.router_loss += share * t->activations.router_loss;
+        t->activations.router_loss_scale = (float)(share * t->model->config.router_aux_loss_coef /
+                                                   (double)t->model->config.num_hidden_layers);
         decoder_backward(t->model, &t->activations, b, dhidden, seed);
     }
     r.loss = r.n_targets ? r.loss / (double)r.n_targets : 0;
@@ -350,9 +355,15 @@ static int log_step(struct trainer *t, const struct train_step *r, struct window
         {"tokens_per_s", (double)w->targets / (s->seconds - w->began)},
         {"seconds", s->seconds},
         {"resident_mb", (double)mem_resident() / 1e6},
-        {s->window_skipped ? "skipped_steps" : NULL, (double)s->window_skipped},
+        {NULL, 0}, /* room for two that are not always there */
+        {NULL, 0},
         {NULL, 0},
     };
+    struct metric *next = line + sizeof line / sizeof *line - 3;
+    if (t->model->config.num_experts)
+        *next++ = (struct metric){"router_loss", r->router_loss};
+    if (s->window_skipped)
+        *next = (struct metric){"skipped_steps", (double)s->window_skipped};
     *w = (struct window){.began = s->seconds};
     s->window_loss = 0;
     s->window_steps = s->window_skipped = 0;

@@ -59,6 +59,7 @@ int trainer_resume(struct trainer *t, struct error *e);
 
 struct train_step {
     double loss;          /* mean over the targets */
+    double router_loss;   /* the experts' balancing loss, unweighted: model/activations.h; 0 without experts */
     double grad_norm;     /* before clipping */
     double learning_rate;
     size_t n_targets;
