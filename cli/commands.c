@@ -16,6 +16,7 @@ const struct command *const commands[] = {
     &command_eval_choices,
     &command_eval_logits,
     &command_export,
+    &command_convert,
     &command_info,
     &command_bench_gemm,
     &command_bench_train,

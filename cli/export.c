@@ -1,4 +1,4 @@
-/* linnet export */
+/* linnet export and linnet convert: the same, but for what they take for granted. */
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
@@ -10,8 +10,9 @@
 
 enum { FORMAT_GGUF, FORMAT_HF };
 static const char *const formats[] = {"gguf", "hf", NULL};
-static const char *const type_names[] = {"f32", "f16", "bf16", NULL};
-static const enum dtype types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+static const char *const type_names[] = {"keep", "f32", "f16", "bf16", NULL};
+static const enum dtype types[] = {DTYPE_F32 /* is not asked */, DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+enum { TYPE_KEEP };
 
 static struct {
     char *model, *out, *name;
@@ -22,32 +23,50 @@ static struct {
 
 #define FIELD(member) offsetof(__typeof__(flags), member)
 
+#define MODEL_ROW \
+    {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model), \
+     .placeholder = "PATH", \
+     .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"}
+#define DTYPE_ROW(usual) \
+    {.key = "dtype", .flag = "--dtype", .type = OPTION_ENUM, .offset = FIELD(type), \
+     .choices = type_names, .default_value = usual, \
+     .help = "type of the weights in the file; keep: as they are, quantised ones as f16. Norms in a GGUF file " \
+             "are always f32"}
+#define OTHER_ROWS \
+    {.key = "name", .flag = "--name", .type = OPTION_STRING, .offset = FIELD(name), \
+     .placeholder = "NAME", \
+     .help = "what the model is called in a GGUF file (default: the name of the path it is from)"}, \
+    {.key = "context", .flag = "--context", .type = OPTION_SIZE, .offset = FIELD(context), \
+     .maximum = 1 << 24, .help = "context length to write (default: the model's)"}, \
+    {.key = "max_shard_size", .flag = "--max-shard-size", .type = OPTION_SIZE, \
+     .offset = FIELD(max_shard_size), .default_value = "5G", .placeholder = "BYTES", \
+     .help = "larger weights of a directory are split into files of at most this size"}, \
+    {.key = "force", .flag = "--force", .type = OPTION_BOOL, .offset = FIELD(force), \
+     .help = "replace what is there"}
+
 static const struct option rows[] = {
-    {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model),
-     .placeholder = "PATH",
-     .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
+    MODEL_ROW,
     {.key = "format", .flag = "--format", .type = OPTION_ENUM, .offset = FIELD(format),
      .choices = formats, .default_value = "gguf",
      .help = "gguf: one file for llama.cpp, Ollama and LM Studio; hf: a directory as Hugging Face's "
              "libraries read it"},
-    {.key = "dtype", .flag = "--dtype", .type = OPTION_ENUM, .offset = FIELD(type),
-     .choices = type_names, .default_value = "f16",
-     .help = "type of the weights in the file; norms in a GGUF file are always f32"},
+    DTYPE_ROW("f16"),
     {.key = "out", .flag = "--out", .letter = 'o', .type = OPTION_STRING, .offset = FIELD(out),
      .placeholder = "PATH", .help = "the file or directory to write"},
-    {.key = "name", .flag = "--name", .type = OPTION_STRING, .offset = FIELD(name),
-     .placeholder = "NAME",
-     .help = "what the model is called in a GGUF file (default: the name of the path it is from)"},
-    {.key = "context", .flag = "--context", .type = OPTION_SIZE, .offset = FIELD(context),
-     .maximum = 1 << 24, .help = "context length to write (default: the model's)"},
-    {.key = "max_shard_size", .flag = "--max-shard-size", .type = OPTION_SIZE,
-     .offset = FIELD(max_shard_size), .default_value = "5G", .placeholder = "BYTES",
-     .help = "larger weights of a directory are split into files of at most this size"},
-    {.key = "force", .flag = "--force", .type = OPTION_BOOL, .offset = FIELD(force),
-     .help = "replace what is there"},
+    OTHER_ROWS,
+};
+static const struct option convert_rows[] = {
+    MODEL_ROW,
+    {.key = "out", .flag = "--out", .letter = 'o', .type = OPTION_STRING, .offset = FIELD(out),
+     .placeholder = "PATH", .help = "a file if it ends in .gguf, else a Hugging Face directory"},
+    DTYPE_ROW("keep"),
+    OTHER_ROWS,
 };
 static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Flags"},
+};
+static struct option_section convert_sections[] = {
+    {.name = "", .rows = convert_rows, .n_rows = COUNT(convert_rows), .object = &flags, .help = "Flags"},
 };
 
 /* "runs/stories/" is called "stories". */
@@ -69,7 +88,8 @@ static char *default_name(const char *path)
 static int write_model(struct model *m, const struct tokenizer *t, struct error *e)
 {
     char *name = flags.name ? mem_string(flags.name) : default_name(flags.model);
-    struct export_options o = {.type = types[flags.type], .name = name, .force = flags.force,
+    struct export_options o = {.keep_types = flags.type == TYPE_KEEP, .type = types[flags.type],
+                               .name = name, .force = flags.force,
                                .max_shard_bytes = flags.max_shard_size};
     if (flags.context)
         m->config.max_position_embeddings = flags.context;
@@ -108,13 +128,37 @@ static int run(const struct command_input *in, struct error *e)
     code = write_model(&m, t, e);
     if (!code) {
         char count[32];
+        struct export_options o = {.keep_types = flags.type == TYPE_KEEP, .type = types[flags.type]};
         log_info("%s: %s parameters, %s", flags.out, format_count((double)m.n_weights, count),
-                 type_names[flags.type]);
+                 dtype_info(export_type(&m, &o))->name);
     }
     model_free(&m);
     tokenizer_free(t);
     return code;
 }
+
+static int run_convert(const struct command_input *in, struct error *e)
+{
+    flags.format = flags.out && !path_has_suffix(flags.out, ".gguf") ? FORMAT_HF : FORMAT_GGUF;
+    return run(in, e);
+}
+
+const struct command command_convert = {
+    .name = "convert",
+    .group = "Models",
+    .summary = "turn a model's files into another program's",
+    .usage = "--model PATH --out PATH [FLAGS]",
+    .notes = "From a Hugging Face directory to a GGUF file or the other way round, or to another type. "
+             "With --dtype\nkeep (the default) nothing is lost: the same weights, bit for bit, and the same "
+             "tokens.\n"
+             "\n"
+             "Examples:\n"
+             "  linnet convert --model Llama-3.2-1B --out llama.gguf\n"
+             "  linnet convert --model llama.gguf --out llama-hf --dtype bf16\n",
+    .sections = convert_sections,
+    .n_sections = COUNT(convert_sections),
+    .run = run_convert,
+};
 
 const struct command command_export = {
     .name = "export",
