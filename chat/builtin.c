@@ -14,7 +14,7 @@ const struct builtin *builtin_find(const struct builtin *table, size_t count, co
     return NULL;
 }
 
-struct value call_builtin(struct render *r, const char *what, const struct builtin *b,
+struct value builtin_call(struct render *r, const char *what, const struct builtin *b,
                           struct value self, const struct arguments *all)
 {
     struct value a[PARAMETERS_MOST] = {{0}};
@@ -112,7 +112,7 @@ static struct value function_raise(struct render *r, struct value self, const st
                 text.size > 900 ? 900 : (int)text.size, text.s);
 }
 
-struct value format_time(struct render *r, struct value format)
+struct value render_time(struct render *r, struct value format)
 {
     /* The directives of C's strftime that Python has too. %f, %z and %Z are Python's own for a time
      * that knows neither fractions nor zone. */
@@ -150,10 +150,10 @@ static struct value function_strftime(struct render *r, struct value self, const
 {
     (void)self;
     (void)all;
-    return format_time(r, a[0]);
+    return render_time(r, a[0]);
 }
 
-const struct builtin *function_find(const char *name, size_t n)
+const struct builtin *builtin_function(const char *name, size_t n)
 {
     static const struct builtin functions[] = {
         {.name = "range", .call = function_range, .any_arguments = true},

@@ -71,8 +71,7 @@ void *engine_alloc(struct engine *g, size_t count, size_t size)
 {
     size_t n;
     if (!size_mul(count, size, &n) || n > g->pool.limit)
-        engine_fail(g, "the template needs more memory than the limit of %zu bytes",
-                    g->pool.limit);
+        engine_fail(g, "the template needs more memory than the limit of %zu bytes", g->pool.limit);
     n = (n + 15) & ~(size_t)15;
     struct pool_chunk *c = g->pool.chunks;
     if (!c || n > c->size - c->used)

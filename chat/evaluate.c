@@ -116,11 +116,11 @@ static bool is_row(struct value v)
     return v.kind == V_LIST && v.list->kind <= TUPLE;
 }
 
-struct value binary(struct render *r, enum operator op, struct value a, struct value b)
+struct value render_binary(struct render *r, enum operator op, struct value a, struct value b)
 {
-    static const char *const names[] = {[OP_ADD] = "+", [OP_SUB] = "-",       [OP_MUL] = "*",
-                                        [OP_DIV] = "/", [OP_FLOORDIV] = "//", [OP_MOD] = "%",
-                                        [OP_POW] = "**"};
+    static const char *const names[] = {
+        [OP_ADD] = "+",       [OP_SUB] = "-", [OP_MUL] = "*", [OP_DIV] = "/",
+        [OP_FLOORDIV] = "//", [OP_MOD] = "%", [OP_POW] = "**"};
     if (value_is_number(a) && value_is_number(b))
         return arithmetic(r, op, a, b);
     if (op == OP_ADD && a.kind == V_STRING && b.kind == V_STRING)
@@ -134,7 +134,7 @@ struct value binary(struct render *r, enum operator op, struct value a, struct v
         return out;
     }
     if (op == OP_MUL && value_is_integer(a))
-        return binary(r, op, b, a);
+        return render_binary(r, op, b, a);
     if (op == OP_MUL && value_is_integer(b) && (a.kind == V_STRING || is_row(a))) {
         repeat(r, &a, value_integer(b));
         return a;
@@ -143,11 +143,11 @@ struct value binary(struct render *r, enum operator op, struct value a, struct v
         value_fail_undefined(&r->g, a.kind == V_UNDEFINED ? a : b);
     if (op == OP_MOD && a.kind == V_STRING)
         engine_fail(&r->g, "formatting a string with %% is not supported");
-    engine_fail(&r->g, "%s and %s cannot be combined by %s", value_kind_name(a),
-                value_kind_name(b), names[op]);
+    engine_fail(&r->g, "%s and %s cannot be combined by %s", value_kind_name(a), value_kind_name(b),
+                names[op]);
 }
 
-bool compare(struct render *r, enum operator op, struct value a, struct value b)
+bool render_compare(struct render *r, enum operator op, struct value a, struct value b)
 {
     struct engine *g = &r->g;
     if (op == OP_EQ || op == OP_NE)
@@ -157,17 +157,20 @@ bool compare(struct render *r, enum operator op, struct value a, struct value b)
     int order = value_compare(g, a, b);
     if (order == VALUE_UNORDERED)
         return false;
-    return op == OP_LT ? order < 0 : op == OP_LE ? order <= 0 : op == OP_GT ? order > 0 : order >= 0;
+    return op == OP_LT   ? order < 0
+           : op == OP_LE ? order <= 0
+           : op == OP_GT ? order > 0
+                         : order >= 0;
 }
 
-struct value get_attribute(struct render *r, struct value v, const char *name, size_t n)
+struct value render_attribute(struct render *r, struct value v, const char *name, size_t n)
 {
     if (v.kind == V_UNDEFINED)
         value_fail_undefined(&r->g, v);
     if (v.kind == V_LOOP)
         return loop_attribute(r, v.loop, name, n);
     if (v.kind == V_DICT || v.kind == V_STRING || v.kind == V_LIST) {
-        struct value method = method_of(r, v, name, n);
+        struct value method = builtin_method(r, v, name, n);
         if (method.kind != V_ABSENT)
             return method;
     }
@@ -179,7 +182,7 @@ struct value get_attribute(struct render *r, struct value v, const char *name, s
     return value_undefined(name, n, v.kind);
 }
 
-struct value get_item(struct render *r, struct value v, struct value key)
+struct value render_item(struct render *r, struct value v, struct value key)
 {
     struct engine *g = &r->g;
     if (v.kind == V_UNDEFINED)
@@ -199,17 +202,17 @@ struct value get_item(struct render *r, struct value v, struct value key)
             return c;
     }
     if (key.kind == V_STRING)
-        return get_attribute(r, v, key.s, key.size);
+        return render_attribute(r, v, key.s, key.size);
     struct value name = key.kind == V_INT ? value_to_string(g, key) : value_string("item", 4);
     return value_undefined(name.s, name.size, v.kind);
 }
 
-struct value get_path(struct render *r, struct value v, struct value path)
+struct value render_path(struct render *r, struct value v, struct value path)
 {
     if (path.kind == V_ABSENT || path.kind == V_NONE)
         return v;
     if (path.kind == V_INT)
-        return get_item(r, v, path);
+        return render_item(r, v, path);
     value_expect(&r->g, path, V_STRING, "the attribute");
     for (size_t begin = 0, end; begin <= path.size; begin = end + 1) {
         int64_t index = 0;
@@ -219,7 +222,7 @@ struct value get_path(struct render *r, struct value v, struct value path)
             index = digits ? 10 * index + (path.s[end] - '0') : 0;
         }
         struct value key = value_string(path.s + begin, end - begin);
-        v = get_item(r, v, digits && end > begin ? value_int(index) : key);
+        v = render_item(r, v, digits && end > begin ? value_int(index) : key);
     }
     return v;
 }
@@ -239,26 +242,26 @@ static struct arguments evaluate_arguments(struct render *r, const struct node *
     for (const struct node *i = n->items; i; i = i->next) {
         if (i->kind == N_KEYWORD)
             all.keywords[keywords++] =
-                (struct keyword){i->name, i->name_size, evaluate(r, i->a)};
+                (struct keyword){i->name, i->name_size, render_expression(r, i->a)};
         else
-            all.items[items++] = evaluate(r, i);
+            all.items[items++] = render_expression(r, i);
     }
     return all;
 }
 
-struct value evaluate_call(struct render *r, const struct node *n, struct value caller)
+struct value render_call(struct render *r, const struct node *n, struct value caller)
 {
-    struct value f = evaluate(r, n->a);
+    struct value f = render_expression(r, n->a);
     struct arguments all = evaluate_arguments(r, n);
     r->g.at = n->at;
     if (f.kind == V_MACRO)
-        return call_macro(r, f.macro, &all, caller);
+        return macro_call(r, f.macro, &all, caller);
     if (caller.kind != V_ABSENT)
         engine_fail(&r->g, "{%% call %%} needs the call of a macro");
     if (f.kind == V_FUNCTION)
-        return call_builtin(r, "the function", f.function, value_of(V_NONE), &all);
+        return builtin_call(r, "the function", f.function, value_of(V_NONE), &all);
     if (f.kind == V_METHOD)
-        return call_builtin(r, "the method", f.method->builtin, f.method->self, &all);
+        return builtin_call(r, "the method", f.method->builtin, f.method->self, &all);
     if (f.kind == V_UNDEFINED)
         value_fail_undefined(&r->g, f);
     if (f.kind == V_LOOP)
@@ -266,14 +269,14 @@ struct value evaluate_call(struct render *r, const struct node *n, struct value 
     engine_fail(&r->g, "%s cannot be called", value_kind_name(f));
 }
 
-struct value apply_filters(struct render *r, const struct node *filters, struct value text)
+struct value render_filters(struct render *r, const struct node *filters, struct value text)
 {
     if (!filters)
         return text;
-    text = apply_filters(r, filters->a, text);
+    text = render_filters(r, filters->a, text);
     struct arguments all = evaluate_arguments(r, filters);
     r->g.at = filters->at;
-    return call_filter(r, filters->name, filters->name_size, text, &all);
+    return filter_call(r, filters->name, filters->name_size, text, &all);
 }
 
 static struct value evaluate_name(struct render *r, const struct node *n)
@@ -281,7 +284,7 @@ static struct value evaluate_name(struct render *r, const struct node *n)
     const struct value *v = scope_find(r, n->name, n->name_size);
     if (v)
         return *v;
-    const struct builtin *f = function_find(n->name, n->name_size);
+    const struct builtin *f = builtin_function(n->name, n->name_size);
     if (f)
         return (struct value){.kind = V_FUNCTION, .function = f};
     return value_undefined(n->name, n->name_size, V_ABSENT);
@@ -291,7 +294,7 @@ static struct value evaluate_row(struct render *r, const struct node *n)
 {
     struct value v = value_list(&r->g, n->kind == N_LIST ? LIST : TUPLE, 0);
     for (const struct node *i = n->items; i; i = i->next)
-        list_append(&r->g, v.list, evaluate(r, i));
+        list_append(&r->g, v.list, render_expression(r, i));
     return v;
 }
 
@@ -299,7 +302,7 @@ static struct value evaluate_dict(struct render *r, const struct node *n)
 {
     struct value v = value_dict(&r->g);
     for (const struct node *i = n->items; i; i = i->next->next) {
-        struct value key = evaluate(r, i), item = evaluate(r, i->next);
+        struct value key = render_expression(r, i), item = render_expression(r, i->next);
         r->g.at = i->at;
         dict_set(&r->g, v.dict, key, item);
     }
@@ -308,21 +311,21 @@ static struct value evaluate_dict(struct render *r, const struct node *n)
 
 static struct value evaluate_slice(struct render *r, const struct node *n)
 {
-    struct value v[4] = {evaluate(r, n->a)};
+    struct value v[4] = {render_expression(r, n->a)};
     const struct node *bounds[] = {n->b, n->c, n->d};
     for (size_t i = 0; i < 3; i++)
-        v[i + 1] = bounds[i] ? evaluate(r, bounds[i]) : value_of(V_ABSENT);
+        v[i + 1] = bounds[i] ? render_expression(r, bounds[i]) : value_of(V_ABSENT);
     r->g.at = n->at;
     return value_slice(&r->g, v[0], v[1], v[2], v[3]);
 }
 
 static struct value evaluate_compare(struct render *r, const struct node *n)
 {
-    struct value left = evaluate(r, n->a);
+    struct value left = render_expression(r, n->a);
     for (const struct node *i = n->items; i; i = i->next) {
-        struct value right = evaluate(r, i->a);
+        struct value right = render_expression(r, i->a);
         r->g.at = i->at;
-        if (!compare(r, (enum operator)i->op, left, right))
+        if (!render_compare(r, (enum operator)i->op, left, right))
             return value_bool(false);
         left = right;
     }
@@ -334,7 +337,7 @@ static struct value evaluate_concat(struct render *r, const struct node *n)
 {
     struct text t = {0};
     for (const struct node *i = n->items; i; i = i->next) {
-        struct value v = evaluate(r, i);
+        struct value v = render_expression(r, i);
         r->g.at = n->at;
         print_value(&r->g, &t, v);
     }
@@ -343,7 +346,7 @@ static struct value evaluate_concat(struct render *r, const struct node *n)
 
 static struct value evaluate_sign(struct render *r, const struct node *n)
 {
-    struct value v = evaluate(r, n->a);
+    struct value v = render_expression(r, n->a);
     r->g.at = n->at;
     if (v.kind == V_UNDEFINED)
         value_fail_undefined(&r->g, v);
@@ -351,42 +354,42 @@ static struct value evaluate_sign(struct render *r, const struct node *n)
         engine_fail(&r->g, "%s has no sign", value_kind_name(v));
     if (n->kind == N_PLUS)
         return v.kind == V_FLOAT ? v : value_int(value_integer(v));
-    return v.kind == V_FLOAT ? value_float(-v.f) : binary(r, OP_SUB, value_int(0), v);
+    return v.kind == V_FLOAT ? value_float(-v.f) : render_binary(r, OP_SUB, value_int(0), v);
 }
 
 static struct value evaluate_filter(struct render *r, const struct node *n)
 {
-    struct value v = evaluate(r, n->a);
+    struct value v = render_expression(r, n->a);
     struct arguments all = evaluate_arguments(r, n);
     r->g.at = n->at;
-    return call_filter(r, n->name, n->name_size, v, &all);
+    return filter_call(r, n->name, n->name_size, v, &all);
 }
 
 static struct value evaluate_test(struct render *r, const struct node *n)
 {
-    struct value v = evaluate(r, n->a);
+    struct value v = render_expression(r, n->a);
     struct arguments all = evaluate_arguments(r, n);
     r->g.at = n->at;
-    return value_bool(call_test(r, n->name, n->name_size, v, &all));
+    return value_bool(test_call(r, n->name, n->name_size, v, &all));
 }
 
 static struct value evaluate_member(struct render *r, const struct node *n)
 {
-    struct value v = evaluate(r, n->a);
+    struct value v = render_expression(r, n->a);
     if (n->kind == N_ATTR) {
         r->g.at = n->at;
-        return get_attribute(r, v, n->name, n->name_size);
+        return render_attribute(r, v, n->name, n->name_size);
     }
-    struct value key = evaluate(r, n->b);
+    struct value key = render_expression(r, n->b);
     r->g.at = n->at;
-    return get_item(r, v, key);
+    return render_item(r, v, key);
 }
 
 static struct value evaluate_binary(struct render *r, const struct node *n)
 {
-    struct value a = evaluate(r, n->a), b = evaluate(r, n->b);
+    struct value a = render_expression(r, n->a), b = render_expression(r, n->b);
     r->g.at = n->at;
-    return binary(r, (enum operator)n->op, a, b);
+    return render_binary(r, (enum operator)n->op, a, b);
 }
 
 static struct value evaluate_logic(struct render *r, const struct node *n)
@@ -394,17 +397,18 @@ static struct value evaluate_logic(struct render *r, const struct node *n)
     struct value v;
     switch ((enum node_kind)n->kind) {
     case N_NOT:
-        return value_bool(!value_truth(evaluate(r, n->a)));
+        return value_bool(!value_truth(render_expression(r, n->a)));
     case N_AND:
-        v = evaluate(r, n->a);
-        return value_truth(v) ? evaluate(r, n->b) : v;
+        v = render_expression(r, n->a);
+        return value_truth(v) ? render_expression(r, n->b) : v;
     case N_OR:
-        v = evaluate(r, n->a);
-        return value_truth(v) ? v : evaluate(r, n->b);
+        v = render_expression(r, n->a);
+        return value_truth(v) ? v : render_expression(r, n->b);
     default: /* N_COND */
-        if (value_truth(evaluate(r, n->b)))
-            return evaluate(r, n->a);
-        return n->c ? evaluate(r, n->c) : value_undefined("the if without else", 19, V_ABSENT);
+        if (value_truth(render_expression(r, n->b)))
+            return render_expression(r, n->a);
+        return n->c ? render_expression(r, n->c)
+                    : value_undefined("the if without else", 19, V_ABSENT);
     }
 }
 
@@ -416,10 +420,10 @@ static struct value evaluate_constant(struct render *r, const struct node *n)
 
 static struct value evaluate_plain_call(struct render *r, const struct node *n)
 {
-    return evaluate_call(r, n, value_of(V_ABSENT));
+    return render_call(r, n, value_of(V_ABSENT));
 }
 
-struct value evaluate(struct render *r, const struct node *n)
+struct value render_expression(struct render *r, const struct node *n)
 {
     static struct value (*const table[])(struct render *, const struct node *) = {
         [N_CONSTANT] = evaluate_constant, [N_NAME] = evaluate_name,

@@ -4,8 +4,8 @@
 
 #include "chat/render.h"
 
-#define FILTER(name) \
-    static struct value name(struct render *r, struct value self, const struct value *a, \
+#define FILTER(name)                                                                               \
+    static struct value name(struct render *r, struct value self, const struct value *a,           \
                              const struct arguments *all)
 /* Parameters that a filter does not look at. */
 #define UNUSED (void)r, (void)self, (void)a, (void)all

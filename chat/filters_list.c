@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-struct value generator(struct render *r, size_t capacity)
+struct value render_generator(struct render *r, size_t capacity)
 {
     return value_list(&r->g, GENERATOR, capacity);
 }
@@ -30,7 +30,7 @@ FILTER(filter_join)
     for (size_t i = 0; i < l->count; i++) {
         if (i)
             text_append(g, &t, by.s, by.size);
-        print_value(g, &t, get_path(r, l->items[i], a[1]));
+        print_value(g, &t, render_path(r, l->items[i], a[1]));
     }
     return value_text(&t);
 }
@@ -67,7 +67,7 @@ FILTER(filter_reverse)
     if (self.kind == V_STRING)
         return value_slice(&r->g, self, value_of(V_NONE), value_of(V_NONE), value_int(-1));
     const struct list *l = value_items(&r->g, self);
-    struct value out = generator(r, l->count);
+    struct value out = render_generator(r, l->count);
     for (size_t i = l->count; i-- > 0;)
         list_append(&r->g, out.list, l->items[i]);
     return out;
@@ -77,10 +77,10 @@ FILTER(filter_items)
 {
     UNUSED;
     if (self.kind == V_UNDEFINED)
-        return generator(r, 0);
+        return render_generator(r, 0);
     if (self.kind != V_DICT)
         engine_fail(&r->g, "items are those of a dict, not of %s", value_kind_name(self));
-    struct value out = generator(r, self.dict->count);
+    struct value out = render_generator(r, self.dict->count);
     for (size_t i = 0; i < self.dict->count; i++) {
         struct value pair = value_list(&r->g, TUPLE, 2);
         list_append(&r->g, pair.list, self.dict->items[i].key);
@@ -94,7 +94,7 @@ FILTER(filter_items)
 static struct value sort_key(struct render *r, struct value v, struct value attribute,
                              bool case_sensitive)
 {
-    v = get_path(r, v, attribute);
+    v = render_path(r, v, attribute);
     return v.kind == V_STRING && !case_sensitive ? string_case(&r->g, v, LOWER) : v;
 }
 
@@ -178,7 +178,7 @@ FILTER(filter_unique)
 {
     UNUSED;
     const struct list *l = value_items(&r->g, self);
-    struct value out = generator(r, 0), seen = value_dict(&r->g);
+    struct value out = render_generator(r, 0), seen = value_dict(&r->g);
     for (size_t i = 0; i < l->count; i++) {
         struct value key = sort_key(r, l->items[i], a[1], value_truth(a[0]));
         if (dict_find(&r->g, seen.dict, key))
@@ -219,7 +219,7 @@ FILTER(filter_sum)
     const struct list *l = value_items(&r->g, self);
     struct value sum = a[1].kind == V_ABSENT ? value_int(0) : a[1];
     for (size_t i = 0; i < l->count; i++)
-        sum = binary(r, OP_ADD, sum, get_path(r, l->items[i], a[0]));
+        sum = render_binary(r, OP_ADD, sum, render_path(r, l->items[i], a[0]));
     return sum;
 }
 
@@ -229,14 +229,15 @@ FILTER(filter_attr)
     value_expect(&r->g, a[0], V_STRING, "the attribute");
     if (self.kind == V_DICT) /* attributes only: a key is none in Python */
         return value_undefined(a[0].s, a[0].size, V_DICT);
-    return get_attribute(r, self, a[0].s, a[0].size);
+    return render_attribute(r, self, a[0].s, a[0].size);
 }
 
 static struct arguments rest_of(const struct arguments *all, size_t skip)
 {
     struct arguments rest = *all;
     skip = skip < rest.count ? skip : rest.count;
-    rest.items += skip;
+    if (skip) /* NULL may not even be added 0 to */
+        rest.items += skip;
     rest.count -= skip;
     return rest;
 }
@@ -262,11 +263,11 @@ FILTER(filter_map)
         engine_fail(g, "map needs a filter or attribute=");
     const struct list *l = value_items(g, self);
     struct arguments rest = rest_of(all, 1);
-    struct value out = generator(r, l->count);
+    struct value out = render_generator(r, l->count);
     for (size_t i = 0; i < l->count; i++) {
         struct value v = l->items[i];
-        v = all->count ? call_filter(r, all->items[0].s, all->items[0].size, v, &rest)
-                       : get_path(r, v, attribute);
+        v = all->count ? filter_call(r, all->items[0].s, all->items[0].size, v, &rest)
+                       : render_path(r, v, attribute);
         if (v.kind == V_UNDEFINED && otherwise.kind != V_ABSENT)
             v = otherwise;
         list_append(g, out.list, v);
@@ -289,10 +290,10 @@ static struct value choose(struct render *r, struct value self, const struct arg
         value_expect(g, test, V_STRING, "the test");
     struct arguments rest = rest_of(all, used + 1);
     const struct list *l = value_items(g, self);
-    struct value out = generator(r, 0);
+    struct value out = render_generator(r, 0);
     for (size_t i = 0; i < l->count; i++) {
-        struct value v = get_path(r, l->items[i], attribute);
-        bool yes = has_test ? call_test(r, test.s, test.size, v, &rest) : value_truth(v);
+        struct value v = render_path(r, l->items[i], attribute);
+        bool yes = has_test ? test_call(r, test.s, test.size, v, &rest) : value_truth(v);
         if (yes == wanted)
             list_append(g, out.list, l->items[i]);
     }

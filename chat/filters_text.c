@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDENT_MOST = 1000 };
+enum { INDENT_MOST = 1000, JSON_BYTES = 128 };
 
 int64_t filter_number(struct render *r, struct value v, int64_t otherwise, const char *what)
 {
@@ -19,7 +19,7 @@ int64_t filter_number(struct render *r, struct value v, int64_t otherwise, const
     return value_integer(v);
 }
 
-struct value call_filter(struct render *r, const char *name, size_t n, struct value self,
+struct value filter_call(struct render *r, const char *name, size_t n, struct value self,
                          const struct arguments *all)
 {
     const struct builtin *b = builtin_find(text_filters, text_filter_count, name, n);
@@ -27,7 +27,7 @@ struct value call_filter(struct render *r, const char *name, size_t n, struct va
         b = builtin_find(list_filters, list_filter_count, name, n);
     if (!b)
         engine_fail(&r->g, "the filter \"%.*s\" is not supported", (int)(n > 40 ? 40 : n), name);
-    return call_builtin(r, "the filter", b, self, all);
+    return builtin_call(r, "the filter", b, self, all);
 }
 
 /* A number of spaces, or the text itself. */
@@ -71,11 +71,12 @@ FILTER(filter_from_json)
     struct engine *g = &r->g;
     struct error why;
     value_expect(g, self, V_STRING, "what is read as JSON");
-    engine_work_bytes(g, self.size);
-    /* What jansson takes for the smallest values, "[[[[", so that the limit of memory holds. */
-    if (self.size > (g->pool.limit - g->pool.used) / 128)
-        engine_fail(g, "the JSON is too long for the limit of memory");
     engine_work(g, self.size);
+    /* No value that jansson makes takes more memory for each byte of its text than an empty object
+     * ("{},": some 250 bytes). It counts as ours. */
+    if (self.size > (g->pool.limit - g->pool.used) / JSON_BYTES)
+        engine_fail(g, "the JSON is too long for the limit of memory");
+    g->pool.used += self.size * JSON_BYTES;
     struct pending_json *p = engine_alloc(g, 1, sizeof *p);
     if (json_parse(self.s, self.size, &p->json, &why))
         engine_fail(g, "%s", why.message);
@@ -130,7 +131,7 @@ FILTER(filter_title)
     struct value v = value_to_string(g, self);
     struct text t = {0};
     for (size_t i = 0, begin = 0; i < v.size;) {
-        size_t space = space_at(v.s + i, v.size - i);
+        size_t space = string_space_at(v.s + i, v.size - i);
         bool ends = space || strchr("-({[<", v.s[i] ? v.s[i] : 'x');
         i += space ? space : 1;
         if (!ends && i < v.size)
@@ -204,7 +205,7 @@ static void number_text(struct render *r, struct value v, char *out, size_t capa
         bool between = i > 0 && i + 1 < v.size && v.s[i - 1] != '_' && v.s[i + 1] != '_';
         if (v.s[i] == '_' && between)
             continue;
-        if (!v.s[i] || v.s[i] == '_' || space_at(v.s + i, v.size - i))
+        if (!v.s[i] || v.s[i] == '_' || string_space_at(v.s + i, v.size - i))
             return;
         out[used++] = v.s[i];
     }
@@ -289,7 +290,7 @@ FILTER(filter_abs)
         return value_float(fabs(self.f));
     value_expect(&r->g, self, V_INT, "what abs is taken of");
     int64_t i = value_integer(self);
-    return i < 0 ? binary(r, OP_SUB, value_int(0), self) : value_int(i);
+    return i < 0 ? render_binary(r, OP_SUB, value_int(0), self) : value_int(i);
 }
 
 FILTER(filter_round)

@@ -49,7 +49,7 @@ static bool starts(const struct lexer *x, size_t i, const char *s)
 
 static void skip_space(struct lexer *x)
 {
-    for (size_t n; (n = space_at(x->s + x->i, x->n - x->i)) != 0;)
+    for (size_t n; (n = string_space_at(x->s + x->i, x->n - x->i)) != 0;)
         x->i += n;
 }
 
@@ -58,11 +58,11 @@ static void add_data(struct lexer *x, size_t end, char sign, bool is_print)
 {
     size_t begin = x->i, stop = end, n;
     if (sign == '-') {
-        while ((n = space_before(x->s + begin, stop - begin)) != 0)
+        while ((n = string_space_before(x->s + begin, stop - begin)) != 0)
             stop -= n;
     } else if (sign != '+' && !is_print) {
         size_t line = stop;
-        while ((n = space_before(x->s + begin, line - begin)) != 0 && x->s[line - 1] != '\n')
+        while ((n = string_space_before(x->s + begin, line - begin)) != 0 && x->s[line - 1] != '\n')
             line -= n;
         if (line > begin ? x->s[line - 1] == '\n' : x->line_start)
             stop = line;
@@ -102,12 +102,12 @@ static void lex_comment(struct lexer *x, size_t begin)
 /* Behind "{%" and its sign: whether `word` and nothing else stands in the tag. *end: behind it. */
 static bool only_word(const struct lexer *x, size_t i, const char *word, size_t *end)
 {
-    for (size_t n; (n = space_at(x->s + i, x->n - i)) != 0;)
+    for (size_t n; (n = string_space_at(x->s + i, x->n - i)) != 0;)
         i += n;
     if (!starts(x, i, word))
         return false;
     i += strlen(word);
-    for (size_t n; (n = space_at(x->s + i, x->n - i)) != 0;)
+    for (size_t n; (n = string_space_at(x->s + i, x->n - i)) != 0;)
         i += n;
     *end = i;
     return starts(x, i, "%}") || starts(x, i, "-%}") || starts(x, i, "+%}");
@@ -223,8 +223,8 @@ static void lex_number(struct lexer *x)
         bool part = isdigit((unsigned char)c) || (hex && isalnum((unsigned char)c));
         if (!part && !hex && i > begin) {
             bool digit_next = i + 1 < x->n && isdigit((unsigned char)x->s[i + 1]);
-            bool sign_next = i + 2 < x->n && is_sign(x->s[i + 1]) &&
-                             isdigit((unsigned char)x->s[i + 2]);
+            bool sign_next =
+                i + 2 < x->n && is_sign(x->s[i + 1]) && isdigit((unsigned char)x->s[i + 2]);
             bool behind_dot = begin > 0 && x->s[begin - 1] == '.';
             part = (c == '.' && digit_next && !is_float && !behind_dot) ||
                    ((c == 'e' || c == 'E') && (digit_next || sign_next) && !behind_dot) ||
@@ -286,7 +286,8 @@ static void lex_tag(struct lexer *x, bool is_print)
         skip_space(x);
         size_t begin = x->i;
         if (begin >= x->n)
-            fail_at(x, begin, is_print ? "the template ends within {{" : "the template ends within {%");
+            fail_at(x, begin,
+                    is_print ? "the template ends within {{" : "the template ends within {%");
         if (depth == 0 && close_tag(x, is_print ? "}}" : "%}", is_print)) {
             add(x, is_print ? T_PRINT_END : T_BLOCK_END, begin, begin + 2);
             return;
@@ -296,7 +297,8 @@ static void lex_tag(struct lexer *x, bool is_print)
         } else if (x->s[begin] == '\'' || x->s[begin] == '"') {
             lex_string(x);
         } else if (name_byte(x, begin, true)) {
-            while (x->i < x->n && name_byte(x, x->i, false) && !space_at(x->s + x->i, x->n - x->i))
+            while (x->i < x->n && name_byte(x, x->i, false) &&
+                   !string_space_at(x->s + x->i, x->n - x->i))
                 x->i++;
             add(x, T_NAME, begin, x->i);
         } else {
@@ -305,15 +307,14 @@ static void lex_tag(struct lexer *x, bool is_print)
     }
 }
 
-struct token *lex(struct engine *g)
+struct token *lexer_tokens(struct engine *g)
 {
     struct lexer lexer = {.g = g, .s = g->source, .n = g->source_size, .line_start = true};
     struct lexer *x = &lexer;
     while (x->i < x->n) {
         size_t tag = x->i;
-        while (tag < x->n &&
-               !(x->s[tag] == '{' && tag + 1 < x->n && strchr("{%#", x->s[tag + 1]) &&
-                 x->s[tag + 1]))
+        while (tag < x->n && !(x->s[tag] == '{' && tag + 1 < x->n && strchr("{%#", x->s[tag + 1]) &&
+                               x->s[tag + 1]))
             tag++;
         if (tag == x->n) {
             add(x, T_DATA, x->i, x->n);

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#define METHOD(name) \
-    static struct value name(struct render *r, struct value self, const struct value *a, \
+#define METHOD(name)                                                                               \
+    static struct value name(struct render *r, struct value self, const struct value *a,           \
                              const struct arguments *all)
 
 /* Parameters that a method does not look at. */
@@ -75,9 +75,8 @@ static bool has_affix(struct render *r, struct value s, struct value affix, bool
     }
     value_expect(&r->g, affix, V_STRING, "what the string may begin or end with");
     engine_work_bytes(&r->g, affix.size);
-    return affix.size <= s.size &&
-           (!affix.size ||
-            memcmp(s.s + (at_end ? s.size - affix.size : 0), affix.s, affix.size) == 0);
+    return affix.size <= s.size && (!affix.size || memcmp(s.s + (at_end ? s.size - affix.size : 0),
+                                                          affix.s, affix.size) == 0);
 }
 
 METHOD(str_startswith)
@@ -324,15 +323,32 @@ static const struct builtin string_methods[] = {
     {"count", str_count, 1, {"sub"}, false},
     {"join", str_join, 1, {"iterable"}, false},
     {"isdigit", str_isdigit, 0, {NULL}, false},
-    {.name = "casefold"},   {.name = "center"},       {.name = "encode"},
-    {.name = "expandtabs"}, {.name = "format"},       {.name = "format_map"},
-    {.name = "isalnum"},    {.name = "isalpha"},      {.name = "isascii"},
-    {.name = "isdecimal"},  {.name = "isidentifier"}, {.name = "islower"},
-    {.name = "isnumeric"},  {.name = "isprintable"},  {.name = "isspace"},
-    {.name = "istitle"},    {.name = "isupper"},      {.name = "ljust"},
-    {.name = "maketrans"},  {.name = "partition"},    {.name = "rindex"},
-    {.name = "rjust"},      {.name = "rpartition"},   {.name = "swapcase"},
-    {.name = "translate"},  {.name = "zfill"},
+    {.name = "casefold"},
+    {.name = "center"},
+    {.name = "encode"},
+    {.name = "expandtabs"},
+    {.name = "format"},
+    {.name = "format_map"},
+    {.name = "isalnum"},
+    {.name = "isalpha"},
+    {.name = "isascii"},
+    {.name = "isdecimal"},
+    {.name = "isidentifier"},
+    {.name = "islower"},
+    {.name = "isnumeric"},
+    {.name = "isprintable"},
+    {.name = "isspace"},
+    {.name = "istitle"},
+    {.name = "isupper"},
+    {.name = "ljust"},
+    {.name = "maketrans"},
+    {.name = "partition"},
+    {.name = "rindex"},
+    {.name = "rjust"},
+    {.name = "rpartition"},
+    {.name = "swapcase"},
+    {.name = "translate"},
+    {.name = "zfill"},
 };
 static const struct builtin dict_methods[] = {
     {"get", dict_get, 1, {"key", "default"}, false},
@@ -340,16 +356,25 @@ static const struct builtin dict_methods[] = {
     {"keys", dict_keys, 0, {NULL}, false},
     {"values", dict_values, 0, {NULL}, false},
     {"pop", dict_pop, 1, {"key", "default"}, false},
-    {.name = "clear"},   {.name = "copy"},       {.name = "fromkeys"},
-    {.name = "popitem"}, {.name = "setdefault"}, {.name = "update"},
+    {.name = "clear"},
+    {.name = "copy"},
+    {.name = "fromkeys"},
+    {.name = "popitem"},
+    {.name = "setdefault"},
+    {.name = "update"},
 };
 static const struct builtin list_methods[] = {
     {"append", list_append_method, 1, {"item"}, false},
     {"pop", list_pop, 0, {"index"}, false},
     {"index", list_index, 1, {"item"}, false},
     {"count", list_count, 1, {"item"}, false},
-    {.name = "clear"},  {.name = "copy"},    {.name = "extend"}, {.name = "insert"},
-    {.name = "remove"}, {.name = "reverse"}, {.name = "sort"},
+    {.name = "clear"},
+    {.name = "copy"},
+    {.name = "extend"},
+    {.name = "insert"},
+    {.name = "remove"},
+    {.name = "reverse"},
+    {.name = "sort"},
 };
 static const struct builtin tuple_methods[] = {
     {"index", list_index, 1, {"item"}, false},
@@ -358,7 +383,7 @@ static const struct builtin tuple_methods[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-struct value method_of(struct render *r, struct value self, const char *name, size_t n)
+struct value builtin_method(struct render *r, struct value self, const char *name, size_t n)
 {
     const struct builtin *b = NULL;
     if (self.kind == V_STRING)

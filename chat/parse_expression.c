@@ -78,8 +78,8 @@ static struct node *parse_name_or_constant(struct parser *p)
         const char *word;
         enum value_kind kind;
         bool b;
-    } words[] = {{"true", V_BOOL, true},   {"True", V_BOOL, true},   {"false", V_BOOL, false},
-                 {"False", V_BOOL, false}, {"none", V_NONE, false},  {"None", V_NONE, false}};
+    } words[] = {{"true", V_BOOL, true},   {"True", V_BOOL, true},  {"false", V_BOOL, false},
+                 {"False", V_BOOL, false}, {"none", V_NONE, false}, {"None", V_NONE, false}};
     struct node *n = parser_node(p, N_NAME);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (parser_is(p, T_NAME, words[i].word)) {
@@ -116,11 +116,11 @@ static void parse_items(struct parser *p, struct node *n, const char *close, boo
             if (op(p, close))
                 return;
         }
-        *end = parse_expression(p);
+        *end = parser_expression(p);
         end = &(*end)->next;
         if (pairs) {
             parser_expect(p, T_OPERATOR, ":");
-            *end = parse_expression(p);
+            *end = parser_expression(p);
             end = &(*end)->next;
         }
     }
@@ -132,12 +132,12 @@ static struct node *parse_parenthesis(struct parser *p)
     p->token++;
     if (op(p, ")"))
         return n;
-    n = parse_tuple(p, true);
+    n = parser_tuple(p, true);
     parser_expect(p, T_OPERATOR, ")");
     return n;
 }
 
-struct node *parse_primary(struct parser *p)
+struct node *parser_primary(struct parser *p)
 {
     struct node *n;
     switch (p->token->kind) {
@@ -186,13 +186,13 @@ static void parse_arguments(struct parser *p, struct node *call)
             *following->s == '=') {
             struct node *keyword = parser_node(p, N_KEYWORD);
             p->token += 2;
-            keyword->a = parse_expression(p);
+            keyword->a = parser_expression(p);
             *end = keyword;
             keywords = true;
         } else {
             if (keywords)
                 parser_unexpected(p, "a keyword argument after keyword arguments");
-            *end = parse_expression(p);
+            *end = parser_expression(p);
         }
         end = &(*end)->next;
     }
@@ -204,7 +204,7 @@ static struct node *parse_subscript(struct parser *p, struct node *object)
     n->a = object;
     p->token++; /* [ */
     if (!parser_is(p, T_OPERATOR, ":"))
-        n->b = parse_expression(p);
+        n->b = parser_expression(p);
     if (n->b && op(p, "]"))
         return n;
     if (parser_is(p, T_OPERATOR, ","))
@@ -212,9 +212,9 @@ static struct node *parse_subscript(struct parser *p, struct node *object)
     n->kind = N_SLICE;
     parser_expect(p, T_OPERATOR, ":");
     if (!parser_is(p, T_OPERATOR, ":") && !parser_is(p, T_OPERATOR, "]"))
-        n->c = parse_expression(p);
+        n->c = parser_expression(p);
     if (op(p, ":") && !parser_is(p, T_OPERATOR, "]"))
-        n->d = parse_expression(p);
+        n->d = parser_expression(p);
     parser_expect(p, T_OPERATOR, "]");
     return n;
 }
@@ -223,10 +223,10 @@ static struct node *parse_attribute(struct parser *p, struct node *object)
 {
     struct node *n = parser_node(p, N_ATTR);
     n->a = object;
-    p->token++; /* . */
+    p->token++;                                                         /* . */
     if (p->token->kind == T_NUMBER && p->token->number.kind == V_INT) { /* a.0 is a[0] */
         n->kind = N_ITEM;
-        n->b = parse_primary(p);
+        n->b = parser_primary(p);
     } else {
         n->at = (uint32_t)p->token->at;
         expect_name(p, n, "a name after the dot");
@@ -253,7 +253,7 @@ static struct node *parse_postfix(struct parser *p, struct node *n)
     }
 }
 
-struct node *parse_filters(struct parser *p, struct node *input, bool first_without_bar)
+struct node *parser_filters(struct parser *p, struct node *input, bool first_without_bar)
 {
     while (first_without_bar || op(p, "|")) {
         struct node *n = parser_node(p, N_FILTER);
@@ -287,12 +287,12 @@ static struct node *parse_test(struct parser *p, struct node *object)
     if (parser_is(p, T_OPERATOR, "("))
         parse_arguments(p, n);
     else if (argument_follows(p))
-        n->items = parse_postfix(p, parse_primary(p));
+        n->items = parse_postfix(p, parser_primary(p));
     if (!negated)
         return n;
     struct node *not = parser_node(p, N_NOT);
-    not->a = n;
-    return not;
+    not ->a = n;
+    return not ;
 }
 
 static struct node *parse_unary(struct parser *p, bool with_filters)
@@ -304,12 +304,12 @@ static struct node *parse_unary(struct parser *p, bool with_filters)
         p->token++;
         n->a = parse_unary(p, false);
     } else {
-        n = parse_primary(p);
+        n = parser_primary(p);
     }
     n = parse_postfix(p, n);
     while (with_filters) {
         if (parser_is(p, T_OPERATOR, "|"))
-            n = parse_filters(p, n, false);
+            n = parser_filters(p, n, false);
         else if (parser_skip(p, T_NAME, "is"))
             n = parse_test(p, n);
         else if (parser_is(p, T_OPERATOR, "("))
@@ -321,7 +321,16 @@ static struct node *parse_unary(struct parser *p, bool with_filters)
     return n;
 }
 
-enum { LEVEL_OR = 1, LEVEL_AND, LEVEL_NOT, LEVEL_COMPARE, LEVEL_ADD, LEVEL_CONCAT, LEVEL_MUL, LEVEL_POW };
+enum {
+    LEVEL_OR = 1,
+    LEVEL_AND,
+    LEVEL_NOT,
+    LEVEL_COMPARE,
+    LEVEL_ADD,
+    LEVEL_CONCAT,
+    LEVEL_MUL,
+    LEVEL_POW
+};
 
 static const struct infix {
     const char *text;
@@ -422,7 +431,7 @@ static struct node *parse_binary(struct parser *p, int least)
     return left;
 }
 
-struct node *parse_expression(struct parser *p)
+struct node *parser_expression(struct parser *p)
 {
     engine_enter(p->g);
     struct node *n = parse_binary(p, LEVEL_OR);
@@ -432,14 +441,14 @@ struct node *parse_expression(struct parser *p)
         cond->a = n;
         cond->b = parse_binary(p, LEVEL_OR);
         if (parser_skip(p, T_NAME, "else"))
-            cond->c = parse_expression(p);
+            cond->c = parser_expression(p);
         n = cond;
     }
     engine_leave(p->g);
     return n;
 }
 
-struct node *parse_tuple(struct parser *p, bool with_condition)
+struct node *parser_tuple(struct parser *p, bool with_condition)
 {
     struct node *n = parser_node(p, N_TUPLE), **end = &n->items;
     bool comma = false;
@@ -447,7 +456,7 @@ struct node *parse_tuple(struct parser *p, bool with_condition)
         if (comma && (p->token->kind == T_PRINT_END || p->token->kind == T_BLOCK_END ||
                       parser_is(p, T_OPERATOR, ")")))
             return n;
-        *end = with_condition ? parse_expression(p) : parse_binary(p, LEVEL_OR);
+        *end = with_condition ? parser_expression(p) : parse_binary(p, LEVEL_OR);
         if (!op(p, ","))
             return comma ? n : n->items;
         comma = true;

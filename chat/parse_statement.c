@@ -43,7 +43,7 @@ static struct node *parse_target(struct parser *p, bool with_namespace)
     bool comma = false;
     p->g->at = tuple->at;
     for (;;) {
-        struct node *n = parse_primary(p);
+        struct node *n = parser_primary(p);
         if (with_namespace && n->kind == N_NAME && parser_skip(p, T_OPERATOR, ".")) {
             struct node *attr = parser_node(p, N_NAMESPACE_ATTR);
             if (p->token->kind != T_NAME)
@@ -68,7 +68,7 @@ static struct node *parse_if(struct parser *p)
 {
     struct node *first = parser_node(p, N_IF), *n = first;
     for (;;) {
-        n->a = parse_tuple(p, false);
+        n->a = parser_tuple(p, false);
         if (p->token->kind != T_BLOCK_END)
             parser_unexpected(p, "%}");
         n->items = parse_body(p, "if", "elif else endif");
@@ -90,9 +90,9 @@ static struct node *parse_for(struct parser *p)
     struct node *n = parser_node(p, N_FOR);
     n->a = parse_target(p, false);
     parser_expect(p, T_NAME, "in");
-    n->b = parse_tuple(p, false);
+    n->b = parser_tuple(p, false);
     if (parser_skip(p, T_NAME, "if"))
-        n->c = parse_expression(p);
+        n->c = parser_expression(p);
     if (parser_is(p, T_NAME, "recursive")) {
         p->g->at = p->token->at;
         engine_fail(p->g, "a recursive loop is not supported; a macro can call itself");
@@ -114,11 +114,11 @@ static struct node *parse_set(struct parser *p)
     struct node *n = parser_node(p, N_SET);
     n->a = parse_target(p, true);
     if (parser_skip(p, T_OPERATOR, "=")) {
-        n->b = parse_tuple(p, true);
+        n->b = parser_tuple(p, true);
         return n;
     }
     n->kind = N_SET_BLOCK;
-    n->b = parse_filters(p, NULL, false);
+    n->b = parser_filters(p, NULL, false);
     parse_captured(p, n, "set", "endset");
     return n;
 }
@@ -137,7 +137,7 @@ static struct node *parse_parameters(struct parser *p)
         struct node *n = parser_node(p, N_KEYWORD);
         p->token++;
         if (parser_skip(p, T_OPERATOR, "="))
-            n->a = parse_expression(p);
+            n->a = parser_expression(p);
         else if (defaults)
             parser_unexpected(p, "a default like that of the parameter before");
         defaults = n->a != NULL;
@@ -174,7 +174,7 @@ static struct node *parse_call_block(struct parser *p)
     if (parser_is(p, T_OPERATOR, "("))
         n->b = parse_parameters(p);
     p->g->at = p->token->at;
-    n->a = parse_expression(p);
+    n->a = parser_expression(p);
     if (n->a->kind != N_CALL)
         engine_fail(p->g, "{%% call %%} needs the call of a macro");
     parse_callable(p, n, "call", "endcall");
@@ -184,7 +184,7 @@ static struct node *parse_call_block(struct parser *p)
 static struct node *parse_filter_block(struct parser *p)
 {
     struct node *n = parser_node(p, N_FILTER_BLOCK);
-    n->b = parse_filters(p, NULL, true);
+    n->b = parser_filters(p, NULL, true);
     parse_captured(p, n, "filter", "endfilter");
     return n;
 }
@@ -196,12 +196,12 @@ static struct node *parse_with(struct parser *p)
         if (n->b)
             parser_expect(p, T_OPERATOR, ",");
         struct node *set = parser_node(p, N_SET);
-        set->a = parse_primary(p);
+        set->a = parser_primary(p);
         p->g->at = set->at;
         if (!is_target(set->a))
             engine_fail(p->g, "only names can be assigned to");
         parser_expect(p, T_OPERATOR, "=");
-        set->b = parse_expression(p);
+        set->b = parser_expression(p);
         *end = set;
         end = &set->next;
     }
@@ -230,16 +230,11 @@ static const struct statement {
     const char *word;
     struct node *(*parse)(struct parser *p);
 } statements[] = {
-    {"if", parse_if},
-    {"for", parse_for},
-    {"set", parse_set},
-    {"macro", parse_macro},
-    {"call", parse_call_block},
-    {"filter", parse_filter_block},
-    {"with", parse_with},
-    {"generation", parse_generation},
-    {"break", parse_jump},
-    {"continue", parse_jump},
+    {"if", parse_if},           {"for", parse_for},
+    {"set", parse_set},         {"macro", parse_macro},
+    {"call", parse_call_block}, {"filter", parse_filter_block},
+    {"with", parse_with},       {"generation", parse_generation},
+    {"break", parse_jump},      {"continue", parse_jump},
 };
 
 /* At the word of the tag; leaves behind the tag's end. */
@@ -279,7 +274,8 @@ static bool at_end(const struct parser *p, const char *ends)
     return false;
 }
 
-/* The statements up to one of `ends` (empty: the template's end), which is the current token then. */
+/* The statements up to one of `ends` (empty: the template's end), which is the current token then.
+ */
 static struct node *parse_statements(struct parser *p, const char *block, size_t opened,
                                      const char *ends)
 {
@@ -292,7 +288,7 @@ static struct node *parse_statements(struct parser *p, const char *block, size_t
         } else if (p->token->kind == T_PRINT_BEGIN) {
             *end = parser_node(p, N_PRINT);
             p->token++;
-            (*end)->a = parse_tuple(p, true);
+            (*end)->a = parser_tuple(p, true);
             if (p->token->kind != T_PRINT_END)
                 parser_unexpected(p, "}}");
             p->token++;
@@ -321,10 +317,10 @@ static struct node *parse_body(struct parser *p, const char *block, const char *
     return body;
 }
 
-struct node *parse_template(struct engine *g, bool *has_generation)
+struct node *parser_template(struct engine *g, bool *has_generation)
 {
     struct parser p = {.g = g};
-    p.token = lex(g);
+    p.token = lexer_tokens(g);
     struct node *body = parse_statements(&p, "", 0, "");
     *has_generation = p.has_generation;
     return body;

@@ -13,10 +13,11 @@
 static void print_float(struct engine *g, struct text *t, double f, bool json)
 {
     if (isnan(f) || isinf(f)) {
-        text_string(g, t, isnan(f) ? json ? "NaN" : "nan"
-                          : f < 0  ? json ? "-Infinity" : "-inf"
-                          : json   ? "Infinity"
-                                   : "inf");
+        text_string(g, t,
+                    isnan(f) ? json ? "NaN" : "nan"
+                    : f < 0  ? json ? "-Infinity" : "-inf"
+                    : json   ? "Infinity"
+                             : "inf");
         return;
     }
     char digits[40], out[64];
@@ -196,8 +197,8 @@ static void new_line(struct engine *g, struct text *t, const struct json_style *
         text_append(g, t, s->indent.s, s->indent.size);
 }
 
-static void print_json_value(struct engine *g, struct text *t, struct value v, const struct json_style *s,
-                       unsigned level);
+static void print_json_value(struct engine *g, struct text *t, struct value v,
+                             const struct json_style *s, unsigned level);
 
 static int by_key(const void *a, const void *b)
 {
@@ -223,7 +224,7 @@ static struct dict *sorted(struct engine *g, const struct dict *d)
 }
 
 static void print_json_dict(struct engine *g, struct text *t, const struct dict *d,
-                      const struct json_style *s, unsigned level)
+                            const struct json_style *s, unsigned level)
 {
     if (s->sort_keys)
         d = sorted(g, d);
@@ -250,7 +251,7 @@ static void print_json_dict(struct engine *g, struct text *t, const struct dict 
 }
 
 static void print_json_list(struct engine *g, struct text *t, const struct list *l,
-                      const struct json_style *s, unsigned level)
+                            const struct json_style *s, unsigned level)
 {
     text_byte(g, t, '[');
     for (size_t i = 0; i < l->count; i++) {
@@ -264,8 +265,8 @@ static void print_json_list(struct engine *g, struct text *t, const struct list 
     text_byte(g, t, ']');
 }
 
-static void print_json_value(struct engine *g, struct text *t, struct value v, const struct json_style *s,
-                       unsigned level)
+static void print_json_value(struct engine *g, struct text *t, struct value v,
+                             const struct json_style *s, unsigned level)
 {
     engine_enter(g);
     if (v.kind == V_NONE)

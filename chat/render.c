@@ -80,7 +80,7 @@ static void assign(struct render *r, const struct node *target, struct value v)
     }
 }
 
-struct value capture(struct render *r, const struct node *body, struct scope *scope)
+struct value render_capture(struct render *r, const struct node *body, struct scope *scope)
 {
     struct text text = {0}, *out = r->out;
     struct scope *outside = r->scope;
@@ -99,7 +99,7 @@ static struct value capture_block(struct render *r, const struct node *body)
 {
     struct scope *outside = r->scope, *inside = scope_push(r);
     r->scope = outside;
-    return capture(r, body, inside);
+    return render_capture(r, body, inside);
 }
 
 static void bind_parameters(struct render *r, const struct macro *m, const struct arguments *all)
@@ -121,7 +121,8 @@ static void bind_parameters(struct render *r, const struct macro *m, const struc
         }
         size_t at = g->at;
         if (v.kind == V_ABSENT)
-            v = p->a ? evaluate(r, p->a) : value_undefined(p->name, p->name_size, V_ABSENT);
+            v = p->a ? render_expression(r, p->a)
+                     : value_undefined(p->name, p->name_size, V_ABSENT);
         g->at = at;
         scope_set(r, r->scope, p->name, p->name_size, v);
     }
@@ -146,7 +147,7 @@ static void bind_parameters(struct render *r, const struct macro *m, const struc
         scope_set(r, r->scope, "kwargs", 6, named);
 }
 
-struct value call_macro(struct render *r, const struct macro *m, const struct arguments *all,
+struct value macro_call(struct render *r, const struct macro *m, const struct arguments *all,
                         struct value caller)
 {
     struct scope *outside = r->scope;
@@ -159,7 +160,7 @@ struct value call_macro(struct render *r, const struct macro *m, const struct ar
         scope_set(r, inside, "caller", 6,
                   caller.kind == V_ABSENT ? value_undefined("caller", 6, V_ABSENT) : caller);
     bind_parameters(r, m, all);
-    struct value v = capture(r, m->node->items, inside);
+    struct value v = render_capture(r, m->node->items, inside);
     r->scope = outside;
     engine_leave(&r->g);
     return v;
@@ -175,7 +176,7 @@ static struct value new_macro(struct render *r, const struct node *n)
 /* The items a loop goes through: those that pass its `if`. */
 static const struct list *loop_items(struct render *r, const struct node *n)
 {
-    struct value v = evaluate(r, n->b);
+    struct value v = render_expression(r, n->b);
     r->g.at = n->b->at;
     const struct list *all = value_items(&r->g, v);
     if (!n->c)
@@ -185,7 +186,7 @@ static const struct list *loop_items(struct render *r, const struct node *n)
     for (size_t i = 0; i < all->count; i++) {
         scope_push(r);
         assign(r, n->a, all->items[i]);
-        if (value_truth(evaluate(r, n->c)))
+        if (value_truth(render_expression(r, n->c)))
             list_append(&r->g, l, all->items[i]);
         r->scope = outside;
     }
@@ -222,7 +223,7 @@ static enum flow run_for(struct render *r, const struct node *n)
 static enum flow run_if(struct render *r, const struct node *n)
 {
     for (; n; n = n->c) {
-        if (value_truth(evaluate(r, n->a)))
+        if (value_truth(render_expression(r, n->a)))
             return run(r, n->items);
         if (!n->c || n->c->kind != N_IF || !(n->c->op & 1))
             return run(r, n->c);
@@ -257,7 +258,7 @@ static enum flow run_with(struct render *r, const struct node *n)
     struct scope *outside = r->scope, *inside = scope_push(r);
     for (const struct node *set = n->b; set; set = set->next) {
         r->scope = outside; /* the values see none of the names */
-        struct value v = evaluate(r, set->b);
+        struct value v = render_expression(r, set->b);
         r->scope = inside;
         assign(r, set->a, v);
     }
@@ -274,26 +275,26 @@ static enum flow run_one(struct render *r, const struct node *n)
         print(r, n->constant);
         break;
     case N_PRINT:
-        print(r, evaluate(r, n->a));
+        print(r, render_expression(r, n->a));
         break;
     case N_IF:
         return run_if(r, n);
     case N_FOR:
         return run_for(r, n);
     case N_SET:
-        assign(r, n->a, evaluate(r, n->b));
+        assign(r, n->a, render_expression(r, n->b));
         break;
     case N_SET_BLOCK:
-        assign(r, n->a, apply_filters(r, n->b, capture_block(r, n->items)));
+        assign(r, n->a, render_filters(r, n->b, capture_block(r, n->items)));
         break;
     case N_MACRO:
         scope_set(r, r->scope, n->name, n->name_size, new_macro(r, n));
         break;
     case N_CALL_BLOCK:
-        print(r, evaluate_call(r, n->a, new_macro(r, n)));
+        print(r, render_call(r, n->a, new_macro(r, n)));
         break;
     case N_FILTER_BLOCK:
-        print(r, apply_filters(r, n->b, capture_block(r, n->items)));
+        print(r, render_filters(r, n->b, capture_block(r, n->items)));
         break;
     case N_WITH:
         return run_with(r, n);

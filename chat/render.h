@@ -13,7 +13,7 @@ struct scope {
         const char *name;
         size_t size;
         struct value value;
-    } *first;
+    } * first;
 };
 
 struct pending_json {
@@ -24,9 +24,9 @@ struct pending_json {
 struct render {
     struct engine g;
     struct scope *scope;
-    struct text *out;         /* where statements print to */
+    struct text *out; /* where statements print to */
     size_t output_most;
-    bool captured;            /* `out` is not the result itself */
+    bool captured; /* `out` is not the result itself */
     bool in_generation;
     struct chat_spans *spans; /* NULL when they are not wanted */
     int64_t now;
@@ -41,7 +41,7 @@ struct arguments {
         const char *name;
         size_t size;
         struct value value;
-    } *keywords;
+    } * keywords;
     size_t n_keywords;
 };
 
@@ -59,31 +59,31 @@ struct builtin {
     bool any_arguments;
 };
 
-struct value call_builtin(struct render *r, const char *what, const struct builtin *b,
+struct value builtin_call(struct render *r, const char *what, const struct builtin *b,
                           struct value self, const struct arguments *all);
-struct value call_filter(struct render *r, const char *name, size_t n, struct value self,
+struct value filter_call(struct render *r, const char *name, size_t n, struct value self,
                          const struct arguments *all);
-bool call_test(struct render *r, const char *name, size_t n, struct value self,
+bool test_call(struct render *r, const char *name, size_t n, struct value self,
                const struct arguments *all);
 const struct builtin *builtin_find(const struct builtin *table, size_t count, const char *name,
                                    size_t n);
-const struct builtin *function_find(const char *name, size_t n);
+const struct builtin *builtin_function(const char *name, size_t n);
 /* The method of a value, absent when it is not an attribute in Python either; fails for one that is
  * not supported. */
-struct value method_of(struct render *r, struct value self, const char *name, size_t n);
+struct value builtin_method(struct render *r, struct value self, const char *name, size_t n);
 
 /* A list that a filter makes in Python as a generator. */
-struct value generator(struct render *r, size_t capacity);
+struct value render_generator(struct render *r, size_t capacity);
 /* a.b.0 for the attribute= of filters; absent or none gives the value itself. */
-struct value get_path(struct render *r, struct value v, struct value path);
-struct value get_attribute(struct render *r, struct value v, const char *name, size_t n);
-struct value get_item(struct render *r, struct value v, struct value key);
-struct value binary(struct render *r, enum operator op, struct value a, struct value b);
-bool compare(struct render *r, enum operator op, struct value a, struct value b);
+struct value render_path(struct render *r, struct value v, struct value path);
+struct value render_attribute(struct render *r, struct value v, const char *name, size_t n);
+struct value render_item(struct render *r, struct value v, struct value key);
+struct value render_binary(struct render *r, enum operator op, struct value a, struct value b);
+bool render_compare(struct render *r, enum operator op, struct value a, struct value b);
 /* strftime of r->now. */
-struct value format_time(struct render *r, struct value format);
+struct value render_time(struct render *r, struct value format);
 
-struct value evaluate(struct render *r, const struct node *n);
+struct value render_expression(struct render *r, const struct node *n);
 struct value *scope_find(struct render *r, const char *name, size_t n);
 void scope_set(struct render *r, struct scope *s, const char *name, size_t n, struct value v);
 struct scope *scope_push(struct render *r);
@@ -93,16 +93,16 @@ struct macro {
     const struct node *node;
     struct scope *scope; /* where it was defined */
 };
-struct value call_macro(struct render *r, const struct macro *m, const struct arguments *all,
+struct value macro_call(struct render *r, const struct macro *m, const struct arguments *all,
                         struct value caller);
 /* Runs a template's statements. */
 void render_body(struct render *r, const struct node *body);
 /* Runs the statements into a text of their own, in a scope of their own. */
-struct value capture(struct render *r, const struct node *body, struct scope *scope);
+struct value render_capture(struct render *r, const struct node *body, struct scope *scope);
 /* A block's filters on its text. */
-struct value apply_filters(struct render *r, const struct node *filters, struct value text);
+struct value render_filters(struct render *r, const struct node *filters, struct value text);
 /* The call with `caller` bound to v, absent for none. */
-struct value evaluate_call(struct render *r, const struct node *n, struct value caller);
+struct value render_call(struct render *r, const struct node *n, struct value caller);
 
 /* What `loop` is within {% for %}. */
 struct loop {

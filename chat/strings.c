@@ -21,19 +21,21 @@ static size_t last_begin(const char *s, size_t n)
     return i;
 }
 
-size_t space_at(const char *s, size_t n)
+size_t string_space_at(const char *s, size_t n)
 {
     uint32_t c = 0;
+    if (n && (unsigned char)*s < 0x80)
+        return is_space((unsigned char)*s);
     size_t size = utf8_decode(s, n, &c);
     return size && is_space(c) ? size : 0;
 }
 
-size_t space_before(const char *s, size_t n)
+size_t string_space_before(const char *s, size_t n)
 {
     if (n == 0)
         return 0;
     size_t i = last_begin(s, n);
-    return space_at(s + i, n - i);
+    return string_space_at(s + i, n - i);
 }
 
 static size_t length_at(const char *s, size_t n)
@@ -52,7 +54,7 @@ static bool given(struct value v)
 static bool strips(struct value set, const char *s, size_t n)
 {
     if (!given(set))
-        return space_at(s, n) != 0;
+        return string_space_at(s, n) != 0;
     return memmem(set.s, set.size, s, n) != NULL;
 }
 
@@ -88,7 +90,7 @@ static void split_at_spaces(struct engine *g, struct value v, int64_t most, stru
 {
     size_t i = 0, n;
     for (;;) {
-        while (i < v.size && (n = space_at(v.s + i, v.size - i)) != 0)
+        while (i < v.size && (n = string_space_at(v.s + i, v.size - i)) != 0)
             i += n;
         if (i == v.size)
             return;
@@ -97,7 +99,7 @@ static void split_at_spaces(struct engine *g, struct value v, int64_t most, stru
             list_append(g, out, part(v, begin, v.size));
             return;
         }
-        while (i < v.size && !space_at(v.s + i, v.size - i))
+        while (i < v.size && !string_space_at(v.s + i, v.size - i))
             i += length_at(v.s + i, v.size - i);
         list_append(g, out, part(v, begin, i));
     }
@@ -107,7 +109,7 @@ static void rsplit_at_spaces(struct engine *g, struct value v, int64_t most, str
 {
     size_t end = v.size, n;
     for (;;) {
-        while ((n = space_before(v.s, end)) != 0)
+        while ((n = string_space_before(v.s, end)) != 0)
             end -= n;
         if (end == 0)
             return;
@@ -116,7 +118,7 @@ static void rsplit_at_spaces(struct engine *g, struct value v, int64_t most, str
             list_append(g, out, part(v, 0, end));
             return;
         }
-        while (begin > 0 && !space_before(v.s, begin))
+        while (begin > 0 && !string_space_before(v.s, begin))
             begin = last_begin(v.s, begin);
         list_append(g, out, part(v, begin, end));
         end = begin;
@@ -165,7 +167,7 @@ struct value string_split(struct engine *g, struct value v, struct value separat
 {
     struct value out = value_list(g, LIST, 0);
     struct list *l = out.list;
-    engine_work_bytes(g, v.size * (from_right ? 8 : 1));
+    engine_work_bytes(g, v.size * (from_right || !given(separator) ? 8 : 1));
     if (!given(separator)) {
         (from_right ? rsplit_at_spaces : split_at_spaces)(g, v, most, l);
     } else {

@@ -7,8 +7,8 @@
 #include <sys/types.h>
 
 /* Bytes of the white space that begins or ends the n bytes (as str.isspace), 0 when none does. */
-size_t space_at(const char *s, size_t n);
-size_t space_before(const char *s, size_t n);
+size_t string_space_at(const char *s, size_t n);
+size_t string_space_before(const char *s, size_t n);
 
 /* str.strip: white space, or the characters of `set` unless that is absent or none. */
 struct value string_strip(struct engine *g, struct value v, struct value set, bool left,

@@ -54,7 +54,7 @@ int chat_template_parse(const char *name, const char *source, size_t n, struct c
         return ERR_FORMAT;
     }
     keep_source(g, name, source, n);
-    made->body = parse_template(g, &made->has_generation);
+    made->body = parser_template(g, &made->has_generation);
     g->error = NULL;
     *t = made;
     return OK;

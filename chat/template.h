@@ -65,14 +65,14 @@ struct chat_input {
 struct chat_spans {
     struct chat_span {
         size_t begin, end;
-    } *items;
+    } * items;
     size_t count, capacity;
 };
 void chat_spans_free(struct chat_spans *s);
 
-/* Appends the rendered conversation to `out`; the result is well-formed UTF-8. `spans` (may be NULL)
- * becomes what lies within {% generation %}, as offsets into out->data. One template may be rendered
- * by several threads at once.
+/* Appends the rendered conversation to `out`; the result is well-formed UTF-8. `spans` (may be
+ * NULL) becomes what lies within {% generation %}, as offsets into out->data. One template may be
+ * rendered by several threads at once.
  *
  * ERR_FORMAT and nothing appended when the template refuses the conversation (raise_exception; the
  * line has its words), uses what is not supported, computes with what does not fit, or exceeds a

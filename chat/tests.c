@@ -50,8 +50,8 @@ static int64_t whole(struct render *r, struct value v)
     return value_integer(v);
 }
 
-#define TEST(name) \
-    static struct value name(struct render *r, struct value self, const struct value *a, \
+#define TEST(name)                                                                                 \
+    static struct value name(struct render *r, struct value self, const struct value *a,           \
                              const struct arguments *all)
 #define UNUSED (void)r, (void)self, (void)a, (void)all
 
@@ -70,7 +70,7 @@ TEST(test_even)
 TEST(test_divisibleby)
 {
     UNUSED;
-    return value_bool(!value_truth(binary(r, OP_MOD, value_int(whole(r, self)), a[0])));
+    return value_bool(!value_truth(render_binary(r, OP_MOD, value_int(whole(r, self)), a[0])));
 }
 
 static bool has_case(struct render *r, struct value v, enum string_case how)
@@ -108,7 +108,7 @@ TEST(test_sameas)
 TEST(test_in)
 {
     UNUSED;
-    return value_bool(compare(r, OP_IN, self, a[0]));
+    return value_bool(render_compare(r, OP_IN, self, a[0]));
 }
 
 static const struct {
@@ -120,7 +120,7 @@ static const struct {
     {"gt", OP_GT}, {"greaterthan", OP_GT}, {">", OP_GT},  {"ge", OP_GE}, {">=", OP_GE},
 };
 
-bool call_test(struct render *r, const char *name, size_t n, struct value self,
+bool test_call(struct render *r, const char *name, size_t n, struct value self,
                const struct arguments *all)
 {
     static const struct builtin tests[] = {
@@ -144,10 +144,10 @@ bool call_test(struct render *r, const char *name, size_t n, struct value self,
             continue;
         if (all->count != 1 || all->n_keywords)
             engine_fail(&r->g, "the test \"%.*s\" takes one argument", (int)n, name);
-        return compare(r, comparisons[i].op, self, all->items[0]);
+        return render_compare(r, comparisons[i].op, self, all->items[0]);
     }
     const struct builtin *b = builtin_find(tests, sizeof tests / sizeof *tests, name, n);
     if (!b)
         engine_fail(&r->g, "the test \"%.*s\" is not supported", (int)(n > 40 ? 40 : n), name);
-    return call_builtin(r, "the test", b, self, all).b;
+    return builtin_call(r, "the test", b, self, all).b;
 }

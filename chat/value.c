@@ -275,8 +275,7 @@ int value_compare(struct engine *g, struct value a, struct value b)
                 order = value_compare(g, a.list->items[i], b.list->items[i]);
         }
         engine_leave(g);
-        return order ? order
-                     : (a.list->count > b.list->count) - (a.list->count < b.list->count);
+        return order ? order : (a.list->count > b.list->count) - (a.list->count < b.list->count);
     }
     if (a.kind == V_UNDEFINED || b.kind == V_UNDEFINED)
         value_fail_undefined(g, a.kind == V_UNDEFINED ? a : b);
@@ -363,13 +362,13 @@ bool value_contains(struct engine *g, struct value all, struct value one)
 const char *value_kind_name(struct value v)
 {
     static const char *const names[] = {
-        [V_ABSENT] = "nothing",    [V_UNDEFINED] = "an undefined value",
-        [V_NONE] = "none",         [V_BOOL] = "a boolean",
-        [V_INT] = "an integer",    [V_FLOAT] = "a float",
-        [V_STRING] = "a string",   [V_LIST] = "a list",
-        [V_DICT] = "a dict",       [V_NAMESPACE] = "a namespace",
-        [V_LOOP] = "a loop",       [V_FUNCTION] = "a function",
-        [V_METHOD] = "a method",   [V_MACRO] = "a macro",
+        [V_ABSENT] = "nothing",  [V_UNDEFINED] = "an undefined value",
+        [V_NONE] = "none",       [V_BOOL] = "a boolean",
+        [V_INT] = "an integer",  [V_FLOAT] = "a float",
+        [V_STRING] = "a string", [V_LIST] = "a list",
+        [V_DICT] = "a dict",     [V_NAMESPACE] = "a namespace",
+        [V_LOOP] = "a loop",     [V_FUNCTION] = "a function",
+        [V_METHOD] = "a method", [V_MACRO] = "a macro",
     };
     static const char *const lists[] = {[LIST] = "a list",
                                         [TUPLE] = "a tuple",

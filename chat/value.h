@@ -56,7 +56,7 @@ struct list {
 struct dict {
     struct entry {
         struct value key, value;
-    } *items;
+    } * items;
     size_t count, capacity;
 };
 
@@ -109,7 +109,8 @@ int64_t value_integer(struct value v);             /* of a bool or int */
 double value_number(struct value v);               /* of a bool, int or float */
 bool value_truth(struct value v);
 bool value_equal(struct engine *g, struct value a, struct value b);
-/* -1, 0, 1, or VALUE_UNORDERED for what is not a number; fails when Python would not order the two. */
+/* -1, 0, 1, or VALUE_UNORDERED for what is not a number; fails when Python would not order the two.
+ */
 enum { VALUE_UNORDERED = 2 };
 int value_compare(struct engine *g, struct value a, struct value b);
 /* Fails on what cannot be iterated. The list is a snapshot to read. */

@@ -10,8 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_line(const struct error *e)
 {
-    CHECK(e->code == ERR_FORMAT && e->message[0] &&
-          !memchr(e->message, '\n', strlen(e->message)) &&
+    CHECK(e->code == ERR_FORMAT && e->message[0] && !memchr(e->message, '\n', strlen(e->message)) &&
           utf8_valid(e->message, strlen(e->message)));
 }
 
