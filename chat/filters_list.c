@@ -54,8 +54,6 @@ FILTER(filter_last)
     UNUSED;
     if (self.kind == V_STRING && self.size)
         return string_at(&r->g, self, -1);
-    if (self.kind == V_UNDEFINED)
-        value_fail_undefined(&r->g, self);
     value_length(&r->g, self); /* what has none has no last item in Python either */
     const struct list *l = value_items(&r->g, self);
     return l->count ? l->items[l->count - 1] : value_undefined("last", 4, V_LIST);
@@ -242,6 +240,12 @@ static struct arguments rest_of(const struct arguments *all, size_t skip)
     return rest;
 }
 
+/* jinja2 lets map, select and the like go through none, 0 and false, as if they were empty. */
+static const struct list *items_or_none(struct render *r, struct value v)
+{
+    return value_items(&r->g, value_truth(v) ? v : value_list(&r->g, LIST, 0));
+}
+
 /* map(attribute=..., default=...) or map(filter, its arguments...). */
 FILTER(filter_map)
 {
@@ -261,7 +265,7 @@ FILTER(filter_map)
     }
     if (!all->count && attribute.kind == V_ABSENT)
         engine_fail(g, "map needs a filter or attribute=");
-    const struct list *l = value_items(g, self);
+    const struct list *l = items_or_none(r, self);
     struct arguments rest = rest_of(all, 1);
     struct value out = render_generator(r, l->count);
     for (size_t i = 0; i < l->count; i++) {
@@ -289,7 +293,7 @@ static struct value choose(struct render *r, struct value self, const struct arg
     if (has_test)
         value_expect(g, test, V_STRING, "the test");
     struct arguments rest = rest_of(all, used + 1);
-    const struct list *l = value_items(g, self);
+    const struct list *l = items_or_none(r, self);
     struct value out = render_generator(r, 0);
     for (size_t i = 0; i < l->count; i++) {
         struct value v = render_path(r, l->items[i], attribute);

@@ -162,9 +162,10 @@ FILTER(filter_indent)
 {
     UNUSED;
     struct engine *g = &r->g;
-    struct value width = indentation(r, a[0]), text = value_to_string(g, self);
+    struct value width = indentation(r, a[0]);
     struct text whole = {0}, t = {0};
-    text_append(g, &whole, text.s, text.size);
+    value_expect(g, self, V_STRING, "what is indented");
+    text_append(g, &whole, self.s, self.size);
     text_byte(g, &whole, '\n'); /* so that a last newline counts as an empty line behind it */
     const struct list *lines = string_lines(g, value_text(&whole)).list;
     for (size_t i = 0; i < lines->count; i++) {

@@ -392,7 +392,7 @@ struct value builtin_method(struct render *r, struct value self, const char *nam
         b = builtin_find(dict_methods, COUNT(dict_methods), name, n);
     else if (self.kind == V_LIST && self.list->kind == LIST)
         b = builtin_find(list_methods, COUNT(list_methods), name, n);
-    else if (self.kind == V_LIST && self.list->kind == TUPLE)
+    else if (self.kind == V_LIST && (self.list->kind == TUPLE || self.list->kind == RANGE))
         b = builtin_find(tuple_methods, COUNT(tuple_methods), name, n);
     if (!b)
         return value_of(V_ABSENT);

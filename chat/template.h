@@ -22,9 +22,9 @@
 
 enum {
     CHAT_TEMPLATE_MOST = 1 << 20, /* bytes of a template; the largest known has 25 thousand */
-    CHAT_NESTING_MOST = 100,      /* brackets and blocks in a template, lists and objects in data */
-    CHAT_DEPTH_MOST = 500,        /* expressions, blocks and macro calls within each other */
-    CHAT_RANGE_MOST = 100000,     /* items of one range(), jinja2's own limit */
+    CHAT_NESTING_MOST = 100,      /* brackets within each other */
+    CHAT_DEPTH_MOST = 500, /* expressions, blocks, macro calls, lists and dicts within each other */
+    CHAT_RANGE_MOST = 100000, /* items of one range(), jinja2's own limit */
 };
 /* The limits of one render unless the caller lowers them (struct chat_input). */
 #define CHAT_OUTPUT_MOST ((size_t)64 << 20)  /* bytes */

@@ -83,10 +83,15 @@ static bool hashable(struct engine *g, struct value v)
     return yes;
 }
 
-void dict_set(struct engine *g, struct dict *d, struct value key, struct value v)
+static void check_key(struct engine *g, struct value key)
 {
     if (!hashable(g, key))
         engine_fail(g, "%s cannot be a key", value_kind_name(key));
+}
+
+void dict_set(struct engine *g, struct dict *d, struct value key, struct value v)
+{
+    check_key(g, key);
     struct value *old = dict_find(g, d, key);
     if (old)
         *old = v;
@@ -348,8 +353,10 @@ bool value_contains(struct engine *g, struct value all, struct value one)
         engine_work_bytes(g, all.size);
         return one.size == 0 || memmem(all.s, all.size, one.s, one.size) != NULL;
     }
-    if (all.kind == V_DICT)
+    if (all.kind == V_DICT) {
+        check_key(g, one);
         return dict_find(g, all.dict, one) != NULL;
+    }
     const struct list *l = value_items(g, all);
     for (size_t i = 0; i < l->count; i++) {
         engine_work(g, 1);

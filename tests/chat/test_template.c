@@ -284,8 +284,8 @@ static void limits_can_be_lowered(void **state)
     in = (struct chat_input){.work_most = 300};
     render_refused(source, &in, "test: line 1, column 8: the template takes too many steps");
     in = (struct chat_input){.memory_most = 4096};
-    render_refused(source, &in,
-                   "test: line 1, column 26: the template needs more memory than the limit of 4096 "
+    render_refused("{{ 'a' * 5000 }}", &in,
+                   "test: line 1, column 8: the template needs more memory than the limit of 4096 "
                    "bytes");
     render_text("{% for i in range(3) %}0{% endfor %}", &(struct chat_input){.output_most = 3},
                 "000");
