@@ -36,7 +36,7 @@ struct value builtin_call(struct render *r, const char *what, const struct built
             i++;
         if (i == count)
             engine_fail(&r->g, "%s %s has no argument \"%.*s\", or it is not supported", what,
-                        b->name, (int)(w->size > 40 ? 40 : w->size), w->name);
+                        b->name, engine_clip(w->name, w->size, ENGINE_CLIP), w->name);
         if (a[i].kind != V_ABSENT)
             engine_fail(&r->g, "%s %s is given \"%s\" twice", what, b->name, b->parameters[i]);
         a[i] = w->value;
@@ -109,7 +109,7 @@ static struct value function_raise(struct render *r, struct value self, const st
     (void)all;
     struct value text = value_to_string(&r->g, a[0]);
     engine_fail(&r->g, "the template refuses the conversation: %.*s",
-                text.size > 900 ? 900 : (int)text.size, text.s);
+                engine_clip(text.s, text.size, 900), text.s);
 }
 
 struct value render_time(struct render *r, struct value format)

@@ -38,6 +38,14 @@ void engine_fail(struct engine *g, const char *format, ...)
     longjmp(g->trap, 1);
 }
 
+int engine_clip(const char *s, size_t n, size_t most)
+{
+    size_t size = n > most ? most : n;
+    while (size < n && size > 0 && (s[size] & 0xC0) == 0x80)
+        size--;
+    return (int)size;
+}
+
 void engine_out_of_work(struct engine *g)
 {
     engine_fail(g, "the template takes too many steps");

@@ -35,6 +35,10 @@ struct engine {
 /* "NAME: line L, column C: ..." into g->error, and away. */
 _Noreturn void engine_fail(struct engine *g, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* For %.*s in such a line: how many of n bytes to show, at most `most`, cut between two
+ * characters. */
+enum { ENGINE_CLIP = 60 /* for names */ };
+int engine_clip(const char *s, size_t n, size_t most);
 _Noreturn void engine_out_of_work(struct engine *g);
 
 /* Zeroed, aligned for anything, never NULL. Fails when the pool would exceed its limit. */

@@ -26,7 +26,8 @@ struct value filter_call(struct render *r, const char *name, size_t n, struct va
     if (!b)
         b = builtin_find(list_filters, list_filter_count, name, n);
     if (!b)
-        engine_fail(&r->g, "the filter \"%.*s\" is not supported", (int)(n > 40 ? 40 : n), name);
+        engine_fail(&r->g, "the filter \"%.*s\" is not supported",
+                    engine_clip(name, n, ENGINE_CLIP), name);
     return builtin_call(r, "the filter", b, self, all);
 }
 
@@ -61,7 +62,7 @@ FILTER(filter_tojson)
         style.item_separator = l->items[0];
         style.key_separator = l->items[1];
     }
-    print_json(&r->g, &t, self, &style);
+    print_as_json(&r->g, &t, self, &style);
     return value_text(&t);
 }
 

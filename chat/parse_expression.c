@@ -22,7 +22,7 @@ bool parser_skip(struct parser *p, enum token_kind kind, const char *text)
 void parser_unexpected(struct parser *p, const char *wanted)
 {
     const struct token *t = p->token;
-    int n = t->size > 40 ? 40 : (int)t->size;
+    int n = engine_clip(t->s, t->size, ENGINE_CLIP);
     p->g->at = t->at;
     if (t->kind == T_END)
         engine_fail(p->g, "expected %s, but the template ends", wanted);

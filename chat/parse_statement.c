@@ -254,7 +254,7 @@ static struct node *parse_statement(struct parser *p)
         return n;
     }
     p->g->at = word->at;
-    int n = word->size > 40 ? 40 : (int)word->size;
+    int n = engine_clip(word->s, word->size, ENGINE_CLIP);
     if (word->size > 3 && memcmp(word->s, "end", 3) == 0)
         engine_fail(p->g, "\"%.*s\" ends no block", n, word->s);
     if (parser_is(p, T_NAME, "else") || parser_is(p, T_NAME, "elif"))

@@ -290,7 +290,7 @@ static void print_json_value(struct engine *g, struct text *t, struct value v,
     engine_leave(g);
 }
 
-void print_json(struct engine *g, struct text *t, struct value v, const struct json_style *style)
+void print_as_json(struct engine *g, struct text *t, struct value v, const struct json_style *style)
 {
     print_json_value(g, t, v, style, 0);
 }

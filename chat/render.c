@@ -115,7 +115,8 @@ static void bind_parameters(struct render *r, const struct macro *m, const struc
             if (w->size != p->name_size || memcmp(w->name, p->name, w->size))
                 continue;
             if (v.kind != V_ABSENT)
-                engine_fail(g, "the argument \"%.*s\" is given twice", (int)w->size, w->name);
+                engine_fail(g, "the argument \"%.*s\" is given twice",
+                            engine_clip(w->name, w->size, ENGINE_CLIP), w->name);
             v = w->value;
             used++;
         }
@@ -139,7 +140,8 @@ static void bind_parameters(struct render *r, const struct macro *m, const struc
         for (const struct node *p = m->node->b; p && !parameter; p = p->next)
             parameter = w->size == p->name_size && !memcmp(w->name, p->name, w->size);
         if (!parameter && !(m->node->op & USES_KWARGS))
-            engine_fail(g, "the macro has no parameter \"%.*s\"", (int)w->size, w->name);
+            engine_fail(g, "the macro has no parameter \"%.*s\"",
+                        engine_clip(w->name, w->size, ENGINE_CLIP), w->name);
         if (!parameter)
             dict_set(g, named.dict, value_string(w->name, w->size), w->value);
     }

@@ -147,6 +147,7 @@ bool test_call(struct render *r, const char *name, size_t n, struct value self,
     }
     const struct builtin *b = builtin_find(tests, sizeof tests / sizeof *tests, name, n);
     if (!b)
-        engine_fail(&r->g, "the test \"%.*s\" is not supported", (int)(n > 40 ? 40 : n), name);
+        engine_fail(&r->g, "the test \"%.*s\" is not supported", engine_clip(name, n, ENGINE_CLIP),
+                    name);
     return builtin_call(r, "the test", b, self, all).b;
 }

@@ -387,7 +387,7 @@ const char *value_kind_name(struct value v)
 
 void value_fail_undefined(struct engine *g, struct value v)
 {
-    int n = v.size > 200 ? 200 : (int)v.size;
+    int n = engine_clip(v.s, v.size, ENGINE_CLIP);
     if (v.owner == V_ABSENT)
         engine_fail(g, "'%.*s' is undefined", n, v.s);
     engine_fail(g, "%s has no '%.*s'", value_kind_name((struct value){.kind = v.owner}), n, v.s);

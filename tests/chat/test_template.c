@@ -210,6 +210,8 @@ static void errors_name_the_place(void **state)
          "test: line 3, column 4: the filter trim takes at most 1 arguments, not 2"},
         {"{{ [1]|join(x=1) }}",
          "test: line 1, column 8: the filter join has no argument \"x\", or it is not supported"},
+        {"{{ éééééééééééééééééééééééééééééééééééééééé.b }}",
+         "test: line 1, column 45: 'éééééééééééééééééééééééééééééé' is undefined"},
         {"\xFF", "test: the template is not valid UTF-8"},
     };
     struct chat_input in = {0};
