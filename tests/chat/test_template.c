@@ -289,6 +289,9 @@ static void limits_can_be_lowered(void **state)
     render_refused("{{ 'a' * 5000 }}", &in,
                    "test: line 1, column 8: the template needs more memory than the limit of 4096 "
                    "bytes");
+    render_refused("{% for i in range(99) %}{% endfor %}", &in, /* pieces that fit, but not all */
+                   "test: line 1, column 13: the template needs more memory than the limit of 4096 "
+                   "bytes");
     render_text("{% for i in range(3) %}0{% endfor %}", &(struct chat_input){.output_most = 3},
                 "000");
 }
