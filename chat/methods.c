@@ -270,11 +270,7 @@ METHOD(list_pop)
         engine_fail(&r->g, "pop: the list has no such item");
     engine_work(&r->g, l->count / 16);
     struct value v = l->items[i];
-    /* To a new array, as a loop may be going through this one. */
-    struct value *items = engine_alloc(&r->g, l->capacity, sizeof *items);
-    memcpy(items, l->items, (size_t)i * sizeof *items);
-    memcpy(items + i, l->items + i + 1, (size_t)(n - i - 1) * sizeof *items);
-    l->items = items;
+    memmove(l->items + i, l->items + i + 1, (size_t)(n - i - 1) * sizeof *l->items);
     l->count--;
     return v;
 }

@@ -113,7 +113,7 @@ bool value_equal(struct engine *g, struct value a, struct value b);
  */
 enum { VALUE_UNORDERED = 2 };
 int value_compare(struct engine *g, struct value a, struct value b);
-/* Fails on what cannot be iterated. The list is a snapshot to read. */
+/* Fails on what cannot be iterated. A list gives itself, to be read only. */
 const struct list *value_items(struct engine *g, struct value v);
 size_t value_length(struct engine *g, struct value v);
 bool value_contains(struct engine *g, struct value all, struct value one);
