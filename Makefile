@@ -9,7 +9,7 @@ WARN    := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-
 PREFIX  ?= /usr/local
 
 # In dependency order: a folder includes only from itself and from folders before it.
-FOLDERS := base kernels formats tokenizer data model optim lora qat train distill align infer \
+FOLDERS := base kernels formats tokenizer chat data model optim lora qat train distill align infer \
            export cli
 
 REQUIRED := hdf5-serial jansson yaml-0.1 libpcre2-8 libutf8proc zlib

@@ -165,3 +165,13 @@ void unicode_nfc(const char *text, size_t n, struct buffer *out)
         n -= run;
     }
 }
+
+uint32_t unicode_lower(uint32_t code)
+{
+    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
+}
+
+uint32_t unicode_upper(uint32_t code)
+{
+    return (uint32_t)utf8proc_toupper((utf8proc_int32_t)code);
+}

@@ -1,4 +1,5 @@
-/* What the splitters need to know of Unicode: the classes \p{L}, \p{N} and \s. */
+/* What the splitters need to know of Unicode: the classes \p{L}, \p{N} and \s. And, for chat
+ * templates, case. */
 #ifndef LINNET_TOKENIZER_UNICODE_H
 #define LINNET_TOKENIZER_UNICODE_H
 
@@ -30,5 +31,9 @@ enum char_class unicode_class(const unsigned char *p, size_t n, size_t *size);
 
 /* Appends the canonical composition (NFC) of n bytes; bytes that are not UTF-8 pass unchanged. */
 void unicode_nfc(const char *text, size_t n, struct buffer *out);
+
+/* The one lower or upper case character of a code point, itself where it has none. */
+uint32_t unicode_lower(uint32_t code);
+uint32_t unicode_upper(uint32_t code);
 
 #endif
