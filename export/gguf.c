@@ -82,14 +82,15 @@ int export_gguf(const struct model *m, const struct tokenizer *t, const struct e
     struct weight_source *sources =
         weight_sources(m, o->type, DTYPE_F32, model_architecture(&m->config)->gguf_rope_style);
     put_metadata(w, m, o);
-    tokenizer_to_gguf(t, m->config.vocab_size, w);
+    code = tokenizer_to_gguf(t, m->config.vocab_size, w, e);
     for (size_t i = 0; i < m->n_params; i++) {
         const struct param *p = &m->params[i];
         size_t dims[2] = {p->cols, p->rows};
         gguf_put_tensor(w, p->gguf_name, sources[i].type, p->n_dims, dims, weight_source_fill,
                         &sources[i]);
     }
-    code = gguf_writer_finish(w, path, e);
+    if (!code)
+        code = gguf_writer_finish(w, path, e);
     gguf_writer_free(w);
     mem_free(sources);
     return code;

@@ -201,11 +201,8 @@ int model_load_hf(const char *directory, struct model *m, struct tokenizer **tok
         code = model_init(m, &config, e);
     if (!code)
         code = read_weights(directory, m, e);
-    if (!code && tokenizer) {
-        char *path = path_join(directory, "tokenizer.json");
-        code = tokenizer_read_json(path, tokenizer, e);
-        mem_free(path);
-    }
+    if (!code && tokenizer)
+        code = tokenizer_read_folder(directory, tokenizer, e);
     if (code)
         model_free(m);
     return code;

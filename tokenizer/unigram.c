@@ -1,0 +1,100 @@
+#include "tokenizer/unigram.h"
+
+#include "base/memory.h"
+#include "tokenizer/sentencepiece.h"
+
+#include <string.h>
+
+static const uint32_t NOWHERE = UINT32_MAX;
+
+void unigram_prepare(struct tokenizer *t)
+{
+    double worst = 0;
+    bool any = false;
+    trie_init(&t->pieces);
+    for (size_t i = 0; i < t->n_tokens; i++) {
+        const struct token *token = &t->tokens[i];
+        bool outside = token->flags & OUTSIDE;
+        bool piece = t->one_precision
+                         ? token->kind == TOKEN_NORMAL || token->kind == TOKEN_USER_DEFINED
+                         : !outside && token->kind != TOKEN_UNUSED;
+        if (!piece || !token->n_text)
+            continue;
+        trie_add(&t->pieces, t->text.data + token->text, token->n_text, (int32_t)i);
+        bool counts = !t->one_precision || token->kind == TOKEN_NORMAL;
+        if (counts && (!any || t->scores[i] < worst))
+            worst = t->scores[i];
+        any |= counts;
+    }
+    t->unknown_score = t->one_precision ? (float)worst - 10.0f : worst - 10.0;
+}
+
+static double sum(const struct tokenizer *t, double a, double b)
+{
+    return t->one_precision ? (double)((float)a + (float)b) : a + b;
+}
+
+static void offer(struct lattice_node *node, double score, uint32_t from, int32_t id)
+{
+    if (node->from != NOWHERE && score <= node->score)
+        return;
+    node->score = score;
+    node->from = from;
+    node->id = id;
+}
+
+static void fill(const struct tokenizer *t, struct lattice_node *nodes, const char *p, size_t n)
+{
+    for (size_t i = 0; i <= n; i++)
+        nodes[i] = (struct lattice_node){0, NOWHERE, NOWHERE, TOKEN_NONE};
+    for (size_t i = 0, size; i < n; i += size) {
+        double here = nodes[i].score;
+        bool single = false;
+        size = sp_char_size(p + i, n - i);
+        uint32_t at = TRIE_ROOT;
+        for (size_t k = i; k < n && (at = trie_step(&t->pieces, at, (unsigned char)p[k]));) {
+            int32_t id = t->pieces.values[at];
+            k++;
+            if (id == TRIE_NONE)
+                continue;
+            offer(&nodes[k], sum(t, t->scores[id], here), (uint32_t)i, id);
+            single |= k == i + size;
+        }
+        if (!single)
+            offer(&nodes[i + size], sum(t, t->unknown_score, here), (uint32_t)i, t->unknown);
+    }
+}
+
+static void put_unknown(const struct tokenizer *t, const char *p, size_t n, struct tokens *out)
+{
+    bool known = t->byte_fallback;
+    for (size_t i = 0; known && i < n; i++)
+        known = t->byte_id[(unsigned char)p[i]] != TOKEN_NONE;
+    if (!known)
+        tokens_push(out, t->unknown);
+    for (size_t i = 0; known && i < n; i++)
+        tokens_push(out, t->byte_id[(unsigned char)p[i]]);
+}
+
+void unigram_encode(const struct tokenizer *t, struct lattice *l, const char *p, size_t n,
+                    struct tokens *out)
+{
+    if (l->capacity <= n) {
+        l->capacity = n < 1024 ? 1024 : n + 1;
+        l->nodes = mem_resize(l->nodes, l->capacity, sizeof *l->nodes);
+    }
+    struct lattice_node *nodes = l->nodes;
+    fill(t, nodes, p, n);
+    for (size_t end = n; end > 0; end = nodes[end].from)
+        nodes[nodes[end].from].to = (uint32_t)end;
+    for (size_t i = 0; i < n;) {
+        size_t end = nodes[i].to, start = i;
+        int32_t id = nodes[end].id;
+        for (i = end; id == t->unknown && i < n && nodes[nodes[i].to].id == id;)
+            i = nodes[i].to;
+        if (id == t->unknown)
+            put_unknown(t, p + start, i - start, out);
+        else
+            tokens_push(out, id);
+    }
+}
