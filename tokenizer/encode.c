@@ -79,6 +79,31 @@ static void reserve(struct encoder *c, size_t n)
     c->after = mem_resize(c->after, c->capacity, sizeof *c->after);
 }
 
+/* Hugging Face's BPE gives a character without a token its bytes' tokens, or the unknown token (one for
+ * a row of such characters, where it fuses), before anything is merged; without either it is left out. */
+static size_t known_symbols(const struct tokenizer *t, struct encoder *c, const char *p, size_t n)
+{
+    size_t count = 0, size;
+    bool fuses = false; /* the symbol before is an unknown one that may take in more */
+    for (size_t i = 0; i < n; i += size) {
+        size = sp_char_size(p + i, n - i);
+        int32_t symbol = sp_symbol(t, p + i, size);
+        bool known = symbol >= 0 && (size_t)symbol < t->n_tokens, bytes = !known && t->byte_fallback;
+        for (size_t k = 0; bytes && k < size; k++)
+            bytes = t->byte_id[(unsigned char)p[i + k]] != TOKEN_NONE;
+        for (size_t k = 0; bytes && k < size; k++) {
+            c->symbols[count] = t->byte_id[(unsigned char)p[i + k]];
+            c->start[count++] = (uint32_t)(i + k);
+        }
+        if (!bytes && (known || (t->unknown != TOKEN_NONE && !fuses))) {
+            c->symbols[count] = known ? symbol : t->unknown;
+            c->start[count++] = (uint32_t)i;
+        }
+        fuses = !known && !bytes && t->fuse_unknown;
+    }
+    return count;
+}
+
 /* The word's initial symbols and where each starts; start[count] is the word's end. */
 static size_t initial_symbols(const struct tokenizer *t, struct encoder *c, const char *p, size_t n)
 {
@@ -89,6 +114,8 @@ static size_t initial_symbols(const struct tokenizer *t, struct encoder *c, cons
             c->symbols[count] = t->byte_id[(unsigned char)p[count]];
             c->start[count] = (uint32_t)count;
         }
+    } else if (!t->scores) {
+        count = known_symbols(t, c, p, n);
     } else {
         for (size_t i = 0, size; i < n; i += size, count++) {
             size = sp_char_size(p + i, n - i);
@@ -268,7 +295,8 @@ static void encode_word(const struct tokenizer *t, struct encoder *c, const char
     for (size_t rest = n, size; rest > 0; rest -= size, p += size) {
         size = rest < WORD_MAX ? rest : WORD_MAX;
         size_t count = initial_symbols(t, c, p, size);
-        count = count <= SHORT_WORD ? merge_short(t, c, count) : merge_long(t, c, count);
+        if (count)
+            count = count <= SHORT_WORD ? merge_short(t, c, count) : merge_long(t, c, count);
         for (size_t i = 0; i < count; i++)
             emit(t, c->symbols[i], p + c->start[i], c->start[i + 1] - c->start[i], from, out);
     }

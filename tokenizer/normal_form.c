@@ -23,6 +23,21 @@ static size_t valid_run(const unsigned char *p, size_t n)
     return i;
 }
 
+/* Hugging Face's library decomposes as of Unicode 13 (unicode-normalization-alignments 0.1.12) less
+ * these: what came later, or was left out there, stays as it is. Found by asking it about every code
+ * point. */
+static bool stays(uint32_t c)
+{
+    static const uint32_t ranges[][2] = {
+        {0x32FF, 0x32FF},   {0xA7F2, 0xA7F4},   {0xAB69, 0xAB69},   {0x10781, 0x107BA},
+        {0x11938, 0x11938}, {0x1E030, 0x1E06D}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9},
+    };
+    for (size_t i = 0; c >= ranges[0][0] && i < sizeof ranges / sizeof *ranges; i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1])
+            return true;
+    return false;
+}
+
 static void decompose(const unsigned char *p, size_t n, bool compatible, struct codes *c)
 {
     enum { LONGEST = 32 }; /* U+FDFA has 18 */
@@ -35,8 +50,12 @@ static void decompose(const unsigned char *p, size_t n, bool compatible, struct 
         void *items = c->items;
         mem_grow(&items, &c->capacity, c->count + LONGEST, sizeof *c->items);
         c->items = items;
-        utf8proc_ssize_t got = utf8proc_decompose_char(
-            (utf8proc_int32_t)code, c->items + c->count, LONGEST, options, NULL);
+        utf8proc_ssize_t got = 1;
+        if (stays(code))
+            c->items[c->count] = (utf8proc_int32_t)code;
+        else
+            got = utf8proc_decompose_char((utf8proc_int32_t)code, c->items + c->count, LONGEST,
+                                          options, NULL);
         CHECK(got >= 0 && got <= LONGEST);
         c->count += (size_t)got;
     }
@@ -115,6 +134,24 @@ void unicode_normalize(const char *text, size_t n, enum normal_form form, struct
     }
 }
 
+/* Pairs of Unicode 15.1 to 17, which Debian 12's utf8proc does not know. */
+static uint32_t lower(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+        int32_t distance;
+    } newer[] = {
+        {0x1C89, 0x1C89, 1}, {0xA7CB, 0xA7CB, 0x264 - 0xA7CB}, {0xA7CC, 0xA7CC, 1},
+        {0xA7CE, 0xA7CE, 1}, {0xA7D2, 0xA7D2, 1},              {0xA7D4, 0xA7D4, 1},
+        {0xA7DA, 0xA7DA, 1}, {0xA7DC, 0xA7DC, 0x19B - 0xA7DC}, {0x10D50, 0x10D65, 0x20},
+        {0x16EA0, 0x16EB8, 0x1B},
+    };
+    for (size_t i = 0; c >= newer[0].first && i < sizeof newer / sizeof *newer; i++)
+        if (c >= newer[i].first && c <= newer[i].last)
+            return (uint32_t)((int32_t)c + newer[i].distance);
+    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+}
+
 void unicode_lower(const char *text, size_t n, struct buffer *out)
 {
     for (size_t i = 0, size; i < n; i += size ? size : 1) {
@@ -126,8 +163,7 @@ void unicode_lower(const char *text, size_t n, struct buffer *out)
         else if (code == 0x130) /* the one character whose lower case is two */
             buffer_string(out, "i\xCC\x87");
         else
-            buffer_append(out, utf8,
-                          utf8_encode((uint32_t)utf8proc_tolower((utf8proc_int32_t)code), utf8));
+            buffer_append(out, utf8, utf8_encode(lower(code), utf8));
     }
 }
 

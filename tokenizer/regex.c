@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "tokenizer/regex_classes.h"
 
 #include <pcre2.h>
 #include <stdatomic.h>
@@ -28,22 +29,16 @@ struct regex_scratch {
 
 #define BLANKS "\\x09-\\x0D\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}" \
                "\\x{205F}\\x{3000}"
-/* Letters and numbers of Unicode 14 (Debian 12's PCRE2) to 16; harmless where PCRE2 has them. */
-#define NEW_LETTERS                                                                                \
-    "\\x{1C89}\\x{1C8A}\\x{A7CB}-\\x{A7CD}\\x{A7DA}-\\x{A7DC}\\x{105C0}-\\x{105F3}\\x{10D4A}-"      \
-    "\\x{10D65}\\x{10D6F}-\\x{10D85}\\x{10EC2}-\\x{10EC4}\\x{11380}-\\x{11389}\\x{1138B}\\x{1138E}"  \
-    "\\x{11390}-\\x{113B5}\\x{113B7}\\x{113D1}\\x{113D3}\\x{11BC0}-\\x{11BE0}\\x{13460}-\\x{143FA}"  \
-    "\\x{16100}-\\x{1611D}\\x{16D40}-\\x{16D6C}\\x{18CFF}\\x{1E5D0}-\\x{1E5ED}\\x{1E5F0}"           \
-    "\\x{2EBF0}-\\x{2EE5D}\\x{11F02}\\x{11F04}-\\x{11F10}\\x{11F12}-\\x{11F33}\\x{1343F}-\\x{13446}" \
-    "\\x{1B132}\\x{1B155}\\x{1DF25}-\\x{1DF2A}\\x{1E030}-\\x{1E06D}\\x{1E4D0}-\\x{1E4EB}"           \
-    "\\x{31350}-\\x{323AF}"
-#define NEW_NUMBERS                                                                                \
-    "\\x{10D40}-\\x{10D49}\\x{116D0}-\\x{116E3}\\x{11BF0}-\\x{11BF9}\\x{16130}-\\x{16139}"          \
-    "\\x{16D70}-\\x{16D79}\\x{1CCF0}-\\x{1CCF9}\\x{1E5F1}-\\x{1E5FA}\\x{11F50}-\\x{11F59}"          \
-    "\\x{1D2C0}-\\x{1D2D3}\\x{1E4F0}-\\x{1E4F9}"
+/* Letters, marks, digits, connectors, other alphabetic characters, and what Oniguruma's table of Latin-1
+ * has beside them. */
 #define WORD                                                                                       \
-    "\\p{L}" NEW_LETTERS "\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}"       \
-    "\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+    "\\p{L}" NEW_L "\\p{M}" NEW_M "\\p{Nd}" NEW_ND "\\p{Nl}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-"        \
+    "\\x{BE}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+#if PCRE2_MAJOR > 10 || PCRE2_MINOR >= 40 /* where \p{Han} became all that is used with Han */
+#define HAN "\\p{sc:Han}"
+#else
+#define HAN "\\p{Han}"
+#endif
 
 static const struct {
     const char *name;    /* as written */
@@ -54,12 +49,25 @@ static const struct {
     {"\\S", BLANKS, true},
     {"\\w", WORD, false},
     {"\\W", WORD, true},
+    {"\\d", "\\p{Nd}" NEW_ND, false},
+    {"\\D", "\\p{Nd}" NEW_ND, true},
     {"\\h", "0-9A-Fa-f", false},
     {"\\H", "0-9A-Fa-f", true},
-    {"\\p{L}", "\\p{L}" NEW_LETTERS, false},
-    {"\\P{L}", "\\p{L}" NEW_LETTERS, true},
-    {"\\p{N}", "\\p{N}" NEW_NUMBERS, false},
-    {"\\P{N}", "\\p{N}" NEW_NUMBERS, true},
+    {"\\p{L}", "\\p{L}" NEW_L, false},
+    {"\\P{L}", "\\p{L}" NEW_L, true},
+    {"\\p{Lu}", "\\p{Lu}" NEW_LU, false},
+    {"\\p{Ll}", "\\p{Ll}" NEW_LL, false},
+    {"\\p{Lm}", "\\p{Lm}" NEW_LM, false},
+    {"\\p{Lo}", "\\p{Lo}" NEW_LO, false},
+    {"\\p{M}", "\\p{M}" NEW_M, false},
+    {"\\p{Mn}", "\\p{Mn}" NEW_MN, false},
+    {"\\p{N}", "\\p{N}" NEW_N, false},
+    {"\\P{N}", "\\p{N}" NEW_N, true},
+    {"\\p{Nd}", "\\p{Nd}" NEW_ND, false},
+    {"\\p{P}", "\\p{P}" NEW_P, false},
+    {"\\P{P}", "\\p{P}" NEW_P, true},
+    {"\\p{S}", "\\p{S}" NEW_S, false},
+    {"\\p{Han}", HAN NEW_HAN, false},
 };
 
 struct rewriter {

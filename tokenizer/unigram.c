@@ -67,6 +67,11 @@ static void fill(const struct tokenizer *t, struct lattice_node *nodes, const ch
 
 static void put_unknown(const struct tokenizer *t, const char *p, size_t n, struct tokens *out)
 {
+    int32_t id = t->one_precision ? TOKEN_NONE : tokenizer_find(t, p, n);
+    if (id != TOKEN_NONE && !(t->tokens[id].flags & OUTSIDE)) { /* "<unk>" written out, say */
+        tokens_push(out, id);
+        return;
+    }
     bool known = t->byte_fallback;
     for (size_t i = 0; known && i < n; i++)
         known = t->byte_id[(unsigned char)p[i]] != TOKEN_NONE;
