@@ -139,7 +139,7 @@ static void strip_blanks(const struct step *step, const char *text, size_t n, st
             end = i + size;
     }
     if (!visible)
-        begin = end = n; /* all of it goes */
+        begin = n; /* all of it goes, from whichever end */
     if (!step->left)
         begin = 0;
     if (!step->right)
@@ -209,8 +209,6 @@ static void normalize_sentencepiece(const struct step *step, const char *text, s
             continue;
         if (!begun && step->prefix)
             buffer_append(out, blank, n_blank);
-        if (!begun)
-            before = out->size;
         begun = true;
         put_sp(step, part, n_part, out);
         after_blank = step->collapse && part[n_part - 1] == ' ';
