@@ -126,14 +126,17 @@ static void put_id(struct gguf_writer *w, const char *key, int32_t id)
 
 /* ---- what GGUF can say of a splitter ---- */
 
-/* What normalisation there is beside U+2581 for a space is lost. */
+/* What normalisation there is beside U+2581 for a space is lost. Of NFC, which Qwen's files ask for,
+ * nobody speaks: text is composed as a rule. */
 static void check_normalizers(const struct pipeline *p)
 {
     bool more = false;
     for (size_t i = 0; p && i < p->normalizers.count; i++) {
         const struct step *s = &p->normalizers.items[i];
-        more |= s->kind == STEP_SENTENCEPIECE ? s->map || s->collapse
-                                              : s->kind != STEP_PREPEND && s->kind != STEP_REPLACE;
+        if (s->kind == STEP_SENTENCEPIECE)
+            more |= s->map || s->collapse;
+        else if (s->kind != STEP_FORM || s->form != FORM_NFC)
+            more |= s->kind != STEP_PREPEND && s->kind != STEP_REPLACE;
     }
     if (more)
         log_warn("GGUF has no place for this tokenizer's normalisation: text that it would change is "

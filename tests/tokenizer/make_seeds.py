@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz_tokenizer_json.c and fuzz_tokenizer_gguf.c: good-* must be accepted,
-bad-* refused.
+"""Writes the seeds of fuzz_tokenizer_json.c, fuzz_tokenizer_gguf.c and fuzz_tokenizer_model.c: good-*
+must be accepted, bad-* refused.
 
 usage: make_seeds.py tests/fuzz/corpus
 """
@@ -232,7 +232,70 @@ def gguf_seeds():
     yield "bad-utf8", gguf(**{**sp, "tokens": pieces[:-1] + [b"\xFF"]})
 
 
+def varint(v):
+    out = b""
+    while v > 127:
+        out += bytes([v & 127 | 128])
+        v >>= 7
+    return out + bytes([v])
+
+
+def field(number, value):
+    """One field of a Protocol Buffers message."""
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def sp_model(pieces, kind, normalizer, **trainer):
+    names = {"byte_fallback": 35, "unk": 40, "bos": 41, "eos": 42, "pad": 43, "suffix": 24}
+    out = b"".join(field(1, field(1, p) + field(2, float(score)) + field(3, type))
+                   for p, score, type in pieces)
+    spec = field(3, kind) + b"".join(field(names[k], v) for k, v in trainer.items())
+    return out + field(2, spec) + field(3, b"".join(field(k, v) for k, v in normalizer.items()))
+
+
+def model_seeds():
+    special = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3)]
+    letters = [(SPACE, -9, 1), ("a", -10, 1), ("l", -11, 1), ("\u00e9", -12, 1)]
+    words = [(SPACE + "a", -1, 1), ("ll", -2, 1), ("lla", -3, 1), ("aa", -4, 1), ("ba", -5, 1)]
+    all_bytes = [(f"<0x{b:02X}>", 0, 6) for b in range(256)]
+    user = [("<sep>", 0, 4), ("aal", 0, 4), ("not used", 0, 5)]
+    plain = {3: 1, 4: 0, 5: 1}
+    mapped = {2: charsmap(), 3: 1, 4: 1, 5: 1}
+    bpe = special + all_bytes + words + letters
+    yield "good-bpe", sp_model(bpe, 2, plain, byte_fallback=1, unk=0, bos=1, eos=2)
+    yield "good-bpe-user", sp_model(special + user + words + letters, 2, mapped)
+    yield "good-bpe-no-prefix", sp_model(bpe + user, 2, {3: 0, 4: 0}, byte_fallback=1)
+    yield "good-unigram", sp_model(special + words + letters, 1, mapped, unk=0)
+    yield "good-unigram-bytes", sp_model(bpe + user, 1, plain, byte_fallback=1)
+    good = sp_model(bpe, 2, plain)
+    yield "bad-empty", b""
+    yield "bad-cut", good[:-3]
+    yield "bad-wire", good + b"\x0f"
+    yield "bad-length", good + b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x"
+    yield "bad-twice", sp_model(bpe + [("a", 0, 1)], 2, plain)
+    yield "bad-type", sp_model(bpe + [("q", 0, 9)], 2, plain)
+    yield "bad-score", sp_model(bpe + [("q", float("nan"), 1)], 2, plain)
+    yield "bad-utf8", sp_model(bpe + [(b"\xff", 0, 1)], 2, plain)
+    yield "bad-piece-empty", sp_model(bpe + [("", 0, 1)], 2, plain)
+    yield "bad-no-unknown", sp_model(letters, 2, plain)
+    yield "bad-word", sp_model(bpe, 3, plain)
+    yield "bad-suffix", sp_model(bpe, 2, plain, suffix=1)
+    yield "bad-charsmap", sp_model(bpe, 2, {2: b"\xff\xff\xff\xff"})
+    yield "bad-not-escaped", sp_model(bpe, 2, {5: 0})
+    yield "bad-json", b'{"model": {}}'
+
+
 def main():
+    for name, data in model_seeds():
+        directory = os.path.join(sys.argv[1], "tokenizer_model")
+        os.makedirs(directory, exist_ok=True)
+        with open(os.path.join(directory, name + ".model"), "wb") as f:
+            f.write(data)
     for name, data in gguf_seeds():
         directory = os.path.join(sys.argv[1], "tokenizer_gguf")
         os.makedirs(directory, exist_ok=True)
