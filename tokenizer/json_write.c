@@ -4,6 +4,7 @@
 #include "tokenizer/pipeline.h"
 #include "tokenizer/sentencepiece.h"
 #include "tokenizer/split.h"
+#include "tokenizer/unigram.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,7 +294,9 @@ static void write_unigram(struct buffer *b, const struct tokenizer *t)
             break;
         buffer_string(b, id ? ",\n      [" : "\n      [");
         quote_token(b, t, (int32_t)id);
-        buffer_printf(b, ", %.17g]", t->scores[id]);
+        char score[64];
+        unigram_score_text(t->scores[id], score);
+        buffer_printf(b, ", %s]", score);
     }
     buffer_printf(b, "\n    ],\n    \"byte_fallback\": %s\n  }\n}", truth(t->byte_fallback));
 }

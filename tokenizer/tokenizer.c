@@ -62,6 +62,7 @@ void tokenizer_free(struct tokenizer *t)
     mem_free(t->first_ends);
     mem_free(t->pairs);
     mem_free(t->scores);
+    mem_free(t->weights);
     mem_free(t->merges);
     mem_free(t->find);
     buffer_free(&t->text);

@@ -88,6 +88,7 @@ struct tokenizer {
     struct trie added, added_normal; /* added tokens, and those looked for in normalised text */
     bool has_user_defined;
     struct trie pieces;   /* Unigram: the vocabulary */
+    double *weights;      /* Unigram: scores as they are summed */
     double unknown_score; /* Unigram: of a character without a token */
     struct buffer first_bytes; /* what tokens are at the start of a text, where that differs */
     size_t *first_ends;        /* one a token; NULL where nothing differs */

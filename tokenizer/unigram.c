@@ -3,17 +3,53 @@
 #include "base/memory.h"
 #include "tokenizer/sentencepiece.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const uint32_t NOWHERE = UINT32_MAX;
+
+void unigram_score_text(double x, char text[64])
+{
+    for (int precision = 14; precision < 17; precision++) {
+        snprintf(text, 64, "%.*e", precision, x);
+        if (strtod(text, NULL) == x)
+            break;
+    }
+}
+
+/* A score as Hugging Face's library understands its decimal digits: as a whole number, rounded, divided
+ * by a power of ten, rounded again. The last bit decides between two paths of the same pieces in another
+ * order. The digits are the fewest that give the number, as every writer puts them. */
+static double as_theirs(double x)
+{
+    char text[64], digits[32];
+    size_t n = 0;
+    unigram_score_text(x < 0 ? -x : x, text);
+    for (const char *p = text; *p && *p != 'e'; p++)
+        if (*p != '.' && n < sizeof digits - 1)
+            digits[n++] = *p;
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
+    digits[n] = 0;
+    const char *e = strchr(text, 'e');
+    long exponent = (e ? strtol(e + 1, NULL, 10) : 0) - (long)(n - 1);
+    if (exponent >= 0 || exponent < -300)
+        return x;
+    snprintf(text, sizeof text, "1e%ld", -exponent);
+    double y = (double)strtoull(digits, NULL, 10) / strtod(text, NULL);
+    return x < 0 ? -y : y;
+}
 
 void unigram_prepare(struct tokenizer *t)
 {
     double worst = 0;
     bool any = false;
     trie_init(&t->pieces);
+    t->weights = mem_alloc(t->n_tokens, sizeof *t->weights);
     for (size_t i = 0; i < t->n_tokens; i++) {
         const struct token *token = &t->tokens[i];
+        t->weights[i] = t->one_precision ? t->scores[i] : as_theirs(t->scores[i]);
         bool outside = token->flags & OUTSIDE;
         bool piece = t->one_precision
                          ? token->kind == TOKEN_NORMAL || token->kind == TOKEN_USER_DEFINED
@@ -22,8 +58,8 @@ void unigram_prepare(struct tokenizer *t)
             continue;
         trie_add(&t->pieces, t->text.data + token->text, token->n_text, (int32_t)i);
         bool counts = !t->one_precision || token->kind == TOKEN_NORMAL;
-        if (counts && (!any || t->scores[i] < worst))
-            worst = t->scores[i];
+        if (counts && (!any || t->weights[i] < worst))
+            worst = t->weights[i];
         any |= counts;
     }
     t->unknown_score = t->one_precision ? (float)worst - 10.0f : worst - 10.0;
@@ -57,7 +93,7 @@ static void fill(const struct tokenizer *t, struct lattice_node *nodes, const ch
             k++;
             if (id == TRIE_NONE)
                 continue;
-            offer(&nodes[k], sum(t, t->scores[id], here), (uint32_t)i, id);
+            offer(&nodes[k], sum(t, t->weights[id], here), (uint32_t)i, id);
             single |= k == i + size;
         }
         if (!single)

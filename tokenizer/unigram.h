@@ -17,7 +17,9 @@ struct lattice { /* scratch memory of one thread */
     size_t capacity;
 };
 
-/* Fills t->pieces and t->unknown_score; part of tokenizer_ready. */
+/* A score in the fewest digits that give it back. */
+void unigram_score_text(double score, char text[64]);
+/* Fills t->pieces, t->weights and t->unknown_score; part of tokenizer_ready. */
 void unigram_prepare(struct tokenizer *t);
 /* Appends the ids of n bytes, in time n times the longest piece. */
 void unigram_encode(const struct tokenizer *t, struct lattice *l, const char *p, size_t n,
