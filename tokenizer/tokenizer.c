@@ -379,9 +379,13 @@ static void make_added(struct tokenizer *t)
 /* The steps as text, so that equal ones have equal hashes. */
 static uint64_t hash_components(const struct tokenizer *t, uint64_t h)
 {
-    char *text = json_dumps(t->pipeline->components, JSON_SORT_KEYS | JSON_COMPACT);
-    h = hash64(text ? text : "", text ? strlen(text) : 0, h);
-    free(text);
+    static const char *const names[] = {"normalizer", "pre_tokenizer", "decoder"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *text = json_dumps(json_object_get(t->pipeline->components, names[i]),
+                                JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
+        h = hash64(text ? text : "", text ? strlen(text) : 0, h);
+        free(text);
+    }
     h = hash64_combine(h, (uint64_t)t->model << 1 | (uint64_t)t->byte_fallback);
     if (t->model == MODEL_UNIGRAM)
         h = hash64(t->scores, t->n_tokens * sizeof *t->scores, h);

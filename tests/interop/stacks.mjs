@@ -1,6 +1,7 @@
 // The tokenizer stacks of published models, around small vocabularies made here.
 //
 //   node stacks.mjs make OUT SIZE CORPUS.txt LINNET   writes OUT/NAME/tokenizer.json for every stack
+//   node stacks.mjs fixture OUT.json SIZE CORPUS.txt LINNET      what tests/tokenizer/test_stacks.c reads
 //   node stacks.mjs texts OUT                          writes the nasty strings: OUT/texts.json
 //   node stacks.mjs ids TOKENIZER.json TEXTS.json      prints Hugging Face's ids of each text, as JSON
 //   node stacks.mjs compare LINNET TOKENIZER.json      the nasty strings and very long ones, ids against theirs
@@ -198,16 +199,14 @@ function unigramStack(name, base) {
         {type: "Unigram", unk_id: base.unk_id, vocab, byte_fallback: false});
 }
 
-function make(out, size, corpus, linnet) {
-    const save = (name, root) => {
-        fs.mkdirSync(path.join(out, name), {recursive: true});
-        fs.writeFileSync(path.join(out, name, "tokenizer.json"), JSON.stringify(root));
-    };
-    const base = path.join(out, "base.json");
-    fs.mkdirSync(out, {recursive: true});
+function stacks(size, corpus, linnet) {
+    const all = {};
+    const save = (name, root) => { all[name] = root; };
+    const base = path.join(os.tmpdir(), `stacks-base-${process.pid}.json`);
     execFileSync(linnet, ["tokenizer", "train", "--quiet", "--data", corpus, "--vocab-size", `${+size + 256}`, "--splitter",
         "llama3", "--special-token", "<s>", "--out", base]);
     const bytes = JSON.parse(fs.readFileSync(base, "utf8"));
+    fs.unlinkSync(base);
     for (const name of Object.keys(byteStacks)) save(name, byteLevelStack(name, bytes));
     const chars = charLevelBase(corpus, +size);
     for (const name of Object.keys(charStacks)) save(name, charLevelStack(name, chars));
@@ -216,6 +215,43 @@ function make(out, size, corpus, linnet) {
     if (unigram.unk_id === null || unigram.unk_id === undefined) vocab = [["<unk>", 0], ...vocab];
     vocab = vocab.slice(0, 2 * +size);
     for (const name of Object.keys(unigramStacks)) save(name, unigramStack(name, {vocab, unk_id: unigram.unk_id ?? 0}));
+    return all;
+}
+
+function make(out, size, corpus, linnet) {
+    for (const [name, root] of Object.entries(stacks(size, corpus, linnet))) {
+        fs.mkdirSync(path.join(out, name), {recursive: true});
+        fs.writeFileSync(path.join(out, name, "tokenizer.json"), JSON.stringify(root));
+    }
+}
+
+// FNV-1a over whole ids.
+const digest = (ids) => ids.reduce((h, id) => Math.imul(h ^ id, 16777619) >>> 0, 2166136261);
+
+// All stacks, what several of them share written once, with the number and the digest of Hugging Face's ids
+// of every nasty string; for tests/tokenizer/test_stacks.c.
+async function fixture(out, size, corpus, linnet) {
+    const shared = {}, places = new Map();
+    const share = (value) => {
+        const text = JSON.stringify(value);
+        if (!places.has(text)) {
+            places.set(text, `part${places.size}`);
+            shared[places.get(text)] = value;
+        }
+        return places.get(text);
+    };
+    const list = {};
+    for (const [name, root] of Object.entries(stacks(size, corpus, linnet))) {
+        const ids = await idsOf(Tokenizer.fromString(JSON.stringify(root)), nasty);
+        const model = {...root.model, vocab: share(root.model.vocab)};
+        if (model.merges) model.merges = share(model.merges);
+        list[name] = {root: {...root, added_tokens: share(root.added_tokens), model},
+            ids: ids.map((l) => [l.length, digest(l)])};
+    }
+    const lines = ["{", `"texts": ${JSON.stringify(nasty)},`, '"shared": {',
+        Object.entries(shared).map(([k, v]) => `${JSON.stringify(k)}: ${JSON.stringify(v)}`).join(",\n"), "},", '"stacks": {',
+        Object.entries(list).map(([k, v]) => `${JSON.stringify(k)}: ${JSON.stringify(v)}`).join(",\n"), "}", "}"];
+    fs.writeFileSync(out, lines.join("\n") + "\n");
 }
 
 async function idsOf(tokenizer, texts) {
@@ -260,12 +296,13 @@ async function compare(linnet, tokenizer, withLong) {
 
 const [, , verb, ...args] = process.argv;
 if (verb === "make" && args.length === 4) make(...args);
+else if (verb === "fixture" && args.length === 4) await fixture(...args);
 else if (verb === "texts" && args.length === 1) fs.writeFileSync(path.join(args[0], "texts.json"), JSON.stringify(nasty));
 else if (verb === "ids" && args.length === 2)
     console.log(JSON.stringify(await idsOf(Tokenizer.fromFile(args[0]), JSON.parse(fs.readFileSync(args[1], "utf8")))));
 else if (verb === "compare" && args.length >= 2) process.exitCode = await compare(args[0], args[1], args[2] === "long");
 else {
-    console.log("usage: make OUT SIZE CORPUS.txt LINNET | texts OUT | ids TOKENIZER.json TEXTS.json | " +
+    console.log("usage: make OUT SIZE CORPUS.txt LINNET | fixture OUT.json SIZE CORPUS.txt LINNET | texts OUT | ids TOKENIZER.json TEXTS.json | " +
         "compare LINNET TOKENIZER.json [long]");
     process.exitCode = 2;
 }
