@@ -207,7 +207,7 @@ static int build(struct tokenizer *t, const struct model *m, struct error *e)
     t->pad = control(t, m->pad);
     t->model = m->type == TYPE_BPE ? MODEL_BPE : MODEL_UNIGRAM;
     t->byte_fallback = m->byte_fallback;
-    t->fuse_unknown = !m->byte_fallback;
+    t->fuse_unknown = t->model == MODEL_BPE && !m->byte_fallback;
     t->one_precision = t->model == MODEL_UNIGRAM;
     t->adds_bos = t->model == MODEL_BPE && t->bos != TOKEN_NONE; /* Llama, Mistral, Gemma; not T5 */
     /* The common case is done by hand, as the tokenizer.json of such a model is. */

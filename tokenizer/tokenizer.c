@@ -392,25 +392,37 @@ static uint64_t hash_components(const struct tokenizer *t, uint64_t h)
     return h;
 }
 
-/* Left out is what has no say in encoding: without merges every splitter gives the same ids, and
- * unused tokens at the end only fill up to a model's embedding. */
-static uint64_t make_hash(const struct tokenizer *t)
+static uint64_t hash_tokens(const struct tokenizer *t, uint64_t h)
 {
-    bool plain = t->n_merges == 0 && tokenizer_cuts_safely(t) && !t->nfc && !t->ignore_merges;
-    uint64_t h = hash64_combine(0, (uint64_t)(plain ? SPLITTER_BYTES : t->splitter));
-    h = hash64_combine(h, (uint64_t)t->nfc | (uint64_t)t->ignore_merges << 1 |
-                              (uint64_t)t->space_prefix << 2 | (uint64_t)t->fuse_unknown << 3);
+    const struct step *sp = t->pipeline ? pipeline_step(t->pipeline, STEP_SENTENCEPIECE) : NULL;
+    int flags = sp && sp->prefix ? ENCODING_FLAGS & ~NORMALIZED : ENCODING_FLAGS; /* as is written */
     size_t n = t->n_tokens;
     while (n > 0 && t->tokens[n - 1].kind == TOKEN_UNUSED)
         n--;
     for (size_t i = 0; i < n; i++) {
         const struct token *token = &t->tokens[i];
         h = hash64(t->text.data + token->text, token->n_text, h);
-        h = hash64_combine(h, (uint64_t)token->kind << 8 | (token->flags & ENCODING_FLAGS));
+        h = hash64_combine(h, (uint64_t)token->kind << 8 | (token->flags & flags));
     }
+    return h;
+}
+
+/* Left out is what has no say in encoding: without merges every splitter gives the same ids, and
+ * unused tokens at the end only fill up to a model's embedding. A merge's rank counts how often the
+ * token changes before it: so scores, which rank all merges that make a token alike, and the list of
+ * merges that is written from them have the same hash. */
+static uint64_t make_hash(const struct tokenizer *t)
+{
+    bool plain = t->n_merges == 0 && tokenizer_cuts_safely(t) && !t->nfc && !t->ignore_merges;
+    uint64_t h = hash64_combine(0, (uint64_t)(plain ? SPLITTER_BYTES : t->splitter));
+    h = hash64_combine(h, (uint64_t)t->nfc | (uint64_t)t->ignore_merges << 1 |
+                              (uint64_t)t->space_prefix << 2 | (uint64_t)t->fuse_unknown << 3);
+    h = hash_tokens(t, h);
+    int32_t rank = -1;
     for (size_t i = 0; i < t->n_merges; i++) {
+        rank += i == 0 || t->merges[i].id != t->merges[i - 1].id;
         h = hash64_combine(h, pair_key(t->merges[i].left, t->merges[i].right));
-        h = hash64_combine(h, pair_key(t->merges[i].id, (int32_t)t->merges[i].rank));
+        h = hash64_combine(h, pair_key(t->merges[i].id, rank));
     }
     if (t->pipeline)
         h = hash_components(t, h);

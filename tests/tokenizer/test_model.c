@@ -170,6 +170,8 @@ static void writing_as_json_keeps_the_ids(void **state)
             tokenizer_encode(back, text, n, false, &y);
             assert_int_equal(x.count, y.count);
             assert_memory_equal(x.ids, y.ids, x.count * sizeof *x.ids);
+            if (i != 1 && i != 4) /* a piece that is not used is a token like others there */
+                assert_int_equal(tokenizer_hash(back), tokenizer_hash(t));
             tokenizer_free(back);
         }
         tokens_free(&x);
