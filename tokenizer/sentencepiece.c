@@ -171,8 +171,8 @@ void sp_merges_from_scores(struct tokenizer *t)
         int kind = t->tokens[k].kind;
         uint32_t rank = rank_of(t->scores[k], sorted, t->n_tokens);
         if (t->tokens[k].flags & OUTSIDE ||
-            (t->splitter == SPLITTER_GENERAL && kind != TOKEN_NORMAL && kind != TOKEN_USER_DEFINED))
-            continue; /* SentencePiece itself never finds these in a text */
+            (t->splitter == SPLITTER_GENERAL && kind != TOKEN_NORMAL))
+            continue; /* SentencePiece never merges to these: user-defined ones are found before */
         for (size_t i = n ? sp_char_size(text, n) : 0; i < n; i += sp_char_size(text + i, n - i)) {
             int32_t left = piece(t, text, i), right = piece(t, text + i, n - i);
             if (left != SYMBOL_UNKNOWN && right != SYMBOL_UNKNOWN)
