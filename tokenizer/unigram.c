@@ -65,16 +65,14 @@ void unigram_prepare(struct tokenizer *t)
     t->unknown_score = t->one_precision ? (float)worst - 10.0f : worst - 10.0;
 }
 
-static double sum(const struct tokenizer *t, double a, double b)
-{
-    return t->one_precision ? (double)((float)a + (float)b) : a + b;
-}
-
-static void offer(struct lattice_node *node, double score, uint32_t from, int32_t id)
+/* SentencePiece keeps sums in f32 but compares a new one, of a piece, before it is rounded: where two
+ * paths tie, that decides. */
+static void offer(const struct tokenizer *t, struct lattice_node *node, double score, uint32_t from,
+                  int32_t id)
 {
     if (node->from != NOWHERE && score <= node->score)
         return;
-    node->score = score;
+    node->score = t->one_precision ? (double)(float)score : score;
     node->from = from;
     node->id = id;
 }
@@ -93,11 +91,13 @@ static void fill(const struct tokenizer *t, struct lattice_node *nodes, const ch
             k++;
             if (id == TRIE_NONE)
                 continue;
-            offer(&nodes[k], sum(t, t->weights[id], here), (uint32_t)i, id);
+            offer(t, &nodes[k], t->weights[id] + here, (uint32_t)i, id);
             single |= k == i + size;
         }
+        double unknown = t->unknown_score + here;
         if (!single)
-            offer(&nodes[i + size], sum(t, t->unknown_score, here), (uint32_t)i, t->unknown);
+            offer(t, &nodes[i + size], t->one_precision ? (double)(float)unknown : unknown,
+                  (uint32_t)i, t->unknown);
     }
 }
 
