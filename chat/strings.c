@@ -263,10 +263,10 @@ struct value string_case(struct engine *g, struct value v, enum string_case how)
         if (upper && c == 0xDF) {
             text_string(g, &t, how == UPPER ? "SS" : "Ss");
         } else {
-            size_t size = utf8_encode(upper ? unicode_upper(c) : unicode_lower(c), bytes);
+            size_t size = utf8_encode(upper ? unicode_to_upper(c) : unicode_to_lower(c), bytes);
             text_append(g, &t, bytes, size);
         }
-        inside = how == CAPITALIZE || unicode_upper(c) != c || unicode_lower(c) != c;
+        inside = how == CAPITALIZE || unicode_to_upper(c) != c || unicode_to_lower(c) != c;
     }
     struct value out = value_text(&t);
     out.safe = v.safe;

@@ -178,7 +178,8 @@ static json_t *token_to_json(const struct tokenizer *t, int32_t id)
 
 const char *info_splitter(const struct tokenizer *t)
 {
-    static const char *const splitters[] = {"gpt2", "llama3", "qwen2", "bytes", "smollm", "none"};
+    static const char *const splitters[] = {"gpt2", "llama3", "qwen2", "bytes", "smollm", "none",
+                                              "general"};
     return splitters[tokenizer_splitter(t)];
 }
 

@@ -101,14 +101,18 @@ static int write_run_files(const struct tokenizer *t, const char *config, struct
     char *directory = run_file(flags.out, "checkpoints");
     char *config_path = run_file(flags.out, RUN_CONFIG);
     char *tokenizer_path = run_file(flags.out, RUN_TOKENIZER);
+    char *beside = run_file(flags.out, "tokenizer_config.json");
     int code = dir_make(directory, e);
     if (!code)
         code = file_write(config_path, config, strlen(config), e);
     if (!code && !flags.resume)
         code = tokenizer_write_json(t, tokenizer_path, e);
+    if (!code && !flags.resume) /* special tokens and the chat template of one from elsewhere */
+        code = tokenizer_write_config_json(t, model_section.max_position_embeddings, beside, e);
     mem_free(directory);
     mem_free(config_path);
     mem_free(tokenizer_path);
+    mem_free(beside);
     return code;
 }
 

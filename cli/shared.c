@@ -36,13 +36,10 @@ int load_tokenizer(const char *path, struct tokenizer **t, struct error *e)
 {
     *t = NULL;
     if (!file_is_directory(path))
-        return is_gguf(path) ? load_gguf_tokenizer(path, t, e) : tokenizer_read_json(path, t, e);
-    char *inside = path_join(path, "tokenizer.json");
-    int code = file_exists(inside)
-                   ? tokenizer_read_json(inside, t, e)
-                   : error_set(e, ERR_IO, "%s: this directory holds no tokenizer.json", path);
-    mem_free(inside);
-    return code;
+        return is_gguf(path)                        ? load_gguf_tokenizer(path, t, e)
+               : path_has_suffix(path, ".model") ? tokenizer_read_sentencepiece(path, t, e)
+                                                    : tokenizer_read_json(path, t, e);
+    return tokenizer_read_folder(path, t, e);
 }
 
 int check_output(const char *path, struct error *e)

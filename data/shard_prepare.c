@@ -130,7 +130,7 @@ static int store_chunk(struct job *j, const struct corpus_chunk *chunk, bool all
 static int tokenize_corpus(struct job *j, struct corpus *corpus, bool all_validation,
                            struct error *e)
 {
-    if (tokenizer_splitter(j->encoder.tokenizer) == SPLITTER_NONE)
+    if (!tokenizer_cuts_safely(j->encoder.tokenizer))
         corpus_keep_whole(corpus);
     struct corpus_chunk chunk = {0};
     int code;
@@ -170,7 +170,7 @@ static int decoded_bytes(struct job *j, size_t begin, size_t end, uint64_t *byte
 {
     const struct tokenizer *t = j->encoder.tokenizer;
     /* Without a splitter, a text decoded in parts loses a space at the start of each. */
-    size_t block = tokenizer_splitter(t) == SPLITTER_NONE ? end - begin : BLOCK_TOKENS;
+    size_t block = tokenizer_cuts_safely(t) ? BLOCK_TOKENS : end - begin;
     unsigned char *stored = mem_alloc(block + 1, j->train.token_bytes);
     int32_t *ids = mem_zero(block + 1, sizeof *ids);
     struct buffer text = {0};

@@ -39,7 +39,7 @@ int export_gguf(const struct model *m, const struct tokenizer *t, const struct e
         gguf_put_string(w, "general.name", o->name);
         gguf_put_u32(w, "general.file_type", file_type(export_type(m, o)));
         gguf_put_u32(w, "general.quantization_version", 2);
-        tokenizer_to_gguf(t, m->config.vocab_size, w);
+        code = tokenizer_to_gguf(t, m->config.vocab_size, w, e);
         for (size_t i = 0; i < weights.list.n_tensors; i++) {
             const struct tensor *tensor = &weights.list.tensors[i];
             size_t dims[3];
@@ -48,8 +48,9 @@ int export_gguf(const struct model *m, const struct tokenizer *t, const struct e
             gguf_put_tensor(w, tensor->name, weights.sources[i].type, tensor->n_dims, dims,
                             weight_source_fill, &weights.sources[i]);
         }
-        code = gguf_writer_finish(w, path, e);
     }
+    if (!code)
+        code = gguf_writer_finish(w, path, e);
     if (!code && warning)
         log_warn("%s: %s", path, warning);
     gguf_writer_free(w);

@@ -95,11 +95,8 @@ int model_load_hf(const char *directory, enum weights weights, struct model *m,
     }
     code = read_weights(directory, &file->safetensors, weights, m, e);
     m->file = file;
-    if (!code && tokenizer) {
-        char *path = path_join(directory, "tokenizer.json");
-        code = tokenizer_read_json(path, tokenizer, e);
-        mem_free(path);
-    }
+    if (!code && tokenizer)
+        code = tokenizer_read_folder(directory, tokenizer, e);
     if (code) {
         model_free(m);
     } else if (weights != WEIGHTS_MAPPED) {

@@ -1,13 +1,26 @@
 #include "base/check.h"
+#include "tokenizer/pipeline.h"
 #include "tokenizer/tokenizer_internal.h"
-#include "tokenizer/unicode.h"
 
 #include <string.h>
 
-/* The bytes of one token. *started says whether text came before in this stretch: SentencePiece
- * put a space of its own at the start of a text and after a special token. */
+/* What a text's front loses: SentencePiece put a space of its own there. NULL for nothing. */
+static const char *stripped(const struct tokenizer *t, size_t *most)
+{
+    *most = 1;
+    return t->pipeline ? pipeline_strips(t->pipeline, most) : t->space_prefix ? " " : NULL;
+}
+
+/* Whether such a space stands behind special tokens too. */
+static bool begins_anew(const struct tokenizer *t)
+{
+    return !t->pipeline || pipeline_prefixes_all(t->pipeline);
+}
+
+/* The bytes of one token. s->started says whether text came before in this stretch, from the start of
+ * a text or from a special token on. */
 static const char *token_bytes(const struct tokenizer *t, int32_t id, bool with_special,
-                               bool *started, size_t *n)
+                               struct decode_stream *s, size_t *n)
 {
     *n = 0;
     if (id < 0 || (size_t)id >= t->n_tokens)
@@ -15,26 +28,42 @@ static const char *token_bytes(const struct tokenizer *t, int32_t id, bool with_
     const struct token *token = &t->tokens[id];
     const char *bytes = t->bytes.data + token->bytes;
     if (tokenizer_is_special(t, id)) {
-        *started = false;
+        if (begins_anew(t)) {
+            s->started = false;
+            s->n_stripped = 0;
+        }
         *n = with_special ? token->n_bytes : 0;
         return bytes;
     }
     *n = token->n_bytes;
-    if (!*started && t->space_prefix && *n > 0 && bytes[0] == ' ') {
-        bytes++;
-        --*n;
+    if (!s->started && t->first_ends) {
+        size_t begin = id ? t->first_ends[id - 1] : 0;
+        bytes = t->first_bytes.data + begin;
+        *n = t->first_ends[id] - begin;
     }
-    *started = true;
+    size_t most, size;
+    const char *strip = s->started ? NULL : stripped(t, &most);
+    if (strip) {
+        size = strlen(strip);
+        while (s->n_stripped < most && *n >= size && memcmp(bytes, strip, size) == 0) {
+            bytes += size;
+            *n -= size;
+            s->n_stripped++;
+        }
+        s->started = *n > 0 || s->n_stripped == most;
+    } else {
+        s->started = true;
+    }
     return bytes;
 }
 
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool with_special,
                       struct buffer *out)
 {
-    bool started = false;
+    struct decode_stream s = {0};
     for (size_t i = 0; i < n; i++) {
         size_t size;
-        const char *bytes = token_bytes(t, ids[i], with_special, &started, &size);
+        const char *bytes = token_bytes(t, ids[i], with_special, &s, &size);
         buffer_append(out, bytes, size);
     }
 }
@@ -88,7 +117,7 @@ void decode_stream_push(struct decode_stream *s, const struct tokenizer *t, int3
                         bool with_special, struct buffer *out)
 {
     size_t n;
-    const char *bytes = token_bytes(t, id, with_special, &s->started, &n);
+    const char *bytes = token_bytes(t, id, with_special, s, &n);
     for (size_t i = 0; i < n; i++)
         push_byte(s, (unsigned char)bytes[i], out);
 }
@@ -99,4 +128,5 @@ void decode_stream_flush(struct decode_stream *s, struct buffer *out)
         buffer_append(out, replacement, 3);
     s->n_held = 0;
     s->started = false;
+    s->n_stripped = 0;
 }

@@ -1,46 +1,19 @@
 /* Text to ids. Words are short and few: most are found in a direct-mapped cache of the encoder,
  * the rest are merged by repeated search of the best pair (short) or with a heap (long), so that
  * a word of a million letters costs n log n. */
-#include "base/check.h"
+#include "tokenizer/encode.h"
+
 #include "base/memory.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/sentencepiece.h"
 #include "tokenizer/split.h"
-#include "tokenizer/tokenizer_internal.h"
-#include "tokenizer/unicode.h"
 
 #include <string.h>
 
 enum {
-    CACHE_BITS = 13, /* entries of one cache line each: half a megabyte, within a core's L2 */
-    KEY_SIZE = 16,   /* longer words are rare and not cached */
-    CACHED_IDS = 11,
+    CACHE_BITS = 13,    /* entries of one cache line each: half a megabyte, within a core's L2 */
     SHORT_WORD = 40,    /* symbols up to which searching beats the heap */
     WORD_MAX = 1 << 30, /* positions are 32 bits wide; longer words are cut here */
-};
-
-struct cached_word {
-    uint64_t key[2];
-    uint8_t size, n_ids; /* size 0: free */
-    int32_t ids[CACHED_IDS];
-};
-
-struct candidate {  /* two neighbours that may merge */
-    uint64_t order; /* rank << 32 | position */
-    int32_t id;
-};
-
-struct encoder {
-    struct encoder *next;
-    struct cached_word *cache;
-    struct tokens word; /* the ids of the word in hand */
-    int32_t *symbols;
-    uint32_t *start, *before, *after; /* per initial symbol: its first byte, and its neighbours */
-    size_t capacity;
-    struct candidate *heap;
-    size_t n_heap, heap_capacity;
-    struct buffer normal;  /* text after normalisation */
-    struct buffer spelled; /* a word in the byte alphabet */
 };
 
 static struct encoder *encoder_new(void)
@@ -61,6 +34,8 @@ static void encoder_free(struct encoder *c)
     mem_free(c->heap);
     buffer_free(&c->normal);
     buffer_free(&c->spelled);
+    mem_free(c->lattice.nodes);
+    pipeline_scratch_free(&c->pipeline);
     mem_free(c);
 }
 
@@ -75,7 +50,7 @@ void encoder_pool_free(struct encoder_pool *p)
     mem_free(p);
 }
 
-static struct encoder *take(struct encoder_pool *p)
+struct encoder *encoder_take(struct encoder_pool *p)
 {
     pthread_mutex_lock(&p->lock);
     struct encoder *c = p->idle;
@@ -85,7 +60,7 @@ static struct encoder *take(struct encoder_pool *p)
     return c ? c : encoder_new();
 }
 
-static void give_back(struct encoder_pool *p, struct encoder *c)
+void encoder_give_back(struct encoder_pool *p, struct encoder *c)
 {
     pthread_mutex_lock(&p->lock);
     c->next = p->idle;
@@ -104,16 +79,43 @@ static void reserve(struct encoder *c, size_t n)
     c->after = mem_resize(c->after, c->capacity, sizeof *c->after);
 }
 
+/* Hugging Face's BPE gives a character without a token its bytes' tokens, or the unknown token (one for
+ * a row of such characters, where it fuses), before anything is merged; without either it is left out. */
+static size_t known_symbols(const struct tokenizer *t, struct encoder *c, const char *p, size_t n)
+{
+    size_t count = 0, size;
+    bool fuses = false; /* the symbol before is an unknown one that may take in more */
+    for (size_t i = 0; i < n; i += size) {
+        size = sp_char_size(p + i, n - i);
+        int32_t symbol = sp_symbol(t, p + i, size);
+        bool known = symbol >= 0 && (size_t)symbol < t->n_tokens, bytes = !known && t->byte_fallback;
+        for (size_t k = 0; bytes && k < size; k++)
+            bytes = t->byte_id[(unsigned char)p[i + k]] != TOKEN_NONE;
+        for (size_t k = 0; bytes && k < size; k++) {
+            c->symbols[count] = t->byte_id[(unsigned char)p[i + k]];
+            c->start[count++] = (uint32_t)(i + k);
+        }
+        if (!bytes && (known || (t->unknown != TOKEN_NONE && !fuses))) {
+            c->symbols[count] = known ? symbol : t->unknown;
+            c->start[count++] = (uint32_t)i;
+        }
+        fuses = !known && !bytes && t->fuse_unknown;
+    }
+    return count;
+}
+
 /* The word's initial symbols and where each starts; start[count] is the word's end. */
 static size_t initial_symbols(const struct tokenizer *t, struct encoder *c, const char *p, size_t n)
 {
     reserve(c, n);
     size_t count = 0;
-    if (t->splitter != SPLITTER_NONE) {
+    if (!t->char_level) {
         for (; count < n; count++) {
             c->symbols[count] = t->byte_id[(unsigned char)p[count]];
             c->start[count] = (uint32_t)count;
         }
+    } else if (!t->scores) {
+        count = known_symbols(t, c, p, n);
     } else {
         for (size_t i = 0, size; i < n; i += size, count++) {
             size = sp_char_size(p + i, n - i);
@@ -134,7 +136,7 @@ static void emit(const struct tokenizer *t, int32_t symbol, const char *p, size_
         tokens_push(out, symbol);
         return;
     }
-    bool known = true;
+    bool known = t->byte_fallback;
     for (size_t i = 0; i < n; i++)
         known &= t->byte_id[(unsigned char)p[i]] != TOKEN_NONE;
     if (known)
@@ -256,19 +258,32 @@ static size_t merge_long(const struct tokenizer *t, struct encoder *c, size_t n)
 /* The whole word as one token, for vocabularies that ask for it before merging. */
 static int32_t whole_word(const struct tokenizer *t, struct encoder *c, const char *p, size_t n)
 {
-    if (n > t->longest_bytes)
+    if (n > t->longest_text)
         return TOKEN_NONE;
-    buffer_clear(&c->spelled);
-    for (size_t i = 0; i < n; i++) {
-        char text[2];
-        buffer_append(&c->spelled, text, byte_alphabet_encode((unsigned char)p[i], text));
+    int32_t id;
+    if (t->char_level) {
+        id = tokenizer_find(t, p, n);
+    } else {
+        buffer_clear(&c->spelled);
+        for (size_t i = 0; i < n; i++) {
+            char text[2];
+            buffer_append(&c->spelled, text, byte_alphabet_encode((unsigned char)p[i], text));
+        }
+        id = tokenizer_find(t, c->spelled.data, c->spelled.size);
     }
-    return tokenizer_find(t, c->spelled.data, c->spelled.size);
+    return id != TOKEN_NONE && t->tokens[id].flags & OUTSIDE ? TOKEN_NONE : id;
 }
 
 static void encode_word(const struct tokenizer *t, struct encoder *c, const char *p, size_t n,
                         struct tokens *out)
 {
+    if (t->model == MODEL_UNIGRAM) {
+        for (size_t size; n > 0; n -= size, p += size) {
+            size = n < WORD_MAX ? n : WORD_MAX;
+            unigram_encode(t, &c->lattice, p, size, out);
+        }
+        return;
+    }
     if (t->ignore_merges) {
         int32_t id = whole_word(t, c, p, n);
         if (id != TOKEN_NONE) {
@@ -280,7 +295,8 @@ static void encode_word(const struct tokenizer *t, struct encoder *c, const char
     for (size_t rest = n, size; rest > 0; rest -= size, p += size) {
         size = rest < WORD_MAX ? rest : WORD_MAX;
         size_t count = initial_symbols(t, c, p, size);
-        count = count <= SHORT_WORD ? merge_short(t, c, count) : merge_long(t, c, count);
+        if (count)
+            count = count <= SHORT_WORD ? merge_short(t, c, count) : merge_long(t, c, count);
         for (size_t i = 0; i < count; i++)
             emit(t, c->symbols[i], p + c->start[i], c->start[i + 1] - c->start[i], from, out);
     }
@@ -328,13 +344,20 @@ static void encode_cached(const struct tokenizer *t, struct encoder *c, const ch
     out->count += w->n_ids;
 }
 
-static void encode_words(const struct tokenizer *t, struct encoder *c, const char *p, size_t n,
-                         struct tokens *out)
+/* How far the next word goes. Merges of characters never cross a space that no token has inside. */
+static size_t next_word(const struct tokenizer *t, const char *p, size_t n)
+{
+    if (t->char_level && t->model == MODEL_BPE && !t->ignore_merges)
+        return sp_next(t, p, n);
+    return t->splitter == SPLITTER_GENERAL ? n
+                                           : split_next(t->splitter, (const unsigned char *)p, n);
+}
+
+void encode_words(const struct tokenizer *t, struct encoder *c, const char *p, size_t n,
+                  struct tokens *out)
 {
     while (n > 0) {
-        size_t size = t->splitter == SPLITTER_NONE
-                          ? sp_next(t, p, n)
-                          : split_next(t->splitter, (const unsigned char *)p, n);
+        size_t size = next_word(t, p, n);
         if (size <= KEY_SIZE)
             encode_cached(t, c, p, size, n, out);
         else
@@ -344,116 +367,23 @@ static void encode_words(const struct tokenizer *t, struct encoder *c, const cha
     }
 }
 
-static bool is_ascii(const char *p, size_t n)
-{
-    unsigned char all = 0;
-    for (size_t i = 0; i < n; i++)
-        all |= (unsigned char)p[i];
-    return all < 0x80;
-}
-
-/* A stretch without added tokens; `first` at the start of a text or after such a token. */
-static void encode_plain(const struct tokenizer *t, struct encoder *c, const char *p, size_t n,
-                         bool first, struct tokens *out)
-{
-    if (n == 0)
-        return;
-    if (t->splitter == SPLITTER_BYTES) {
-        for (size_t i = 0; i < n; i++)
-            tokens_push(out, t->byte_id[(unsigned char)p[i]]);
-        return;
-    }
-    buffer_clear(&c->normal);
-    if (t->splitter == SPLITTER_NONE) {
-        if (first && t->space_prefix)
-            sp_escape(" ", 1, &c->normal);
-        sp_escape(p, n, &c->normal);
-    } else if (t->nfc && !is_ascii(p, n)) {
-        unicode_nfc(p, n, &c->normal);
-    }
-    if (c->normal.size)
-        encode_words(t, c, c->normal.data, c->normal.size, out);
-    else
-        encode_words(t, c, p, n, out);
-}
-
-/* The added token written at p, or TOKEN_NONE. */
-static int32_t added_at(const struct tokenizer *t, const char *p, size_t n, bool parse_special)
-{
-    unsigned first = (unsigned char)p[0];
-    for (uint32_t k = t->matched_from[first]; k < t->matched_from[first + 1]; k++) {
-        const struct token *token = &t->tokens[t->matched[k]];
-        if (token->kind != TOKEN_USER_DEFINED && !parse_special)
-            continue;
-        if (token->n_text <= n && memcmp(p, t->text.data + token->text, token->n_text) == 0)
-            return t->matched[k];
-    }
-    return TOKEN_NONE;
-}
-
-/* Finds the leftmost, there the longest, added token at or after `at`; *found is its id. */
-static size_t next_added(const struct tokenizer *t, const char *text, size_t n, size_t at,
-                         bool parse_special, int32_t *found)
-{
-    *found = TOKEN_NONE;
-    if (t->n_matched == 0 || (!parse_special && !t->has_user_defined))
-        return n;
-    for (; at < n; at++) {
-        unsigned first = (unsigned char)text[at];
-        if (t->matched_from[first] == t->matched_from[first + 1])
-            continue;
-        *found = added_at(t, text + at, n - at, parse_special);
-        if (*found != TOKEN_NONE)
-            return at;
-    }
-    return n;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= 9 && c <= 13);
-}
-
-void tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool parse_special,
-                      struct tokens *out)
-{
-    struct encoder *c = take(t->pool);
-    size_t at = 0;
-    bool first = true;
-    while (at < n) {
-        int32_t added;
-        size_t next = next_added(t, text, n, at, parse_special, &added), end = next;
-        int strip = added == TOKEN_NONE ? 0 : t->tokens[added].strip;
-        while (strip & STRIP_LEFT && end > at && is_blank(text[end - 1]))
-            end--;
-        encode_plain(t, c, text + at, end - at, first, out);
-        at = next;
-        first = false;
-        if (added != TOKEN_NONE) {
-            tokens_push(out, added);
-            at += t->tokens[added].n_text;
-            while (strip & STRIP_RIGHT && at < n && is_blank(text[at]))
-                at++;
-            first = true;
-        }
-    }
-    give_back(t->pool, c);
-}
-
 bool tokenizer_merges_suffice(const struct tokenizer *t)
 {
     struct tokenizer plain = *t;
     plain.ignore_merges = false;
-    struct encoder *c = take(t->pool);
+    struct encoder *c = encoder_take(t->pool);
     bool all = true;
     for (size_t i = 0; all && i < t->n_tokens; i++) {
         const struct token *token = &t->tokens[i];
         if (token->kind != TOKEN_NORMAL)
             continue;
         c->word.count = 0;
-        encode_word(&plain, c, t->bytes.data + token->bytes, token->n_bytes, &c->word);
+        if (t->char_level)
+            encode_word(&plain, c, t->text.data + token->text, token->n_text, &c->word);
+        else
+            encode_word(&plain, c, t->bytes.data + token->bytes, token->n_bytes, &c->word);
         all = c->word.count == 1 && c->word.ids[0] == (int32_t)i;
     }
-    give_back(t->pool, c);
+    encoder_give_back(t->pool, c);
     return all;
 }

@@ -1,45 +1,16 @@
-/* The vocabulary in GGUF metadata, tokenizer.ggml.*, as llama.cpp reads and writes it. */
-#include "base/check.h"
-#include "base/log.h"
+/* Reading the vocabulary in GGUF metadata, tokenizer.ggml.*, as llama.cpp does. */
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "formats/gguf.h"
+#include "tokenizer/gguf_pre.h"
+#include "tokenizer/pipeline.h"
 #include "tokenizer/sentencepiece.h"
-#include "tokenizer/unicode.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define KEY "tokenizer.ggml."
 enum { MOST_TOKENS = 1 << 24, LONGEST_TOKEN = 4096 };
-
-/* llama.cpp's names of pre-tokenisers that are one of our splitters. For the first group it takes
- * whole words first and puts BOS before a text unless told otherwise. */
-static const struct {
-    const char *name;
-    enum splitter splitter;
-    bool whole_words, adds_bos;
-} known_pre[] = {
-    {"gpt-2", SPLITTER_GPT2, false, false},
-    {"phi-2", SPLITTER_GPT2, false, false},
-    {"mpt", SPLITTER_GPT2, false, false},
-    {"olmo", SPLITTER_GPT2, false, false},
-    {"roberta-bpe", SPLITTER_GPT2, false, false},
-    {"llama-bpe", SPLITTER_LLAMA3, true, true},
-    {"llama3", SPLITTER_LLAMA3, true, true},
-    {"llama-v3", SPLITTER_LLAMA3, true, true},
-    {"falcon3", SPLITTER_LLAMA3, true, true},
-    {"smaug-bpe", SPLITTER_LLAMA3, false, false},
-    {"dbrx", SPLITTER_LLAMA3, false, false},
-    {"chatglm-bpe", SPLITTER_LLAMA3, false, false},
-    {"qwen2", SPLITTER_QWEN2, false, false},
-    {"stablelm2", SPLITTER_QWEN2, false, false},
-    {"deepseek-r1-qwen", SPLITTER_QWEN2, false, false},
-    {"smollm", SPLITTER_SMOLLM, false, false},
-    {"starcoder", SPLITTER_SMOLLM, false, false},
-    {"refact", SPLITTER_SMOLLM, false, false},
-    {"command-r", SPLITTER_SMOLLM, false, false},
-    {"codeshell", SPLITTER_SMOLLM, false, false},
-};
 
 static int read_pre(const struct gguf *g, struct tokenizer *t, struct error *e)
 {
@@ -51,19 +22,11 @@ static int read_pre(const struct gguf *g, struct tokenizer *t, struct error *e)
         return error_set(e, ERR_FORMAT,
                          "key \"" KEY "pre\" is missing: it must name how text is "
                          "split (gpt-2, llama-bpe, qwen2, smollm, ...)");
-    size_t n = sizeof known_pre / sizeof *known_pre, i = 0;
-    while (i < n && strcmp(known_pre[i].name, pre) != 0)
-        i++;
-    if (i < n) {
-        t->splitter = known_pre[i].splitter;
-        t->ignore_merges = known_pre[i].whole_words;
-        t->adds_bos = known_pre[i].adds_bos;
-    } else {
+    if (!gguf_pre_apply(pre, t))
         code = error_set(e, ERR_FORMAT,
                          "key \"" KEY "pre\": \"%.100s\" is not supported (gpt-2, llama-bpe, "
-                         "qwen2, smollm and their synonyms are)",
+                         "qwen2, smollm, tekken, deepseek-v3 and some forty more are)",
                          pre);
-    }
     mem_free(pre);
     return code;
 }
@@ -148,7 +111,7 @@ static int read_scores(const struct gguf *g, struct tokenizer *t, struct error *
         return code;
     t->scores = mem_alloc(t->n_tokens, sizeof *t->scores);
     for (size_t i = 0; i < t->n_tokens; i++) {
-        t->scores[i] = gguf_array_f32(scores, i);
+        t->scores[i] = (double)gguf_array_f32(scores, i);
         if (t->scores[i] != t->scores[i])
             return error_set(e, ERR_FORMAT, "key \"" KEY "scores\": item %zu is not a number", i);
     }
@@ -215,10 +178,29 @@ static int read_ids(const struct gguf *g, struct tokenizer *t, struct error *e)
     code = code ? code : read_id(g, t, KEY "eos_token_id", &t->eos, e);
     code = code ? code : read_id(g, t, KEY "padding_token_id", &t->pad, e);
     code = code ? code : read_id(g, t, KEY "unknown_token_id", &t->unknown, e);
+    int32_t ends[2] = {TOKEN_NONE, TOKEN_NONE};
+    code = code ? code : read_id(g, t, KEY "eot_token_id", &ends[0], e);
+    code = code ? code : read_id(g, t, KEY "eom_token_id", &ends[1], e);
+    for (int i = 0; !code && i < 2; i++)
+        if (ends[i] != TOKEN_NONE)
+            tokenizer_add_end(t, ends[i]);
     code = code ? code : gguf_get_bool(g, KEY "add_bos_token", &t->adds_bos, e);
+    code = code ? code : gguf_get_bool(g, KEY "add_eos_token", &t->adds_eos, e);
     code = code ? code : gguf_get_bool(g, KEY "add_space_prefix", &t->space_prefix, e);
-    if (!code && t->adds_bos && t->bos == TOKEN_NONE)
-        t->adds_bos = false;
+    t->adds_bos &= t->bos != TOKEN_NONE;
+    t->adds_eos &= t->eos != TOKEN_NONE;
+    return code;
+}
+
+static int read_chat_template(const struct gguf *g, struct tokenizer *t, struct error *e)
+{
+    char *text = NULL;
+    int code = gguf_get_string(g, "tokenizer.chat_template", &text, e);
+    if (!code && text && !utf8_valid(text, strlen(text)))
+        code = error_set(e, ERR_FORMAT, "key \"tokenizer.chat_template\" is not valid UTF-8");
+    if (!code)
+        tokenizer_set_chat_template(t, text);
+    mem_free(text);
     return code;
 }
 
@@ -248,6 +230,8 @@ static int read_byte_level(const struct gguf *g, struct tokenizer *t, struct err
     if (!code && t->n_merges == 0 && normal == 256) {
         t->splitter = SPLITTER_BYTES; /* whatever `pre` says, nothing is merged */
         t->ignore_merges = false;
+        pipeline_free(t->pipeline);
+        t->pipeline = NULL;
     }
     return code;
 }
@@ -275,123 +259,11 @@ int tokenizer_from_gguf(const struct gguf *g, struct tokenizer **out, struct err
                          "vocabulary");
     mem_free(model);
     code = code ? code : read_ids(g, t, e);
+    code = code ? code : read_chat_template(g, t, e);
     code = code ? code : tokenizer_ready(t, e);
     if (code)
         tokenizer_free(t);
     else
         *out = t;
     return tokenizer_error_line(e, code);
-}
-
-/* Tokens beyond the vocabulary are "[PADi]", as llama.cpp's converters call them; where that is a
- * token already, an underscore more. */
-static void name_padding(const struct tokenizer *t, size_t i, struct buffer *all)
-{
-    size_t start = all->size;
-    buffer_printf(all, "[PAD%zu]", i);
-    while (tokenizer_find(t, all->data + start, all->size - start) != TOKEN_NONE)
-        buffer_byte(all, '_');
-}
-
-static void put_tokens(const struct tokenizer *t, size_t n_tokens, struct gguf_writer *w)
-{
-    struct gguf_string *texts = mem_alloc(n_tokens, sizeof *texts);
-    int32_t *kinds = mem_alloc(n_tokens, sizeof *kinds);
-    struct buffer names = {0};
-    size_t start = 0;
-    for (size_t i = 0; i < t->n_tokens; i++) {
-        texts[i] = (struct gguf_string){t->text.data + t->tokens[i].text, t->tokens[i].n_text};
-        kinds[i] = t->tokens[i].kind;
-    }
-    for (size_t i = t->n_tokens; i < n_tokens; i++) {
-        name_padding(t, i, &names);
-        texts[i].size = names.size - start;
-        kinds[i] = TOKEN_UNUSED;
-        start = names.size;
-    }
-    start = 0;
-    for (size_t i = t->n_tokens; i < n_tokens; start += texts[i++].size)
-        texts[i].data = names.data + start;
-    gguf_put_strings(w, KEY "tokens", texts, n_tokens);
-    gguf_put_i32s(w, KEY "token_type", kinds, n_tokens);
-    mem_free(texts);
-    mem_free(kinds);
-    buffer_free(&names);
-}
-
-static void put_merges(const struct tokenizer *t, struct gguf_writer *w)
-{
-    struct buffer all = {0};
-    struct gguf_string *strings = mem_alloc(t->n_merges, sizeof *strings);
-    size_t *ends = mem_alloc(t->n_merges, sizeof *ends);
-    for (size_t i = 0; i < t->n_merges; i++) {
-        const struct token *left = &t->tokens[t->merges[i].left],
-                           *right = &t->tokens[t->merges[i].right];
-        buffer_append(&all, t->text.data + left->text, left->n_text);
-        buffer_byte(&all, ' ');
-        buffer_append(&all, t->text.data + right->text, right->n_text);
-        ends[i] = all.size;
-    }
-    for (size_t i = 0; i < t->n_merges; i++) {
-        size_t start = i ? ends[i - 1] : 0;
-        strings[i] = (struct gguf_string){all.data + start, ends[i] - start};
-    }
-    gguf_put_strings(w, KEY "merges", strings, t->n_merges);
-    mem_free(strings);
-    mem_free(ends);
-    buffer_free(&all);
-}
-
-/* From merges (read from a tokenizer.json) scores follow: the earlier the merge, the higher. What no
- * merge makes is below all of them. */
-static void put_scores(const struct tokenizer *t, size_t n_tokens, struct gguf_writer *w)
-{
-    float *scores = mem_alloc(n_tokens, sizeof *scores);
-    for (size_t i = 0; i < t->n_tokens; i++)
-        scores[i] = t->scores                              ? t->scores[i]
-                    : t->tokens[i].kind == TOKEN_NORMAL ? -(float)(t->n_merges + 1)
-                                                           : 0.0f;
-    if (!t->scores)
-        for (size_t i = t->n_merges; i-- > 0;)
-            scores[t->merges[i].id] = -(float)i;
-    for (size_t i = t->n_tokens; i < n_tokens; i++)
-        scores[i] = -1000; /* as llama.cpp's converters give to what no text contains */
-    gguf_put_f32s(w, KEY "scores", scores, n_tokens);
-    mem_free(scores);
-}
-
-static void put_id(struct gguf_writer *w, const char *key, int32_t id)
-{
-    if (id != TOKEN_NONE)
-        gguf_put_u32(w, key, (uint32_t)id);
-}
-
-void tokenizer_to_gguf(const struct tokenizer *t, size_t n_tokens, struct gguf_writer *w)
-{
-    static const char *const pre[] = {[SPLITTER_GPT2] = "gpt-2",
-                                      [SPLITTER_LLAMA3] = "llama-bpe",
-                                      [SPLITTER_QWEN2] = "qwen2",
-                                      [SPLITTER_BYTES] = "gpt-2",
-                                      [SPLITTER_SMOLLM] = "smollm"};
-    bool sp = t->splitter == SPLITTER_NONE;
-    gguf_put_string(w, KEY "model", sp ? "llama" : "gpt2");
-    if (!sp)
-        gguf_put_string(w, KEY "pre", pre[t->splitter]);
-    if (t->ignore_merges && t->splitter != SPLITTER_LLAMA3)
-        log_warn("GGUF cannot say \"ignore_merges\" for this vocabulary: a few words will be encoded "
-                 "differently there");
-    CHECK(n_tokens >= t->n_tokens);
-    put_tokens(t, n_tokens, w);
-    if (sp)
-        put_scores(t, n_tokens, w);
-    else
-        put_merges(t, w);
-    /* llama.cpp takes id 11 for a missing BOS or EOS of a byte-level vocabulary. */
-    put_id(w, KEY "bos_token_id", t->bos);
-    put_id(w, KEY "eos_token_id", t->eos);
-    put_id(w, KEY "unknown_token_id", t->unknown);
-    put_id(w, KEY "padding_token_id", t->pad);
-    gguf_put_bool(w, KEY "add_bos_token", t->adds_bos);
-    if (sp)
-        gguf_put_bool(w, KEY "add_space_prefix", t->space_prefix);
 }

@@ -1,6 +1,5 @@
 /* tokenizer.json: the vocabulary. Which components around it are understood is in
  * json_components.c. Sizes, ids and references are checked before anything is built. */
-#include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "tokenizer/json_components.h"
@@ -13,13 +12,13 @@
 enum {
     MOST_GAPS = 4096, /* ids that no token has; conversions of real models leave some */
     MOST_TOKENS = 1 << 24,
-    FILE_LIMIT = 1 << 30,
 };
 
 struct draft {        /* a token before its id's turn has come */
     const char *text; /* NULL: no token has this id */
     size_t n;
-    uint8_t kind, strip;
+    uint8_t kind, flags;
+    double score; /* Unigram */
 };
 
 struct drafts {
@@ -56,29 +55,59 @@ static int read_vocab(const json_t *vocab, struct drafts *d, struct error *e)
         if (d->items[id].text)
             return error_set(e, ERR_FORMAT, "model.vocab: \"%s\" and \"%s\" have the same id %zu",
                              d->items[id].text, text, id);
-        d->items[id] = (struct draft){text, strlen(text), TOKEN_NORMAL, 0};
+        d->items[id] = (struct draft){text, strlen(text), TOKEN_NORMAL, 0, 0};
         if (id >= d->count)
             d->count = id + 1;
     }
     return OK;
 }
 
+/* Unigram: [["piece", score], ...], a piece's id its place. */
+static int read_pieces(const json_t *vocab, struct drafts *d, struct error *e)
+{
+    for (size_t id = 0; id < json_array_size(vocab); id++) {
+        const json_t *pair = json_array_get(vocab, id), *piece = json_array_get(pair, 0),
+                     *score = json_array_get(pair, 1);
+        const char *text = json_string_value(piece);
+        if (!text || !*text || !json_is_number(score) || strlen(text) != json_string_length(piece))
+            return error_set(e, ERR_FORMAT, "model.vocab[%zu]: must be [\"piece\", score]", id);
+        d->items[id] =
+            (struct draft){text, strlen(text), TOKEN_NORMAL, 0, json_number_value(score)};
+        d->count = id + 1;
+    }
+    return OK;
+}
+
+/* The flags' names and what they are here. "special" decides the kind. */
+static int read_flags(const json_t *a, uint8_t *flags, bool *special, struct error *e)
+{
+    static const struct {
+        const char *name;
+        enum token_flag flag;
+    } names[] = {{"lstrip", STRIP_LEFT}, {"rstrip", STRIP_RIGHT}, {"single_word", SINGLE_WORD},
+                 {"normalized", NORMALIZED}};
+    int code = json_get_bool(a, "special", special, e);
+    *flags = 0;
+    for (size_t i = 0; !code && i < sizeof names / sizeof *names; i++) {
+        bool on = names[i].flag == NORMALIZED && !*special; /* the library's default */
+        code = json_get_bool(a, names[i].name, &on, e);
+        *flags |= on ? (uint8_t)names[i].flag : 0;
+    }
+    return code;
+}
+
 static int read_added_token(const json_t *a, size_t index, struct drafts *d, struct error *e)
 {
     const char *content = NULL;
-    bool special = false, left = false, right = false, single = false;
+    bool special = false;
+    uint8_t flags = 0;
     size_t id = 0;
     if (!json_is_object(a))
         return error_set(e, ERR_FORMAT, "added_tokens[%zu]: must be an object", index);
     int code = json_get_string(a, "content", &content, e);
     if (!code && (!content || !*content))
         code = error_set(e, ERR_FORMAT, "\"content\" is missing or empty");
-    code = code ? code : json_get_bool(a, "special", &special, e);
-    code = code ? code : json_get_bool(a, "lstrip", &left, e);
-    code = code ? code : json_get_bool(a, "rstrip", &right, e);
-    code = code ? code : json_get_bool(a, "single_word", &single, e);
-    if (!code && single)
-        code = error_set(e, ERR_FORMAT, "\"single_word\": true is not supported");
+    code = code ? code : read_flags(a, &flags, &special, e);
     if (!code && strlen(content) != json_string_length(json_object_get(a, "content")))
         code = error_set(e, ERR_FORMAT, "\"content\" holds a NUL character");
     code = code ? code : check_id(d, json_object_get(a, "id"), "\"id\"", content, &id, e);
@@ -89,9 +118,10 @@ static int read_added_token(const json_t *a, size_t index, struct drafts *d, str
         error_prefix(e, "added_tokens[%zu]", index);
         return code;
     }
-    d->items[id] =
-        (struct draft){content, strlen(content), special ? TOKEN_CONTROL : TOKEN_USER_DEFINED,
-                       (uint8_t)((left ? STRIP_LEFT : 0) | (right ? STRIP_RIGHT : 0))};
+    struct draft *x = &d->items[id];
+    uint8_t outside = x->text ? x->flags & OUTSIDE : OUTSIDE;
+    *x = (struct draft){content, strlen(content), special ? TOKEN_CONTROL : TOKEN_USER_DEFINED,
+                        flags | outside, x->text ? x->score : 0};
     if (id >= d->count)
         d->count = id + 1;
     return OK;
@@ -111,24 +141,42 @@ static int add_drafts(struct tokenizer *t, const struct drafts *d, const char *u
         char gap[32];
         if (!x.text) {
             int n = snprintf(gap, sizeof gap, "[PAD%zu]", id);
-            x = (struct draft){gap, (size_t)n, TOKEN_UNUSED, 0};
+            x = (struct draft){gap, (size_t)n, TOKEN_UNUSED, OUTSIDE, 0};
         }
-        if (t->splitter == SPLITTER_NONE && x.kind == TOKEN_NORMAL && is_byte_token(x.text, x.n))
+        if (t->byte_fallback && x.kind == TOKEN_NORMAL && is_byte_token(x.text, x.n))
             x.kind = TOKEN_BYTE;
-        bool is_unknown = t->splitter == SPLITTER_NONE && unknown && strcmp(unknown, x.text) == 0;
-        if (is_unknown)
+        bool is_unknown = t->char_level && unknown && strcmp(unknown, x.text) == 0;
+        if (is_unknown && (x.kind != TOKEN_NORMAL || t->splitter == SPLITTER_NONE))
             x.kind = TOKEN_UNKNOWN;
         int32_t added = tokenizer_add(t, x.text, x.n, (enum token_kind)x.kind);
         if (added == TOKEN_NONE)
             return error_set(e, ERR_FORMAT, "token \"%s\" has two ids, %d and %zu", x.text,
                              tokenizer_find(t, x.text, x.n), id);
-        t->tokens[added].strip = x.strip;
+        t->tokens[added].flags = x.flags;
+        if (t->scores)
+            t->scores[id] = x.score;
         if (is_unknown)
             t->unknown = added;
     }
-    if (t->splitter == SPLITTER_NONE && unknown && t->unknown == TOKEN_NONE)
+    if (t->char_level && unknown && t->unknown == TOKEN_NONE)
         return error_set(e, ERR_FORMAT, "model.unk_token: \"%s\" is not in the vocabulary",
                          unknown);
+    return OK;
+}
+
+/* The unknown token: a string in BPE, a place in Unigram. */
+static int read_unknown(const json_t *model, const struct drafts *d, const char **unknown,
+                        struct error *e)
+{
+    if (!json_is_array(json_object_get(model, "vocab")))
+        return json_get_string(model, "unk_token", unknown, e);
+    size_t id = SIZE_MAX;
+    int code = json_get_size(model, "unk_id", &id, e);
+    if (code)
+        return code;
+    if (id >= d->count || !d->items[id].text)
+        return error_set(e, ERR_FORMAT, "model.unk_id: must be the id of a piece");
+    *unknown = d->items[id].text;
     return OK;
 }
 
@@ -137,21 +185,27 @@ static int read_tokens(const json_t *root, const json_t *model, struct tokenizer
 {
     const json_t *vocab = json_object_get(model, "vocab"),
                  *added = json_object_get(root, "added_tokens");
-    if (!json_is_object(vocab))
-        return error_set(e, ERR_FORMAT, "model.vocab: must be an object of tokens and ids");
+    bool unigram = t->model == MODEL_UNIGRAM;
+    if (unigram ? !json_is_array(vocab) : !json_is_object(vocab))
+        return error_set(e, ERR_FORMAT, "model.vocab: must be %s",
+                         unigram ? "an array of pieces and scores"
+                                 : "an object of tokens and ids");
     if (added && !json_is_null(added) && !json_is_array(added))
         return error_set(e, ERR_FORMAT, "added_tokens: must be an array");
-    size_t n = json_object_size(vocab) + json_array_size(added);
+    size_t n = (unigram ? json_array_size(vocab) : json_object_size(vocab)) +
+               json_array_size(added);
     if (n > MOST_TOKENS)
         return error_set(e, ERR_FORMAT, "%zu tokens: more than the %d this program takes", n,
                          MOST_TOKENS);
     struct drafts d = {.limit = n + MOST_GAPS};
     d.items = mem_zero(d.limit, sizeof *d.items);
     const char *unknown = NULL;
-    int code = read_vocab(vocab, &d, e);
+    int code = unigram ? read_pieces(vocab, &d, e) : read_vocab(vocab, &d, e);
     for (size_t i = 0; !code && i < json_array_size(added); i++)
         code = read_added_token(json_array_get(added, i), i, &d, e);
-    code = code ? code : json_get_string(model, "unk_token", &unknown, e);
+    code = code ? code : read_unknown(model, &d, &unknown, e);
+    if (!code && unigram)
+        t->scores = mem_zero(d.count + 1, sizeof *t->scores);
     code = code ? code : add_drafts(t, &d, unknown, e);
     mem_free(d.items);
     return code;
@@ -218,30 +272,17 @@ static int read_merges(const json_t *model, struct tokenizer *t, struct error *e
     return code;
 }
 
-/* The first of the names that is a special token, else the first special token there is. */
-static int32_t special_named(const struct tokenizer *t, const char *const *names, size_t n)
+/* A token that the post-processor puts beside each text. */
+static int template_token(const struct tokenizer *t, const char *text, int32_t *id, bool *adds,
+                          struct error *e)
 {
-    for (size_t i = 0; i < n; i++) {
-        int32_t id = tokenizer_find(t, names[i], strlen(names[i]));
-        if (id != TOKEN_NONE && t->tokens[id].kind == TOKEN_CONTROL)
-            return id;
-    }
-    for (size_t i = 0; i < t->n_tokens; i++)
-        if (t->tokens[i].kind == TOKEN_CONTROL)
-            return (int32_t)i;
-    return TOKEN_NONE;
-}
-
-/* For want of tokenizer_config.json. */
-static void guess_ends(struct tokenizer *t)
-{
-    static const char *const begin[] = {"<|begin_of_text|>", "<s>", "<bos>"}, *const end[] = {
-                                                                                  "<|end_of_text|>",
-                                                                                  "</s>", "<eos>",
-                                                                                  "<|endoftext|>"};
-    if (t->bos == TOKEN_NONE)
-        t->bos = special_named(t, begin, sizeof begin / sizeof *begin);
-    t->eos = special_named(t, end, sizeof end / sizeof *end);
+    if (!text)
+        return OK;
+    *adds = true;
+    *id = tokenizer_find(t, text, strlen(text));
+    return *id == TOKEN_NONE ? error_set(e, ERR_FORMAT,
+                                         "post_processor: \"%s\" is not in the vocabulary", text)
+                             : OK;
 }
 
 static int parse_root(const json_t *root, struct tokenizer **out, struct error *e)
@@ -256,21 +297,21 @@ static int parse_root(const json_t *root, struct tokenizer **out, struct error *
     t->space_prefix = c.space_prefix;
     t->fuse_unknown = c.fuse_unknown;
     t->ignore_merges = c.ignore_merges;
+    t->byte_fallback = c.byte_fallback;
+    t->char_level = c.char_level;
+    t->model = c.model;
+    t->pipeline = c.pipeline;
     code = read_tokens(root, model, t, e);
-    code = code ? code : read_merges(model, t, e);
-    if (!code && c.bos) {
-        t->adds_bos = true;
-        t->bos = tokenizer_find(t, c.bos, strlen(c.bos));
-        if (t->bos == TOKEN_NONE)
-            code =
-                error_set(e, ERR_FORMAT, "post_processor: \"%s\" is not in the vocabulary", c.bos);
-    }
+    if (!code && t->model == MODEL_BPE)
+        code = read_merges(model, t, e);
+    code = code ? code : template_token(t, c.bos, &t->bos, &t->adds_bos, e);
+    code = code ? code : template_token(t, c.eos, &t->eos, &t->adds_eos, e);
     code = code ? code : tokenizer_ready(t, e);
     if (code) {
         tokenizer_free(t);
         return code;
     }
-    guess_ends(t);
+    tokenizer_guess_ends(t);
     *out = t;
     return OK;
 }
@@ -285,67 +326,4 @@ int tokenizer_parse_json(const char *text, size_t n, struct tokenizer **t, struc
     code = parse_root(root, t, e);
     json_decref(root);
     return tokenizer_error_line(e, code);
-}
-
-/* A special token of tokenizer_config.json: a string, or an object with its content. */
-static int config_token(const struct tokenizer *t, const json_t *config, const char *key,
-                        int32_t *id, struct error *e)
-{
-    const json_t *v = json_object_get(config, key);
-    if (json_is_object(v))
-        v = json_object_get(v, "content");
-    if (!v || json_is_null(v))
-        return OK;
-    if (!json_is_string(v))
-        return error_set(e, ERR_FORMAT, "\"%s\" must be a string or an object with \"content\"",
-                         key);
-    *id = tokenizer_find(t, json_string_value(v), json_string_length(v));
-    if (*id == TOKEN_NONE)
-        return error_set(e, ERR_FORMAT, "\"%s\": \"%s\" is not in the vocabulary of tokenizer.json",
-                         key, json_string_value(v));
-    return OK;
-}
-
-static int read_config(struct tokenizer *t, const char *path, struct error *e)
-{
-    json_t *config;
-    int code = json_read(path, &config, e);
-    if (code)
-        return code;
-    code = config_token(t, config, "bos_token", &t->bos, e);
-    code = code ? code : config_token(t, config, "eos_token", &t->eos, e);
-    code = code ? code : config_token(t, config, "pad_token", &t->pad, e);
-    code = code ? code : json_get_bool(config, "add_bos_token", &t->adds_bos, e);
-    if (!code && t->adds_bos && t->bos == TOKEN_NONE)
-        code = error_set(e, ERR_FORMAT, "\"add_bos_token\" is true but there is no \"bos_token\"");
-    if (code)
-        error_prefix(e, "%s", path);
-    json_decref(config);
-    return tokenizer_error_line(e, code);
-}
-
-int tokenizer_read_json(const char *path, struct tokenizer **out, struct error *e)
-{
-    *out = NULL;
-    struct buffer text = {0};
-    struct tokenizer *t = NULL;
-    int code = file_read(path, &text, FILE_LIMIT, e);
-    if (!code) {
-        code = tokenizer_parse_json(text.data, text.size, &t, e);
-        if (code)
-            error_prefix(e, "%s", path);
-    }
-    buffer_free(&text);
-    if (code)
-        return code;
-    size_t folder = (size_t)(path_basename(path) - path);
-    char *config = mem_printf("%.*stokenizer_config.json", (int)folder, path);
-    if (file_exists(config))
-        code = read_config(t, config, e);
-    mem_free(config);
-    if (code)
-        tokenizer_free(t);
-    else
-        *out = t;
-    return code;
 }

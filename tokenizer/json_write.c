@@ -1,11 +1,13 @@
 /* tokenizer.json and tokenizer_config.json as Hugging Face's libraries write them. */
 #include "base/file.h"
 #include "base/memory.h"
+#include "tokenizer/pipeline.h"
 #include "tokenizer/sentencepiece.h"
 #include "tokenizer/split.h"
-#include "tokenizer/tokenizer_internal.h"
+#include "tokenizer/unigram.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void quote(struct buffer *b, const char *text, size_t n)
@@ -43,14 +45,16 @@ static const char *truth(bool b)
 static void added_flags(struct buffer *b, const struct tokenizer *t, size_t id, const char *indent)
 {
     const struct token *token = &t->tokens[id];
+    const struct step *sp = t->pipeline ? pipeline_step(t->pipeline, STEP_SENTENCEPIECE) : NULL;
     const struct {
         const char *name;
         bool value;
     } flags[] = {
-        {"single_word", false},
-        {"lstrip", token->strip & STRIP_LEFT},
-        {"rstrip", token->strip & STRIP_RIGHT},
-        {"normalized", false},
+        {"single_word", token->flags & SINGLE_WORD},
+        {"lstrip", token->flags & STRIP_LEFT},
+        {"rstrip", token->flags & STRIP_RIGHT},
+        /* A space put before the token's own text, as Prepend does, would hide it. */
+        {"normalized", token->flags & NORMALIZED && !(sp && sp->prefix)},
         {"special", token->kind != TOKEN_USER_DEFINED},
     };
     for (size_t i = 0; i < 5; i++)
@@ -73,6 +77,15 @@ static void write_added_tokens(struct buffer *b, const struct tokenizer *t)
         separator = ",\n";
     }
     buffer_string(b, *separator == ',' ? "\n  ],\n" : "],\n");
+}
+
+/* A component as it was read. */
+static void write_component(struct buffer *b, const struct tokenizer *t, const char *name)
+{
+    char *text = json_dumps(json_object_get(t->pipeline->components, name),
+                            JSON_ENCODE_ANY | JSON_COMPACT);
+    buffer_printf(b, "  \"%s\": %s,\n", name, text ? text : "null");
+    free(text);
 }
 
 static void write_normalizer(struct buffer *b, const struct tokenizer *t)
@@ -100,6 +113,7 @@ static void write_pre_tokenizer(struct buffer *b, const struct tokenizer *t)
     buffer_string(b, "  \"pre_tokenizer\": ");
     switch (t->splitter) {
     case SPLITTER_NONE:
+    case SPLITTER_GENERAL:
         buffer_string(b, "null");
         break;
     case SPLITTER_BYTES:
@@ -130,27 +144,58 @@ static void write_pre_tokenizer(struct buffer *b, const struct tokenizer *t)
     buffer_string(b, ",\n");
 }
 
-/* BOS before each text, where the model expects it; the other form changes only offsets. */
+/* One form of the template: the texts with what stands around each. */
+static void template(struct buffer *b, const char *key, const char *texts, const char *bos,
+                     const char *eos)
+{
+    const char *separator = "\n";
+    buffer_printf(b, "    \"%s\": [", key);
+    for (int i = 0; texts[i]; i++) {
+        if (bos) {
+            buffer_printf(b, "%s      {\"SpecialToken\": {\"id\": %s, \"type_id\": %d}}", separator,
+                          bos, i);
+            separator = ",\n";
+        }
+        buffer_printf(b, "%s      {\"Sequence\": {\"id\": \"%c\", \"type_id\": %d}}", separator,
+                      texts[i], i);
+        separator = ",\n";
+        if (eos)
+            buffer_printf(b, ",\n      {\"SpecialToken\": {\"id\": %s, \"type_id\": %d}}", eos, i);
+    }
+    buffer_string(b, "\n    ],\n");
+}
+
+static void template_special(struct buffer *b, const char *quoted, int32_t id, bool last)
+{
+    buffer_printf(b, "      %s: {\"id\": %s, \"ids\": [%d], \"tokens\": [%s]}%s\n", quoted, quoted,
+                  id, quoted, last ? "" : ",");
+}
+
+/* BOS before each text and EOS behind it, where the model expects them; else what changes only
+ * offsets. */
 static void write_post_processor(struct buffer *b, const struct tokenizer *t)
 {
+    bool with_bos = t->adds_bos && t->bos != TOKEN_NONE, with_eos = t->adds_eos && t->eos != TOKEN_NONE;
     buffer_string(b, "  \"post_processor\": ");
-    if (t->adds_bos && t->bos != TOKEN_NONE) {
-        struct buffer bos = {0}, special = {0};
-        quote_token(&bos, t, t->bos);
-        buffer_printf(&special, "{\"SpecialToken\": {\"id\": %s, \"type_id\": ", bos.data);
-        buffer_printf(b,
-                      "{\n    \"type\": \"TemplateProcessing\",\n    \"single\": [\n      %s0}},\n"
-                      "      {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}\n    ],\n"
-                      "    \"pair\": [\n      %s0}},\n"
-                      "      {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}},\n      %s1}},\n"
-                      "      {\"Sequence\": {\"id\": \"B\", \"type_id\": 1}}\n    ],\n"
-                      "    \"special_tokens\": {\n"
-                      "      %s: {\"id\": %s, \"ids\": [%d], \"tokens\": [%s]}\n    }\n  }",
-                      special.data, special.data, special.data, bos.data, bos.data, t->bos,
-                      bos.data);
+    if (with_bos || with_eos) {
+        struct buffer bos = {0}, eos = {0};
+        if (with_bos)
+            quote_token(&bos, t, t->bos);
+        if (with_eos)
+            quote_token(&eos, t, t->eos);
+        buffer_string(b, "{\n    \"type\": \"TemplateProcessing\",\n");
+        template(b, "single", "A", bos.data, eos.data);
+        template(b, "pair", "AB", bos.data, eos.data);
+        buffer_string(b, "    \"special_tokens\": {\n");
+        bool both = with_bos && with_eos && t->bos != t->eos;
+        if (with_bos)
+            template_special(b, bos.data, t->bos, !both);
+        if (with_eos && (both || !with_bos))
+            template_special(b, eos.data, t->eos, true);
+        buffer_string(b, "    }\n  }");
         buffer_free(&bos);
-        buffer_free(&special);
-    } else if (t->splitter == SPLITTER_NONE) {
+        buffer_free(&eos);
+    } else if (t->char_level) {
         buffer_string(b, "null");
     } else {
         byte_level(b, true, false, true, "  ");
@@ -184,23 +229,26 @@ static bool is_gap(const struct tokenizer *t, size_t id)
            memcmp(t->text.data + token->text, text, (size_t)n) == 0;
 }
 
-static void write_model(struct buffer *b, const struct tokenizer *t)
+/* Whether the tokens that are only added can be left out of the vocabulary: Hugging Face's library
+ * numbers them from the vocabulary's end on. */
+static bool added_follow(const struct tokenizer *t)
 {
-    bool sp = t->splitter == SPLITTER_NONE;
-    buffer_string(b, "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
-                     "    \"unk_token\": ");
-    if (sp && t->unknown != TOKEN_NONE)
-        quote_token(b, t, t->unknown);
-    else
-        buffer_string(b, "null");
-    buffer_printf(b,
-                  ",\n    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n"
-                  "    \"fuse_unk\": %s,\n    \"byte_fallback\": %s,\n    \"ignore_merges\": %s,\n"
-                  "    \"vocab\": {",
-                  truth(t->fuse_unknown), truth(sp), truth(t->ignore_merges));
-    const char *separator = "\n";
+    bool outside = false;
     for (size_t id = 0; id < t->n_tokens; id++) {
-        if (is_gap(t, id)) /* reading makes it again */
+        if ((outside && !(t->tokens[id].flags & OUTSIDE)) || is_gap(t, id))
+            return false;
+        outside |= t->tokens[id].flags & OUTSIDE;
+    }
+    return true;
+}
+
+static void write_vocabulary(struct buffer *b, const struct tokenizer *t)
+{
+    bool follow = added_follow(t);
+    const char *separator = "\n";
+    buffer_string(b, "    \"vocab\": {");
+    for (size_t id = 0; id < t->n_tokens; id++) {
+        if (is_gap(t, id) || (follow && t->tokens[id].flags & OUTSIDE)) /* reading makes a gap again */
             continue;
         buffer_printf(b, "%s      ", separator);
         quote_token(b, t, (int32_t)id);
@@ -216,6 +264,41 @@ static void write_model(struct buffer *b, const struct tokenizer *t)
         buffer_string(b, "\n      ]");
     }
     buffer_string(b, t->n_merges ? "\n    ]\n  }\n}" : "]\n  }\n}");
+}
+
+static void write_bpe(struct buffer *b, const struct tokenizer *t)
+{
+    buffer_string(b, "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
+                     "    \"unk_token\": ");
+    if (t->char_level && t->unknown != TOKEN_NONE)
+        quote_token(b, t, t->unknown);
+    else
+        buffer_string(b, "null");
+    buffer_printf(b,
+                  ",\n    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n"
+                  "    \"fuse_unk\": %s,\n    \"byte_fallback\": %s,\n    \"ignore_merges\": %s,\n",
+                  truth(t->fuse_unknown), truth(t->byte_fallback), truth(t->ignore_merges));
+    write_vocabulary(b, t);
+}
+
+/* A piece's place is its id. What is only added stands behind the last piece or, with a score that
+ * never wins, in its place. */
+static void write_unigram(struct buffer *b, const struct tokenizer *t)
+{
+    bool follow = added_follow(t);
+    buffer_printf(b,
+                  "  \"model\": {\n    \"type\": \"Unigram\",\n    \"unk_id\": %d,\n"
+                  "    \"vocab\": [", t->unknown);
+    for (size_t id = 0; id < t->n_tokens; id++) {
+        if (follow && t->tokens[id].flags & OUTSIDE)
+            break;
+        buffer_string(b, id ? ",\n      [" : "\n      [");
+        quote_token(b, t, (int32_t)id);
+        char score[64];
+        unigram_score_text(t->scores[id], score);
+        buffer_printf(b, ", %s]", score);
+    }
+    buffer_printf(b, "\n    ],\n    \"byte_fallback\": %s\n  }\n}", truth(t->byte_fallback));
 }
 
 /* Merges name tokens; a SentencePiece vocabulary may merge characters that are none. */
@@ -241,11 +324,22 @@ int tokenizer_write_json(const struct tokenizer *t, const char *path, struct err
     buffer_string(&b,
                   "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
     write_added_tokens(&b, t);
-    write_normalizer(&b, t);
-    write_pre_tokenizer(&b, t);
+    if (t->pipeline) {
+        write_component(&b, t, "normalizer");
+        write_component(&b, t, "pre_tokenizer");
+    } else {
+        write_normalizer(&b, t);
+        write_pre_tokenizer(&b, t);
+    }
     write_post_processor(&b, t);
-    write_decoder(&b, t);
-    write_model(&b, t);
+    if (t->pipeline)
+        write_component(&b, t, "decoder");
+    else
+        write_decoder(&b, t);
+    if (t->model == MODEL_UNIGRAM)
+        write_unigram(&b, t);
+    else
+        write_bpe(&b, t);
     code = file_write(path, b.data, b.size, e);
     buffer_free(&b);
     return code;
@@ -265,9 +359,9 @@ int tokenizer_write_config_json(const struct tokenizer *t, size_t max_length, co
 {
     struct buffer b = {0};
     buffer_printf(&b,
-                  "{\n  \"add_bos_token\": %s,\n  \"add_prefix_space\": false,\n"
-                  "  \"added_tokens_decoder\": {",
-                  truth(t->adds_bos));
+                  "{\n  \"add_bos_token\": %s,\n  \"add_eos_token\": %s,\n"
+                  "  \"add_prefix_space\": false,\n  \"added_tokens_decoder\": {",
+                  truth(t->adds_bos), truth(t->adds_eos));
     const char *separator = "\n";
     for (size_t id = 0; id < t->n_tokens; id++) {
         if (!is_added(t, id))
@@ -280,12 +374,17 @@ int tokenizer_write_config_json(const struct tokenizer *t, size_t max_length, co
     }
     buffer_string(&b, *separator == ',' ? "\n  },\n" : "},\n");
     config_token(&b, t, "bos_token", t->bos);
+    if (t->chat_template) {
+        buffer_string(&b, "  \"chat_template\": ");
+        quote(&b, t->chat_template, strlen(t->chat_template));
+        buffer_string(&b, ",\n");
+    }
     buffer_string(&b, "  \"clean_up_tokenization_spaces\": false,\n");
     config_token(&b, t, "eos_token", t->eos);
     buffer_printf(&b, "  \"model_max_length\": %zu,\n", max_length);
     config_token(&b, t, "pad_token", t->pad);
     buffer_string(&b, "  \"tokenizer_class\": \"PreTrainedTokenizerFast\"");
-    if (t->splitter == SPLITTER_NONE && t->unknown != TOKEN_NONE) {
+    if (t->char_level && t->unknown != TOKEN_NONE) {
         buffer_string(&b, ",\n  \"unk_token\": ");
         quote_token(&b, t, t->unknown);
     }

@@ -77,7 +77,7 @@ static void add_char(struct tokenizer *t, const char *p, size_t size)
     if (sp_symbol(t, p, size) != SYMBOL_UNKNOWN)
         return;
     int32_t symbol = tokenizer_find(t, p, size);
-    if (symbol == TOKEN_NONE)
+    if (symbol == TOKEN_NONE || t->tokens[symbol].flags & OUTSIDE)
         symbol = c->next_hidden++;
     uint32_t bytes = pack(p, size);
     if (!bytes) {
@@ -131,7 +131,7 @@ static int32_t piece(const struct tokenizer *t, const char *p, size_t n)
 
 static int descending(const void *a, const void *b)
 {
-    float x = *(const float *)a, y = *(const float *)b;
+    double x = *(const double *)a, y = *(const double *)b;
     return (x < y) - (x > y);
 }
 
@@ -146,7 +146,7 @@ static int by_rank(const void *a, const void *b)
     return (i > j) - (i < j);
 }
 
-static uint32_t rank_of(float score, const float *sorted, size_t n)
+static uint32_t rank_of(double score, const double *sorted, size_t n)
 {
     size_t low = 0, high = n;
     while (low < high) { /* the first entry that is not above score */
@@ -162,13 +162,17 @@ static uint32_t rank_of(float score, const float *sorted, size_t n)
 void sp_merges_from_scores(struct tokenizer *t)
 {
     sp_prepare(t);
-    float *sorted = mem_alloc(t->n_tokens, sizeof *sorted);
+    double *sorted = mem_alloc(t->n_tokens, sizeof *sorted);
     memcpy(sorted, t->scores, t->n_tokens * sizeof *sorted);
     qsort(sorted, t->n_tokens, sizeof *sorted, descending);
     for (size_t k = 0; k < t->n_tokens; k++) {
         const char *text = t->text.data + t->tokens[k].text;
         size_t n = t->tokens[k].n_text;
+        int kind = t->tokens[k].kind;
         uint32_t rank = rank_of(t->scores[k], sorted, t->n_tokens);
+        if (t->tokens[k].flags & OUTSIDE ||
+            (t->splitter == SPLITTER_GENERAL && kind != TOKEN_NORMAL))
+            continue; /* SentencePiece never merges to these: user-defined ones are found before */
         for (size_t i = n ? sp_char_size(text, n) : 0; i < n; i += sp_char_size(text + i, n - i)) {
             int32_t left = piece(t, text, i), right = piece(t, text + i, n - i);
             if (left != SYMBOL_UNKNOWN && right != SYMBOL_UNKNOWN)
@@ -192,7 +196,7 @@ void sp_token_bytes(const char *text, size_t n, enum token_kind kind, struct buf
         buffer_byte(out, (char)(hex(text[3]) << 4 | hex(text[4])));
         return;
     }
-    if (kind != TOKEN_NORMAL && kind != TOKEN_UNUSED) {
+    if (kind == TOKEN_CONTROL || kind == TOKEN_UNKNOWN || kind == TOKEN_BYTE) {
         buffer_append(out, text, n);
         return;
     }

@@ -156,6 +156,7 @@ size_t split_next(enum splitter splitter, const unsigned char *p, size_t n)
         return next_llama3(p, n, 1);
     case SPLITTER_BYTES:
     case SPLITTER_NONE:
+    case SPLITTER_GENERAL:
         break;
     }
     return n;

@@ -20,6 +20,7 @@ enum splitter {
     SPLITTER_BYTES,  /* 256 ids, one a byte, no merges */
     SPLITTER_SMOLLM, /* every digit alone, then as gpt2 (SmolLM, StarCoder) */
     SPLITTER_NONE,   /* SentencePiece: no pre-splitting */
+    SPLITTER_GENERAL, /* the steps of a tokenizer.json (pipeline.h), or of a tokenizer.model */
 };
 
 enum { TOKEN_NONE = -1 };
@@ -47,6 +48,14 @@ int32_t tokenizer_bos(const struct tokenizer *t);
 int32_t tokenizer_eos(const struct tokenizer *t);
 int32_t tokenizer_pad(const struct tokenizer *t);
 bool tokenizer_adds_bos(const struct tokenizer *t); /* the model expects BOS before a text */
+bool tokenizer_adds_eos(const struct tokenizer *t); /* and EOS behind it */
+/* Whether a text may be cut at split_safe_cut's places (split.h) and its parts encoded one by one. Only
+ * the hand-written splitters promise that. */
+bool tokenizer_cuts_safely(const struct tokenizer *t);
+/* The chat template (Jinja), or NULL. It lives until it is set again; set copies, NULL takes it away.
+ * Of templates with names the one called "default" is kept. */
+const char *tokenizer_chat_template(const struct tokenizer *t);
+void tokenizer_set_chat_template(struct tokenizer *t, const char *text);
 /* A control or unknown token, BOS or EOS: no part of a text. False for ids beyond the vocabulary.
  */
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
@@ -82,41 +91,56 @@ struct decode_stream {
     unsigned char held[8];
     size_t n_held;
     bool started; /* SentencePiece drops the first space of a text */
+    size_t n_stripped;
 };
 void decode_stream_push(struct decode_stream *s, const struct tokenizer *t, int32_t id,
                         bool with_special, struct buffer *out);
 void decode_stream_flush(struct decode_stream *s, struct buffer *out);
 
-/* tokenizer.json in Hugging Face's format. Reading accepts what writing produces and the same
- * component set from elsewhere: BPE over ByteLevel with a known Split pattern or its own (Llama 3,
- * Qwen, GPT-2, SmolLM; NFC normalisation too), or over SentencePiece's spaces with byte_fallback
- * (Llama 2, Phi-3); an unsupported component is an error that names it. Ids without a token become
- * unused tokens "[PAD<id>]".
+/* tokenizer.json in Hugging Face's format, with BPE and Unigram models. Known stacks around them
+ * (Llama 2 and 3, Qwen, GPT-2, SmolLM, Gemma, Phi-3) are encoded by hand-written code, all others of
+ * the components in pipeline.h by the general one; ids are those of Hugging Face's library. An
+ * unsupported component is an error that names it. Ids without a token become unused tokens
+ * "[PAD<id>]".
  *
  * The file does not say which tokens are BOS, EOS and padding: tokenizer_read_json takes them from
- * tokenizer_config.json in the same folder where there is one. Else, and in tokenizer_parse_json,
- * they are the special tokens with the names in use (<s>, </s>, <|endoftext|>, ...) or the first
- * special token; padding is none.
+ * tokenizer_config.json in the same folder where there is one, and from there or chat_template.jinja
+ * the chat template, and from generation_config.json what else ends a text. Else, and in
+ * tokenizer_parse_json, they are the special tokens with the names in use (<s>, </s>, <|endoftext|>,
+ * ...) or the first special token; padding is none.
  *
- * Writing fails only on the file, and for a SentencePiece vocabulary from GGUF with a token made of
- * a character that is no token. */
+ * Writing fails only on the file, and for a SentencePiece vocabulary with a token made of a character
+ * that is no token. */
 int tokenizer_parse_json(const char *text, size_t n, struct tokenizer **t, struct error *e);
 int tokenizer_read_json(const char *path, struct tokenizer **t, struct error *e);
 int tokenizer_write_json(const struct tokenizer *t, const char *path, struct error *e);
+
+/* tokenizer.model, SentencePiece's own file (BPE and Unigram), with SentencePiece's ids. Reading also
+ * looks into tokenizer_config.json, added_tokens.json, special_tokens_map.json and
+ * generation_config.json in the same folder. Bytes that are not UTF-8 count as U+FFFD unless the rules
+ * are those of Llama 2. */
+int tokenizer_parse_sentencepiece(const unsigned char *bytes, size_t n, struct tokenizer **t,
+                                  struct error *e);
+int tokenizer_read_sentencepiece(const char *path, struct tokenizer **t, struct error *e);
+/* A directory's tokenizer.json, else its tokenizer.model. ERR_IO when it has neither. */
+int tokenizer_read_folder(const char *folder, struct tokenizer **t, struct error *e);
 
 /* tokenizer_config.json beside it (special token strings, add_bos_token, class name). */
 int tokenizer_write_config_json(const struct tokenizer *t, size_t max_length, const char *path,
                                 struct error *e);
 
-/* GGUF metadata (tokenizer.ggml.*; models `gpt2` with a known `pre`, and `llama`), with llama.cpp's
- * ids. Reading also serves files whose vocabulary is none of linnet's making; errors name the key.
- * The result does not refer to the gguf. Writing a bytes vocabulary names it gpt-2 without merges,
- * which is the same; GGUF has no place for NFC and for blanks swallowed beside added tokens. */
+/* GGUF metadata (tokenizer.ggml.*; models `gpt2` with a `pre` that gguf_pre.c knows, and `llama`), with
+ * llama.cpp's ids, and the chat template. Reading also serves files whose vocabulary is none of
+ * linnet's making; errors name the key. The result does not refer to the gguf. */
 struct gguf;
 struct gguf_writer;
 int tokenizer_from_gguf(const struct gguf *g, struct tokenizer **t, struct error *e);
 /* Writes n_tokens tokens, at least the vocabulary's: llama.cpp wants one for every row of the
- * embedding, so what the tokenizer lacks is filled up with unused ones. */
-void tokenizer_to_gguf(const struct tokenizer *t, size_t n_tokens, struct gguf_writer *w);
+ * embedding, so what the tokenizer lacks is filled up with unused ones. ERR_FORMAT when llama.cpp knows
+ * no splitter that is this tokenizer's, or its model (Unigram). What is lost beside that (NFC and other
+ * normalisation, blanks swallowed beside added tokens) is warned of where it changes more than rare
+ * texts. A bytes vocabulary is named gpt-2 without merges, which is the same. */
+int tokenizer_to_gguf(const struct tokenizer *t, size_t n_tokens, struct gguf_writer *w,
+                      struct error *e);
 
 #endif

@@ -70,7 +70,7 @@ static void table_add(struct word_table *w, const char *p, size_t n, uint64_t co
 static int check_settings(const struct tokenizer_settings *s, struct error *e)
 {
     size_t least = 256 + s->n_special_tokens;
-    if (s->splitter == SPLITTER_NONE)
+    if (s->splitter == SPLITTER_NONE || s->splitter == SPLITTER_GENERAL)
         return error_set(e, ERR_USAGE,
                          "the splitter must be gpt2, llama3, qwen2, smollm or bytes: training "
                          "makes byte-level vocabularies");

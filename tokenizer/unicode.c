@@ -39,7 +39,7 @@ const uint8_t class_of_byte[256] = {
 #undef M
 #undef M16
 
-static bool is_white_space(uint32_t c)
+bool unicode_is_space(uint32_t c)
 {
     return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
            (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
@@ -81,7 +81,7 @@ static enum char_class classify(uint32_t c)
 {
     if (c == '\r' || c == '\n')
         return CLASS_NEWLINE;
-    if (is_white_space(c))
+    if (unicode_is_space(c))
         return CLASS_SPACE;
     utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
     if (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO)
@@ -133,45 +133,4 @@ enum char_class unicode_class(const unsigned char *p, size_t n, size_t *size)
         return CLASS_OTHER;
     *size = length;
     return code < CODES ? pages[page_of[code / PAGE]][code % PAGE] : CLASS_OTHER;
-}
-
-/* The longest well-formed run from p. */
-static size_t valid_run(const unsigned char *p, size_t n)
-{
-    size_t i = 0, size;
-    uint32_t code;
-    while (i < n && (size = utf8_decode(p + i, n - i, &code)) > 0)
-        i += size;
-    return i;
-}
-
-void unicode_nfc(const char *text, size_t n, struct buffer *out)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    while (n > 0) {
-        size_t run = valid_run(p, n);
-        if (run) {
-            utf8proc_uint8_t *composed = NULL;
-            utf8proc_ssize_t length = utf8proc_map(p, (utf8proc_ssize_t)run, &composed,
-                                                   UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-            CHECK(length >= 0); /* the run is valid UTF-8, so only memory could fail */
-            buffer_append(out, composed, (size_t)length);
-            free(composed);
-        } else {
-            run = 1;
-            buffer_append(out, p, 1);
-        }
-        p += run;
-        n -= run;
-    }
-}
-
-uint32_t unicode_lower(uint32_t code)
-{
-    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
-}
-
-uint32_t unicode_upper(uint32_t code)
-{
-    return (uint32_t)utf8proc_toupper((utf8proc_int32_t)code);
 }

@@ -231,6 +231,36 @@ for splitter in gpt2 llama3 qwen2 smollm bytes; do
     fi
 done
 
+# The stacks of published models: Hugging Face's ids of strings that are hard and of whole files; and
+# for those that GGUF can hold, llama.cpp's ids of the exported file.
+stack_corpus=$corpus
+[ -f "$shared/data/wiki2-valid.txt" ] && stack_corpus=$shared/data/wiki2-valid.txt
+head -c 400000 "$stack_corpus" >"$out/stacks.txt"
+rm -rf "$out/stacks"
+check "stacks: make" node "$out/stacks.mjs" make "$out/stacks" 2000 "$out/stacks.txt" "$LINNET"
+for stack in "$out"/stacks/*/; do
+    name=$(basename "$stack")
+    check "stack $name: hard strings" node "$out/stacks.mjs" compare "$LINNET" "$stack/tokenizer.json"
+    for text in $texts; do
+        check "stack $name: ${text##*/}" same_ids "$stack/tokenizer.json" "$text"
+    done
+done
+for name in tekken deepseek-llm metaspace-first unigram smollm; do
+    check "stack $name: a million characters" node "$out/stacks.mjs" compare "$LINNET" \
+        "$out/stacks/$name/tokenizer.json" long
+done
+for name in gpt2 llama3 qwen2 smollm qwen35 tekken gpt4o deepseek-v3 deepseek-coder pre-default pre-falcon \
+    pre-deepseek-llm pre-bailingmoe pre-seed-coder pre-viking pre-poro-chat llama2 gemma metaspace-first; do
+    stack=$out/stacks/$name
+    check "stack $name: tiny model" node "$out/vocab.mjs" model "$stack" &&
+        check "stack $name: export" "$LINNET" export --model "$stack" --format gguf --out "$stack/model.gguf" &&
+        check "stack $name: llama.cpp" node "$out/vocab.mjs" compare "$LINNET" "$stack/model.gguf" "$out/stacks.txt"
+done
+
+node "$out/stacks.mjs" texts "$out"
+check "tokenizer.model: SentencePiece" python3 tests/interop/sentencepiece.py "$LINNET" "$out/sp" \
+    "$out/texts.json" "$out/stacks.txt"
+
 trained_model tied gpt2
 try_the_judge "$out/tied-f32.gguf"
 # The same parts, made by a script of ours, for llama.cpp and for linnet.

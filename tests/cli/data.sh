@@ -114,7 +114,7 @@ run "$LINNET" tokenizer encode $tokenizer --file "$tmp/text" words
 usage_error 'tokenizer encode ' '--file and "words": one of them, not both'
 mkdir "$tmp/dir"
 run "$LINNET" tokenizer encode --tokenizer "$tmp/dir" x
-failure "$tmp/dir: this directory holds no tokenizer.json"
+failure "$tmp/dir: this directory holds neither tokenizer.json nor tokenizer.model"
 cp "$tmp/tokenizer.json" "$tmp/dir"
 run "$LINNET" tokenizer encode --tokenizer "$tmp/dir" a
 out 65

@@ -13,6 +13,7 @@ static inline void use_tokenizer(struct tokenizer *t)
 {
     static const char text[] =
         "Hello  world, it's 123!\r\n \xE2\x96\x81\xC3\xA9\xFF<s></s><|endoftext|>A"
+        "e\xCC\x81\xCC\xA3 \xE1\x84\x92\xE1\x85\xA1 \xEF\xAC\x81ne <sep> aal \xF0\x9F\x91\xA9\xE2\x80\x8D"
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaxy";
     struct tokens ids = {0};
     struct buffer back = {0};

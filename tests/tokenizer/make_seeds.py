@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz_tokenizer_json.c and fuzz_tokenizer_gguf.c: good-* must be accepted,
-bad-* refused.
+"""Writes the seeds of fuzz_tokenizer_json.c, fuzz_tokenizer_gguf.c and fuzz_tokenizer_model.c: good-*
+must be accepted, bad-* refused.
 
 usage: make_seeds.py tests/fuzz/corpus
 """
+import base64
 import copy
 import json
 import os
@@ -13,6 +14,20 @@ import sys
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
           r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 SPACE = "\u2581"
+
+
+def charsmap():
+    """SentencePiece's rules of two: A becomes a, B becomes bb. A double array by hand: the root's
+    offset is 0x80, so that A's unit stands at 0x80 ^ 0x41."""
+    units = [0] * 256
+    units[0] = 0x80 << 10
+    for c, place, replacement in ((0x41, 0xC1, 0), (0x42, 0xC2, 2)):
+        units[place] = (place ^ (0xF0 + c - 0x41)) << 10 | 1 << 8 | c
+        units[0xF0 + c - 0x41] = 1 << 31 | replacement
+    return struct.pack("<I", 1024) + struct.pack("<256I", *units) + b"a\0bb\0"
+
+
+CHARSMAP = base64.b64encode(charsmap()).decode()
 
 
 def alphabet():
@@ -71,8 +86,51 @@ def good():
     yield "bytes", make(letters, [], pre_tokenizer=byte_level(use_regex=False))
     yield "llama2", make(sp_tokens, sp_merges, pre_tokenizer=None, decoder=decoder, normalizer={
         "type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": SPACE}, replace]}, **sp)
-    yield "metaspace", make(sp_tokens, sp_merges, decoder=decoder, pre_tokenizer={
-        "type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first", "split": False}, **sp)
+    metaspace = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first", "split": False}
+    yield "metaspace", make(sp_tokens, sp_merges, decoder=decoder, pre_tokenizer=metaspace, **sp)
+    yield "metaspace-old", make(sp_tokens, sp_merges, decoder={**metaspace, "prepend_scheme": "always"},
+                                pre_tokenizer={"type": "Metaspace", "replacement": SPACE,
+                                               "add_prefix_space": True}, **sp)
+    yield "gemma", make(sp_tokens, sp_merges, normalizer=replace, pre_tokenizer={
+        "type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious",
+        "invert": False}, decoder={**decoder, "decoders": decoder["decoders"][:3]}, **sp)
+    yield "no-fallback", make(sp_tokens, sp_merges, pre_tokenizer=metaspace, **{
+        **sp, "model": {"unk_token": "<unk>", "fuse_unk": False, "byte_fallback": False}})
+    yield "general", make(
+        words, merges, normalizer={"type": "Sequence", "normalizers": [
+            {"type": "NFKC"}, {"type": "Lowercase"}, {"type": "NFD"},
+            {"type": "Strip", "strip_left": True, "strip_right": True},
+            {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+            {"type": "Prepend", "prepend": "x"}]},
+        pre_tokenizer={"type": "Sequence", "pretokenizers": [
+            {**split, "pattern": {"Regex": "(?=[A-Z])|\\p{Lu}?\\w{1,3}+|[^\\s\\S]"},
+             "behavior": "MergedWithNext"},
+            {**split, "pattern": {"String": "l"}, "behavior": "MergedWithPrevious", "invert": True},
+            {"type": "Digits", "individual_digits": False}, {"type": "Punctuation"},
+            {"type": "WhitespaceSplit"}, byte_level(use_regex=True, add_prefix_space=True)]},
+        added_tokens=[added(262, "<s>", single_word=True, normalized=True, special=False),
+                      added(263, "AB", normalized=True, special=False, lstrip=True)])
+    yield "contiguous", make(words, merges, pre_tokenizer={
+        "type": "Sequence", "pretokenizers": [
+            {**split, "pattern": {"Regex": "\\s+$"}, "behavior": "Contiguous"},
+            {**split, "pattern": {"Regex": "(a|b)*+x"}, "behavior": "Removed"},
+            {"type": "Whitespace"}, byte_level(use_regex=False)]})
+    pieces = [["<unk>", 0], [SPACE, -2.5], ["a", -3], ["l", -3.5], [SPACE + "he", -4], ["llo", -4.25],
+              ["aa", -3.25], ["<s>", 0]] + [[f"<0x{b:02X}>", -20] for b in range(256)]
+    unigram = {"type": "Unigram", "unk_id": 0, "byte_fallback": True}
+    metaspace = {**metaspace, "prepend_scheme": "always", "split": True}
+    root = make([], [], pre_tokenizer=metaspace, decoder=metaspace, normalizer={
+        "type": "Precompiled", "precompiled_charsmap": CHARSMAP}, added_tokens=[added(7, "<s>")])
+    yield "unigram", {**root, "model": {**unigram, "vocab": pieces}}
+    yield "unigram-plain", {**root, "normalizer": None,
+                            "model": {**unigram, "vocab": pieces, "byte_fallback": False}}
+
+
+def nested(n):
+    c = {"type": "NFC"}
+    for _ in range(n):
+        c = {"type": "Sequence", "normalizers": [c]}
+    return c
 
 
 def bad():
@@ -100,11 +158,28 @@ def bad():
     yield "added-conflict", change(["added_tokens"], [added(5, "<s>")])
     yield "added-no-id", change(["added_tokens"], [{"content": "<s>"}])
     yield "added-nul", change(["added_tokens"], [added(262, "<\0s>")])
-    yield "added-word", change(["added_tokens"], [added(262, "<s>", single_word=True)])
-    yield "normalizer", change(["normalizer"], {"type": "Lowercase"})
+    yield "normalizer", change(["normalizer"], {"type": "BertNormalizer"})
     yield "pattern", change(["pre_tokenizer"], {"type": "Split", "behavior": "Isolated",
-                                                "pattern": {"Regex": "a+"}})
-    yield "prefix-space", change(["pre_tokenizer", "add_prefix_space"], True)
+                                                "pattern": {"Regex": "ab(c"}})
+    yield "pattern-set", change(["pre_tokenizer"], {"type": "Split", "behavior": "Isolated",
+                                                    "pattern": {"Regex": "[a-z&&[^b]]"}})
+    yield "pattern-empty", change(["pre_tokenizer"], {"type": "Split", "behavior": "Isolated",
+                                                      "pattern": {"Regex": ""}})
+    yield "behavior", change(["pre_tokenizer"], {"type": "Split", "behavior": "Sideways",
+                                                 "pattern": {"Regex": "a"}})
+    yield "byte-level-first", change(["pre_tokenizer"], {"type": "Sequence", "pretokenizers": [
+        byte_level(), {"type": "Digits"}]})
+    yield "sequence-deep", change(["normalizer"], nested(20))
+    yield "charsmap", change(["normalizer"], {"type": "Precompiled", "precompiled_charsmap": "AAAA"})
+    yield "charsmap-base64", change(["normalizer"], {"type": "Precompiled",
+                                                     "precompiled_charsmap": "????"})
+    yield "unigram-bytes", change(["model"], {"type": "Unigram", "unk_id": 0, "vocab": [["a", 0]]})
+    yield "unigram-unknown", {**base, "pre_tokenizer": None, "decoder": None, "model": {
+        "type": "Unigram", "unk_id": 7, "vocab": [["a", 0]]}}
+    yield "unigram-piece", {**base, "pre_tokenizer": None, "decoder": None, "model": {
+        "type": "Unigram", "unk_id": 0, "vocab": [["a"]]}}
+    yield "decoder-behind-fuse", change(["decoder"], {"type": "Sequence", "decoders": [
+        {"type": "Fuse"}, {"type": "Metaspace", "replacement": SPACE}]})
     yield "post-processor", change(["post_processor"], {"type": "BertProcessing"})
     yield "decoder", change(["decoder"], {"type": "WordPiece"})
     yield "dropout", change(["model", "dropout"], 0.1)
@@ -147,6 +222,8 @@ def gguf_seeds():
               token_type=[2, 3, 3] + [1] * 7 + [6], bos_token_id=1, eos_token_id=2,
               add_bos_token=True, add_space_prefix=False)
     yield "good-bpe", gguf(**byte_level_bpe)
+    for pre in ("tekken", "deepseek-v3", "deepseek-llm", "default", "falcon", "viking"):
+        yield "good-" + pre, gguf(**{**byte_level_bpe, "pre": pre, "eot_token_id": 260})
     yield "good-bytes", gguf(model="gpt2", pre="gpt-2", tokens=letters, merges=[])
     yield "good-sentencepiece", gguf(**sp)
     yield "bad-merge", gguf(**{**byte_level_bpe, "merges": ["h e", "e h"]})
@@ -155,7 +232,70 @@ def gguf_seeds():
     yield "bad-utf8", gguf(**{**sp, "tokens": pieces[:-1] + [b"\xFF"]})
 
 
+def varint(v):
+    out = b""
+    while v > 127:
+        out += bytes([v & 127 | 128])
+        v >>= 7
+    return out + bytes([v])
+
+
+def field(number, value):
+    """One field of a Protocol Buffers message."""
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def sp_model(pieces, kind, normalizer, **trainer):
+    names = {"byte_fallback": 35, "unk": 40, "bos": 41, "eos": 42, "pad": 43, "suffix": 24}
+    out = b"".join(field(1, field(1, p) + field(2, float(score)) + field(3, type))
+                   for p, score, type in pieces)
+    spec = field(3, kind) + b"".join(field(names[k], v) for k, v in trainer.items())
+    return out + field(2, spec) + field(3, b"".join(field(k, v) for k, v in normalizer.items()))
+
+
+def model_seeds():
+    special = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3)]
+    letters = [(SPACE, -9, 1), ("a", -10, 1), ("l", -11, 1), ("\u00e9", -12, 1)]
+    words = [(SPACE + "a", -1, 1), ("ll", -2, 1), ("lla", -3, 1), ("aa", -4, 1), ("ba", -5, 1)]
+    all_bytes = [(f"<0x{b:02X}>", 0, 6) for b in range(256)]
+    user = [("<sep>", 0, 4), ("aal", 0, 4), ("not used", 0, 5)]
+    plain = {3: 1, 4: 0, 5: 1}
+    mapped = {2: charsmap(), 3: 1, 4: 1, 5: 1}
+    bpe = special + all_bytes + words + letters
+    yield "good-bpe", sp_model(bpe, 2, plain, byte_fallback=1, unk=0, bos=1, eos=2)
+    yield "good-bpe-user", sp_model(special + user + words + letters, 2, mapped)
+    yield "good-bpe-no-prefix", sp_model(bpe + user, 2, {3: 0, 4: 0}, byte_fallback=1)
+    yield "good-unigram", sp_model(special + words + letters, 1, mapped, unk=0)
+    yield "good-unigram-bytes", sp_model(bpe + user, 1, plain, byte_fallback=1)
+    good = sp_model(bpe, 2, plain)
+    yield "bad-empty", b""
+    yield "bad-cut", good[:-3]
+    yield "bad-wire", good + b"\x0f"
+    yield "bad-length", good + b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x"
+    yield "bad-twice", sp_model(bpe + [("a", 0, 1)], 2, plain)
+    yield "bad-type", sp_model(bpe + [("q", 0, 9)], 2, plain)
+    yield "bad-score", sp_model(bpe + [("q", float("nan"), 1)], 2, plain)
+    yield "bad-utf8", sp_model(bpe + [(b"\xff", 0, 1)], 2, plain)
+    yield "bad-piece-empty", sp_model(bpe + [("", 0, 1)], 2, plain)
+    yield "bad-no-unknown", sp_model(letters, 2, plain)
+    yield "bad-word", sp_model(bpe, 3, plain)
+    yield "bad-suffix", sp_model(bpe, 2, plain, suffix=1)
+    yield "bad-charsmap", sp_model(bpe, 2, {2: b"\xff\xff\xff\xff"})
+    yield "bad-not-escaped", sp_model(bpe, 2, {5: 0})
+    yield "bad-json", b'{"model": {}}'
+
+
 def main():
+    for name, data in model_seeds():
+        directory = os.path.join(sys.argv[1], "tokenizer_model")
+        os.makedirs(directory, exist_ok=True)
+        with open(os.path.join(directory, name + ".model"), "wb") as f:
+            f.write(data)
     for name, data in gguf_seeds():
         directory = os.path.join(sys.argv[1], "tokenizer_gguf")
         os.makedirs(directory, exist_ok=True)
