@@ -2,6 +2,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -97,4 +98,21 @@ int json_get_string(const json_t *object, const char *key, const char **value, s
         return error_set(e, ERR_FORMAT, "\"%s\" must be a string", key);
     *value = json_string_value(v);
     return OK;
+}
+
+json_t *json_text(const char *text, size_t n)
+{
+    struct buffer clean = {0};
+    for (size_t i = 0; i < n;) {
+        uint32_t code;
+        size_t size = utf8_decode(text + i, n - i, &code);
+        if (size)
+            buffer_append(&clean, text + i, size);
+        else
+            buffer_string(&clean, "\xEF\xBF\xBD");
+        i += size ? size : 1;
+    }
+    json_t *value = json_stringn(clean.data ? clean.data : "", clean.size);
+    buffer_free(&clean);
+    return value;
 }

@@ -25,4 +25,7 @@ int json_get_bool(const json_t *object, const char *key, bool *value, struct err
 /* *value stays owned by the object. */
 int json_get_string(const json_t *object, const char *key, const char **value, struct error *e);
 
+/* A new string of n bytes of text; bytes that are not UTF-8 become U+FFFD. */
+json_t *json_text(const char *text, size_t n);
+
 #endif

@@ -12,6 +12,7 @@ const struct command *const commands[] = {
     &command_tokenizer_decode,
     &command_pretrain,
     &command_generate,
+    &command_chat,
     &command_eval_ppl,
     &command_eval_choices,
     &command_eval_logits,

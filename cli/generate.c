@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/sampling.h"
 #include "cli/shared.h"
 #include "kernels/gemm.h"
 #include "model/load.h"
@@ -14,8 +15,6 @@
 static struct {
     char *model, *prompt, *prompt_file;
     size_t max_tokens, context;
-    double temperature, top_p, min_p, repetition_penalty;
-    size_t top_k, repetition_window, seed;
     struct option_strings stops;
     bool echo, json, ignore_end, parse_special, show_special;
 } flags;
@@ -46,28 +45,6 @@ static const struct option prompt_rows[] = {
      .help = "tokens of prompt and continuation together (default: what the model was made for)"},
 };
 
-static const struct option sampling_rows[] = {
-    {.key = "temperature", .flag = "--temperature", .type = OPTION_FLOAT,
-     .offset = FIELD(temperature), .default_value = "0.8", .minimum = 0, .maximum = 100,
-     .help = "above 1 more varied, below 1 more predictable; 0 always takes the likeliest token"},
-    {.key = "top_k", .flag = "--top-k", .type = OPTION_SIZE, .offset = FIELD(top_k),
-     .help = "choose among the K likeliest tokens only; 0: all"},
-    {.key = "top_p", .flag = "--top-p", .type = OPTION_FLOAT, .offset = FIELD(top_p),
-     .default_value = "0.95", .minimum = 1e-9, .maximum = 1,
-     .help = "choose among the fewest tokens that together have this probability; 1: all"},
-    {.key = "min_p", .flag = "--min-p", .type = OPTION_FLOAT, .offset = FIELD(min_p),
-     .default_value = "0", .minimum = 0, .maximum = 1,
-     .help = "leave out tokens less likely than this times the likeliest; 0: none"},
-    {.key = "repetition_penalty", .flag = "--repetition-penalty", .type = OPTION_FLOAT,
-     .offset = FIELD(repetition_penalty), .default_value = "1", .minimum = 0.01, .maximum = 100,
-     .help = "above 1 makes tokens that were used lately less likely"},
-    {.key = "repetition_window", .flag = "--repetition-window", .type = OPTION_SIZE,
-     .offset = FIELD(repetition_window), .default_value = "64", .maximum = 1 << 24,
-     .help = "how many tokens back that looks"},
-    {.key = "seed", .flag = "--seed", .type = OPTION_SIZE, .offset = FIELD(seed),
-     .help = "the same seed gives the same text"},
-};
-
 static const struct option output_rows[] = {
     {.key = "echo", .flag = "--echo", .type = OPTION_BOOL, .offset = FIELD(echo),
      .default_value = "true", .help = "print the prompt before its continuation"},
@@ -78,11 +55,12 @@ static const struct option output_rows[] = {
              "stopped"},
 };
 
+static struct sampler_options sampling;
+
 static struct option_section sections[] = {
     {.name = "", .rows = prompt_rows, .n_rows = COUNT(prompt_rows), .object = &flags,
      .help = "Prompt"},
-    {.name = "", .rows = sampling_rows, .n_rows = COUNT(sampling_rows), .object = &flags,
-     .help = "Sampling, in this order: penalty, top-k, top-p, min-p, temperature"},
+    SAMPLING_SECTION(&sampling),
     {.name = "", .rows = output_rows, .n_rows = COUNT(output_rows), .object = &flags,
      .help = "Output"},
 };
@@ -116,13 +94,7 @@ static int check_stops(struct error *e)
 static struct generate_options generate_options(void)
 {
     return (struct generate_options){
-        .sampler = {.temperature = flags.temperature,
-                    .top_k = flags.top_k,
-                    .top_p = flags.top_p,
-                    .min_p = flags.min_p,
-                    .repetition_penalty = flags.repetition_penalty,
-                    .repetition_window = flags.repetition_window,
-                    .seed = flags.seed},
+        .sampler = sampling,
         .max_tokens = flags.max_tokens,
         .stops = (const char *const *)flags.stops.items,
         .n_stops = flags.stops.count,

@@ -103,23 +103,6 @@ void append_visible(struct buffer *out, const char *text, size_t n, size_t limit
         buffer_string(out, "...");
 }
 
-json_t *json_text(const char *text, size_t n)
-{
-    struct buffer clean = {0};
-    for (size_t i = 0; i < n;) {
-        uint32_t code;
-        size_t size = utf8_decode(text + i, n - i, &code);
-        if (size)
-            buffer_append(&clean, text + i, size);
-        else
-            buffer_string(&clean, "\xEF\xBF\xBD");
-        i += size ? size : 1;
-    }
-    json_t *value = json_stringn(clean.data ? clean.data : "", clean.size);
-    buffer_free(&clean);
-    return value;
-}
-
 void print_profile(FILE *out, const double *seconds, size_t steps)
 {
     double sum = 0;

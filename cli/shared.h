@@ -28,8 +28,6 @@ void print_json_line(json_t *value);
 /* Appends at most `limit` bytes of the text fit for a terminal: control characters and invalid
  * UTF-8 escaped, "..." where it was cut. */
 void append_visible(struct buffer *out, const char *text, size_t n, size_t limit);
-/* The same text as JSON; bytes that are not UTF-8 become U+FFFD. */
-json_t *json_text(const char *text, size_t n);
 
 /* A table of where the time of so many steps went: seconds by enum profile_kind. */
 void print_profile(FILE *out, const double *seconds, size_t steps);

@@ -24,7 +24,7 @@ struct sampler_options {
     double repetition_penalty; /* logits of recent tokens: divided by it when positive, else
                                   multiplied (Keskar et al., 2019); 1: off */
     size_t repetition_window;  /* how many tokens are recent, the prompt's included */
-    uint64_t seed;
+    size_t seed;
 };
 
 /* Draws from the model's own distribution. */

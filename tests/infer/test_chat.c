@@ -1,0 +1,117 @@
+/* Conversations: a session that keeps what it computed answers as one that begins anew. */
+#include "infer/chat.h"
+
+#include "tests/infer/util.h"
+
+static const char TEMPLATE[] =
+    "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}"
+    "<{{ m.role }}>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+
+static struct generate_options options(size_t max_tokens)
+{
+    struct generate_options o = {.sampler = sampler_defaults(), .max_tokens = max_tokens};
+    o.sampler.temperature = 0;
+    return o;
+}
+
+static void say(struct chat_session *s, const char *role, const char *text)
+{
+    chat_session_say(s, role, text, strlen(text));
+}
+
+static char *reply(struct chat_session *s, size_t *n_prompt)
+{
+    struct generation r = {0};
+    struct generate_options o = options(12);
+    struct error e;
+    assert_ok(chat_session_reply(s, &o, NULL, NULL, &r, &e), e);
+    char *text = mem_string_n(r.text.data ? r.text.data : "", r.text.size);
+    *n_prompt = r.n_prompt;
+    generation_free(&r);
+    return text;
+}
+
+static void what_was_computed_is_kept(void **state)
+{
+    (void)state;
+    struct model_config c = small_config(256, ROPE_HALF);
+    c.max_position_embeddings = 512;
+    struct model m = make_model(&c, 9);
+    struct tokenizer *t;
+    struct chat_session one, two;
+    struct error e;
+    size_t fed[3];
+    assert_ok(tokenizer_new_bytes(NULL, 0, &t, &e), e);
+    assert_ok(chat_session_init(&one, &m, t, TEMPLATE, 512, &e), e);
+    say(&one, "system", "be brief");
+    say(&one, "user", "hello");
+    char *first = reply(&one, &fed[0]);
+    say(&one, "user", "and now?");
+    char *second = reply(&one, &fed[1]);
+    assert_int_equal(fed[0], strlen("<system>be brief\n<user>hello\n<assistant>"));
+    /* the answer was drawn and fed but for its last token, if bytes are whole characters */
+    assert_true(fed[1] <= strlen("\n<user>and now?\n<assistant>") + strlen(first));
+    assert_true(fed[1] < one.fed.count);
+
+    assert_ok(chat_session_init(&two, &m, t, TEMPLATE, 512, &e), e);
+    say(&two, "system", "be brief");
+    say(&two, "user", "hello");
+    say(&two, "assistant", first);
+    say(&two, "user", "and now?");
+    char *same = reply(&two, &fed[2]);
+    assert_true(fed[2] > fed[1]);
+    assert_string_equal(second, same);
+    assert_int_equal(json_array_size(one.messages), 5);
+    assert_true(json_equal(one.messages, two.messages));
+    mem_free(first), mem_free(second), mem_free(same);
+    chat_session_free(&one);
+    chat_session_free(&two);
+    tokenizer_free(t);
+    model_free(&m);
+}
+
+static void a_refused_message_is_taken_back(void **state)
+{
+    (void)state;
+    struct model_config c = small_config(256, ROPE_HALF);
+    struct model m = make_model(&c, 9);
+    struct tokenizer *t;
+    struct chat_session s;
+    struct generation r = {0};
+    struct generate_options o = options(4);
+    struct error e;
+    size_t fed;
+    assert_ok(tokenizer_new_bytes(NULL, 0, &t, &e), e);
+    assert_int_equal(chat_session_init(&s, &m, t, NULL, 64, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, "the model has no chat template"));
+    assert_int_equal(chat_session_init(&s, &m, t, "{% if %}", 64, &e), ERR_FORMAT);
+    assert_ok(chat_session_init(&s, &m, t, TEMPLATE, 64, &e), e);
+    say(&s, "tool", "x");
+    assert_int_equal(chat_session_reply(&s, &o, NULL, NULL, &r, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, "no tools here"));
+    assert_int_equal(json_array_size(s.messages), 0);
+    char *text = mem_zero(100, 1);
+    memset(text, 'a', 99);
+    say(&s, "user", text); /* more than the context has room for */
+    assert_int_equal(chat_session_reply(&s, &o, NULL, NULL, &r, &e), ERR_USAGE);
+    assert_int_equal(json_array_size(s.messages), 0);
+    say(&s, "user", "a\xFFz");
+    mem_free(text);
+    text = reply(&s, &fed);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(s.messages, 0), "content")),
+                        "a\xEF\xBF\xBDz");
+    mem_free(text);
+    generation_free(&r);
+    chat_session_free(&s);
+    tokenizer_free(t);
+    model_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_computed_is_kept),
+        cmocka_unit_test(a_refused_message_is_taken_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
