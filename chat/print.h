@@ -14,6 +14,7 @@ struct json_style {
     struct value indent;                  /* a string */
     struct value item_separator, key_separator; /* strings */
 };
-void print_as_json(struct engine *g, struct text *t, struct value v, const struct json_style *style);
+void print_as_json(struct engine *g, struct text *t, struct value v,
+                   const struct json_style *style);
 
 #endif

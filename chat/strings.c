@@ -378,7 +378,8 @@ struct value string_escape(struct engine *g, struct value v)
     if (!v.safe) {
         struct text t = {0};
         for (size_t i = 0; i < v.size; i++) {
-            const char *entity = v.s[i] > 0 ? entities[(unsigned char)v.s[i]] : NULL;
+            unsigned char c = (unsigned char)v.s[i];
+            const char *entity = c < 128 ? entities[c] : NULL;
             if (entity)
                 text_string(g, &t, entity);
             else
