@@ -91,6 +91,29 @@ static void trained_vocabularies_survive(void **state)
     }
 }
 
+static void template_and_ends_survive(void **state)
+{
+    (void)state;
+    struct gguf g;
+    struct tokenizer *t, *back;
+    struct error e;
+    assert_ok(gguf_open("tests/fuzz/corpus/tokenizer_gguf/good-tekken.gguf", &g, &e), e);
+    assert_ok(tokenizer_from_gguf(&g, &t, &e), e);
+    gguf_close(&g);
+    assert_true(tokenizer_is_end(t, 259) && tokenizer_is_end(t, 260)); /* EOS and EOT */
+    assert_false(tokenizer_is_end(t, 258));
+    tokenizer_set_chat_template(t, "{{ x }}");
+    struct gguf_writer *w = gguf_writer_new();
+    assert_ok(tokenizer_to_gguf(t, tokenizer_vocab_size(t), w, &e), e);
+    write_file(w);
+    assert_ok(read_back(&back, &e), e);
+    assert_true(tokenizer_is_end(back, 260));
+    assert_string_equal(tokenizer_chat_template(back), "{{ x }}");
+    assert_int_equal(tokenizer_hash(back), tokenizer_hash(t));
+    tokenizer_free(back);
+    tokenizer_free(t);
+}
+
 /* A SentencePiece vocabulary from tokenizer.json gets scores from its merges. */
 static void sentencepiece_survives(void **state)
 {
@@ -343,6 +366,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trained_vocabularies_survive),
+        cmocka_unit_test(template_and_ends_survive),
         cmocka_unit_test(sentencepiece_survives),
         cmocka_unit_test(broken_vocabularies_are_refused),
         cmocka_unit_test(scores_decide_merges),

@@ -193,6 +193,66 @@ static void a_bad_config_is_refused(void **state)
     tokenizer_free(t);
 }
 
+static const char *read_template(const char *config, struct tokenizer **t)
+{
+    struct error e;
+    assert_ok(file_write(config_path, config, strlen(config), &e), e);
+    assert_ok(tokenizer_read_json(json_path, t, &e), e);
+    return tokenizer_chat_template(*t);
+}
+
+static void the_chat_template_is_carried(void **state)
+{
+    (void)state;
+    static const char text[] = "{% for m in messages %}\"{{ m.content }}\"\n\t\\{% endfor %}\xC3\xA9";
+    struct tokenizer *t = train(SPLITTER_GPT2), *back;
+    struct error e;
+    assert_null(tokenizer_chat_template(t));
+    tokenizer_set_chat_template(t, text);
+    assert_ok(tokenizer_write_json(t, json_path, &e), e);
+    assert_ok(tokenizer_write_config_json(t, 64, config_path, &e), e);
+    assert_ok(tokenizer_read_json(json_path, &back, &e), e);
+    assert_string_equal(tokenizer_chat_template(back), text);
+    tokenizer_set_chat_template(back, NULL);
+    assert_null(tokenizer_chat_template(back));
+    tokenizer_free(back);
+    assert_string_equal(read_template("{\"chat_template\": [{\"name\": \"a\", \"template\": \"1\"}, "
+                                      "{\"name\": \"default\", \"template\": \"2\"}]}", &back), "2");
+    tokenizer_free(back);
+    assert_string_equal(read_template("{\"chat_template\": [{\"name\": \"a\", \"template\": \"1\"}]}",
+                                      &back), "1");
+    tokenizer_free(back);
+    static const char bad[] = "{\"chat_template\": [1]}";
+    assert_ok(file_write(config_path, bad, sizeof bad - 1, &e), e);
+    assert_int_equal(tokenizer_read_json(json_path, &back, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, "\"chat_template\" must be"));
+    tokenizer_free(t);
+}
+
+/* BOS before a text and EOS behind it survive as a template, whatever the components. */
+static void the_template_drives_bos_and_eos(void **state)
+{
+    (void)state;
+    struct tokenizer *t = read_seed("good-llama2"), *back;
+    struct error e;
+    static const char both[] = "{\"add_bos_token\": true, \"add_eos_token\": true}";
+    assert_true(tokenizer_adds_bos(t) && !tokenizer_adds_eos(t));
+    unlink(config_path);
+    assert_ok(tokenizer_write_json(t, json_path, &e), e);
+    tokenizer_free(t);
+    assert_ok(file_write(config_path, both, sizeof both - 1, &e), e);
+    assert_ok(tokenizer_read_json(json_path, &t, &e), e);
+    assert_true(tokenizer_adds_bos(t) && tokenizer_adds_eos(t));
+    unlink(config_path);
+    assert_ok(tokenizer_write_json(t, json_path, &e), e);
+    assert_ok(tokenizer_read_json(json_path, &back, &e), e);
+    assert_true(tokenizer_adds_bos(back) && tokenizer_adds_eos(back));
+    assert_int_equal(tokenizer_bos(back), 1);
+    assert_int_equal(tokenizer_eos(back), 2);
+    tokenizer_free(back);
+    tokenizer_free(t);
+}
+
 static void errors_name_what_and_where(void **state)
 {
     (void)state;
@@ -262,6 +322,8 @@ int main(void)
         cmocka_unit_test(added_tokens_keep_their_ids_and_flags),
         cmocka_unit_test(nfc_composes_before_splitting),
         cmocka_unit_test(a_bad_config_is_refused),
+        cmocka_unit_test(the_chat_template_is_carried),
+        cmocka_unit_test(the_template_drives_bos_and_eos),
         cmocka_unit_test(errors_name_what_and_where),
         cmocka_unit_test(seeds_replay),
     };
