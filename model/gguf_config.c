@@ -325,6 +325,21 @@ static void check_widths(struct reader *r, const struct model_config *c)
                             "widths are supported", value_length, c->head_dim);
 }
 
+/* Before memory is asked for by what the file says of itself. */
+static void check_counts(struct reader *r, const struct model_config *c)
+{
+    const struct gguf_tensor *experts = gguf_find_tensor(r->g, "blk.0.ffn_gate_exps.weight");
+    if (!r->code && c->num_hidden_layers > r->g->n_tensors)
+        r->code = error_set(r->e, ERR_FORMAT, "%s.block_count is %zu; the file has %zu tensors in all",
+                            r->a->gguf_name, c->num_hidden_layers, r->g->n_tensors);
+    if (!r->code && r->a->has_experts && experts && experts->dims[2] != c->num_experts)
+        r->code = error_set(r->e, ERR_FORMAT,
+                            "tensor blk.0.ffn_gate_exps.weight has %zu experts; %s.expert_count is %zu",
+                            experts->dims[2], r->a->gguf_name, c->num_experts);
+    if (!r->code && r->a->has_experts && !experts)
+        r->code = error_set(r->e, ERR_FORMAT, "tensor blk.0.ffn_gate_exps.weight is missing");
+}
+
 /* What llama.cpp's graph does for a family without a key that would say so. */
 static void read_implied(struct reader *r, struct model_config *c)
 {
@@ -381,6 +396,7 @@ int gguf_config_read(const struct gguf *g, struct model_config *c, struct error 
     if (!r.code)
         r.code = model_config_check(c, e);
     check_widths(&r, c);
+    check_counts(&r, c);
     return r.code;
 }
 

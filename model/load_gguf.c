@@ -38,15 +38,18 @@ static bool may_skip(const struct model *m, const char *name)
     return gguf_config_tensor(name);
 }
 
-static int read_model(const struct gguf *g, enum weights weights, struct model *m, struct error *e)
+int model_read_gguf(const struct gguf *g, enum weights weights, struct model *m, struct error *e)
 {
     struct model_config config = {0};
     struct tensor_source source = {CONTAINER_GGUF, g, find, count, name_of, may_skip};
+    *m = (struct model){0};
     int code = gguf_config_read(g, &config, e);
     if (!code)
         code = model_init(m, &config, e);
     if (!code)
         code = model_read_tensors(m, &source, model_architecture(&config)->gguf_rope_style, weights, e);
+    if (code)
+        model_free(m);
     return code;
 }
 
@@ -60,7 +63,7 @@ int model_load_gguf(const char *path, enum weights weights, struct model *m,
         mem_free(file);
         return code;
     }
-    code = read_model(&file->gguf, weights, m, e);
+    code = model_read_gguf(&file->gguf, weights, m, e);
     m->file = file;
     if (!code && tokenizer)
         code = tokenizer_from_gguf(&file->gguf, tokenizer, e);

@@ -6,6 +6,11 @@
 
 struct tokenizer;
 
+/* The model of a parsed file, which must outlive it where weights are mapped. On failure nothing is left to
+ * free. */
+struct gguf;
+int model_read_gguf(const struct gguf *g, enum weights weights, struct model *m, struct error *e);
+
 /* As model_load. */
 int model_load_gguf(const char *path, enum weights weights, struct model *m,
                     struct tokenizer **tokenizer, struct error *e);

@@ -77,6 +77,19 @@ static int read_weights(const char *directory, struct safetensors *s, enum weigh
     return code;
 }
 
+/* Before memory is asked for by what the configuration says: each layer has a tensor at least, and each expert. */
+static int check_counts(const char *directory, const struct model_config *c,
+                        const struct safetensors *s, struct error *e)
+{
+    size_t n = c->num_hidden_layers * (c->num_experts ? c->num_experts : 1);
+    if (n <= s->n_tensors)
+        return OK;
+    return error_set(e, ERR_FORMAT,
+                     "%s: config.json says %zu layers%s, the weights are %zu tensors in all: they do not belong "
+                     "together", directory, c->num_hidden_layers, c->num_experts ? " with experts" : "",
+                     s->n_tensors);
+}
+
 int model_load_hf(const char *directory, enum weights weights, struct model *m,
                   struct tokenizer **tokenizer, struct error *e)
 {
@@ -85,12 +98,13 @@ int model_load_hf(const char *directory, enum weights weights, struct model *m,
     *m = (struct model){0};
     int code = read_config(directory, &config, e);
     if (!code)
-        code = model_init(m, &config, e);
-    if (!code)
         code = safetensors_open_directory(directory, &file->safetensors, e);
+    if (!code)
+        code = check_counts(directory, &config, &file->safetensors, e);
+    if (!code)
+        code = model_init(m, &config, e);
     if (code) {
-        mem_free(file);
-        model_free(m);
+        model_file_close(file);
         return code;
     }
     code = read_weights(directory, &file->safetensors, weights, m, e);

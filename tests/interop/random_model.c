@@ -3,9 +3,11 @@
  *
  *     random_model list
  *     random_model NAME TOKENIZER.json OUT.gguf OUT-hf
+ *     random_model seeds DIRECTORY       as tiny as can be and without a tokenizer, for the fuzzers
  */
 #include "export/gguf.h"
 #include "export/hf.h"
+#include "model/gguf_config.h"
 #include "tests/model/architectures.h"
 
 #include <stdio.h>
@@ -35,12 +37,60 @@ static int make(const struct example *x, const char *tokenizer_path, const char 
     return code;
 }
 
+static int make_seed(const struct example *x, const char *directory, struct error *e)
+{
+    struct model_config c;
+    struct model m = {0};
+    struct weight_sources weights;
+    struct export_options o = {.type = DTYPE_BF16};
+    const char *warning;
+    int code = example_config(x, 3, &c, e);
+    c.hidden_size = c.intermediate_size = 8;
+    c.num_hidden_layers = c.num_query_heads.count ? 4 : 2;
+    c.moe_intermediate_size = c.moe_intermediate_size ? 8 : 0;
+    c.shared_expert_intermediate_size = c.shared_expert_intermediate_size ? 8 : 0;
+    if (!code)
+        code = model_init(&m, &c, e);
+    if (!code)
+        code = model_allocate(&m, e);
+    if (code)
+        return code;
+    example_weights(&m, 7);
+    struct gguf_writer *w = gguf_writer_new();
+    weight_sources_init(&weights, &m, CONTAINER_GGUF, model_architecture(&c)->head_in_gguf, &o);
+    code = gguf_config_write(w, &m.config, &warning, e);
+    for (size_t i = 0; i < weights.list.n_tensors; i++) {
+        const struct tensor *t = &weights.list.tensors[i];
+        size_t dims[3];
+        for (int d = 0; d < t->n_dims; d++)
+            dims[d] = t->shape[t->n_dims - 1 - d];
+        gguf_put_tensor(w, t->name, weights.sources[i].type, t->n_dims, dims, weight_source_fill,
+                        &weights.sources[i]);
+    }
+    char *path = mem_printf("%s/good-%s.gguf", directory, x->name);
+    if (!code)
+        code = gguf_writer_finish(w, path, e);
+    mem_free(path);
+    gguf_writer_free(w);
+    weight_sources_free(&weights);
+    model_free(&m);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct error e = {0};
     if (argc == 2 && strcmp(argv[1], "list") == 0) {
         for (size_t i = 0; i < N_EXAMPLES; i++)
             puts(examples[i].name);
+        return 0;
+    }
+    if (argc == 3 && strcmp(argv[1], "seeds") == 0) {
+        for (size_t i = 0; i < N_EXAMPLES; i++)
+            if (make_seed(&examples[i], argv[2], &e)) {
+                fprintf(stderr, "random_model: %s: %s\n", examples[i].name, e.message);
+                return 1;
+            }
         return 0;
     }
     if (argc != 5) {

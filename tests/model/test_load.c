@@ -6,6 +6,7 @@
 #include "export/weights.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
+#include "model/hf_config.h"
 #include "model/load_gguf.h"
 #include "model/load_hf.h"
 #include "tests/infer/util.h"
@@ -212,7 +213,7 @@ static void what_is_wrong_with_a_gguf(void **state)
     refuses_gguf((struct flaw){.key = "llama.rope.dimension_count", .value = 8},
                  ": rope.dimension_count is 8; llama models rotate whole heads (16)");
     refuses_gguf((struct flaw){.key = "llama.expert_count", .value = 8},
-                 ": tensor blk.0.ffn_gate_inp.weight is missing");
+                 ": tensor blk.0.ffn_gate_exps.weight is missing");
     refuses_gguf((struct flaw){.key = "eps"},
                  ": llama.attention.layer_norm_rms_epsilon is missing");
 }
@@ -436,6 +437,57 @@ static void what_is_no_model_at_all(void **state)
     mem_free(pickle);
 }
 
+/* --- the fuzzers' seeds: good-* load, bad-* are refused with one line --- */
+
+static int read_gguf_seed(const struct buffer *b, struct error *e)
+{
+    struct gguf g;
+    struct model m;
+    int code = gguf_parse((const unsigned char *)b->data, b->size, &g, e);
+    if (!code)
+        code = model_read_gguf(&g, WEIGHTS_MAPPED, &m, e);
+    if (!code)
+        model_free(&m);
+    gguf_close(&g);
+    return code;
+}
+
+static int read_config_seed(const struct buffer *b, struct error *e)
+{
+    struct model_config c;
+    json_t *root = NULL;
+    int code = json_parse(b->data, b->size, &root, e);
+    if (!code)
+        code = hf_config_read(root, &c, e);
+    json_decref(root);
+    return code;
+}
+
+static void replay(const char *folder, int (*read)(const struct buffer *, struct error *), size_t at_least)
+{
+    struct path_list list = {0};
+    struct error e = {0};
+    assert_ok(dir_list(folder, &list, &e), e);
+    assert_true(list.count >= at_least);
+    for (size_t i = 0; i < list.count; i++) {
+        struct buffer b = {0};
+        assert_ok(file_read(list.paths[i], &b, 1 << 24, &e), e);
+        bool good = strncmp(path_basename(list.paths[i]), "good-", 5) == 0;
+        int code = read(&b, &e);
+        if ((code == OK) != good || (code && strchr(e.message, '\n')))
+            fail_msg("%s: %s", list.paths[i], code ? e.message : "was accepted");
+        buffer_free(&b);
+    }
+    path_list_free(&list);
+}
+
+static void seeds(void **state)
+{
+    (void)state;
+    replay("tests/fuzz/corpus/model_gguf", read_gguf_seed, 27);
+    replay("tests/fuzz/corpus/hf_config", read_config_seed, 26);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +499,7 @@ int main(void)
         cmocka_unit_test(truncated_weights),
         cmocka_unit_test(weights_in_several_files),
         cmocka_unit_test(what_is_no_model_at_all),
+        cmocka_unit_test(seeds),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
