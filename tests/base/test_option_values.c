@@ -129,9 +129,36 @@ static void nearest_names(void **state)
     assert_null(nearest_name(huge, verbs, 4));
 }
 
+static void lists_of_numbers(void **state)
+{
+    (void)state;
+    static const struct option row = {"factors", NULL, OPTION_NUMBERS, 0, .minimum = 0, .maximum = 10,
+                                      .help = ""};
+    struct option_numbers list = {.count = 7};
+    struct error e;
+    struct buffer text = {0};
+    assert_ok(option_parse_value(&row, "1.5", false, false, &list, &e), e);
+    assert_ok(option_parse_value(&row, "10", false, true, &list, &e), e);
+    assert_int_equal(list.count, 2);
+    assert_true(list.items[0] == 1.5 && list.items[1] == 10);
+    assert_int_equal(option_parse_value(&row, "11", false, true, &list, &e), ERR_USAGE);
+    assert_string_equal(e.message, "expected numbers from 0 to 10, found \"11\"");
+    assert_int_equal(option_parse_value(&row, "one", false, true, &list, &e), ERR_USAGE);
+    option_print_value(&row, &list, &text);
+    assert_string_equal(text.data, "[1.5, 10]");
+    while (list.count < OPTION_MOST_NUMBERS)
+        assert_ok(option_parse_value(&row, "1", false, true, &list, &e), e);
+    assert_int_equal(option_parse_value(&row, "1", false, true, &list, &e), ERR_USAGE);
+    assert_int_equal(list.count, OPTION_MOST_NUMBERS);
+    assert_ok(option_parse_value(&row, "", true, false, &list, &e), e);
+    assert_int_equal(list.count, 0);
+    buffer_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_of_numbers),
         cmocka_unit_test(numbers_are_strict),
         cmocka_unit_test(a_number_may_be_not_given),
         cmocka_unit_test(nearest_names),

@@ -495,6 +495,43 @@ static void impossible_shapes_are_refused(void **state)
     }
 }
 
+/* What a family does not have, and what does not fit together. */
+static void impossible_features_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *part;
+    } cases[] = {
+        {"sliding_window: 8", "model.sliding_window is set; llama models have nothing of the kind"},
+        {"architecture: qwen3, attention_bias: true", "attention_bias is set; qwen3 models have"},
+        {"architecture: mixtral", "model.num_experts is 0; mixtral models have experts"},
+        {"architecture: mixtral, num_experts: 2, num_experts_per_tok: 3",
+         "model.num_experts_per_tok is 3 of 2 experts"},
+        {"partial_rotary_factor: 0.3", "0.3: 1 of a head's 4 components"},
+        {"rope_scaling: {type: linear, factor: 0.5}", "rope_scaling.factor is 0.5; it must be at least 1"},
+        {"rope_scaling: {type: llama3, factor: 8}", "low_freq_factor (0) must be above 0"},
+        {"rope_scaling: {type: yarn, factor: 8}", "original_max_position_embeddings is missing"},
+        {"rope_scaling: {type: longrope, short_factor: [1, 2], long_factor: [1]}", "long_factor 1; both must"},
+        {"architecture: openelm, num_query_heads: [4, 4, 4], num_kv_heads: [2, 2], intermediate_sizes: [8, 8]",
+         "model.num_query_heads has 3 items for 2 layers"},
+        {"architecture: openelm, num_query_heads: [4, 4.5], num_kv_heads: [2, 2], intermediate_sizes: [8, 8]",
+         "model.num_query_heads holds 4.5; it must be whole"},
+        {"architecture: openelm, num_query_heads: [4, 4], num_kv_heads: [2, 3], intermediate_sizes: [8, 8]",
+         "num_key_value_heads is 3; it must divide num_attention_heads (4)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct model_config c;
+        struct error e;
+        char *yaml = mem_printf("model: {vocab_size: 9, hidden_size: 16, num_attention_heads: 4, "
+                                "num_hidden_layers: 2, %s}", cases[i].yaml);
+        assert_ok(model_config_parse(yaml, &c, &e), e);
+        assert_int_equal(model_config_check(&c, &e), ERR_USAGE);
+        if (!strstr(e.message, cases[i].part))
+            fail_msg("got: %s", e.message);
+        mem_free(yaml);
+    }
+}
+
 int main(void)
 {
     kernels_set_threads(2);
@@ -513,6 +550,7 @@ int main(void)
         cmocka_unit_test(checkpointing_changes_no_bit),
         cmocka_unit_test(packing_equals_padding),
         cmocka_unit_test(impossible_shapes_are_refused),
+        cmocka_unit_test(impossible_features_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
