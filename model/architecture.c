@@ -60,6 +60,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .name = "mistral", .gguf_name = "llama", .model_type = "mistral",
         .hf_class = "MistralForCausalLM", .gguf_rope_style = ROPE_INTERLEAVED,
         .keys = " sliding_window ",
+        .hf_defaults = " num_key_value_heads=8 sliding_window=4096 ",
     },
     {
         .name = "mixtral", .gguf_name = "llama", .model_type = "mixtral",
@@ -67,12 +68,14 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .has_experts = true, .renormalises = true,
         .keys = " sliding_window num_experts num_experts_per_tok router_aux_loss_coef ",
         .hf_aliases = " num_experts=num_local_experts ", .names = mixtral_names,
+        .hf_defaults = " num_key_value_heads=8 rms_norm_eps=1e-5 rope_theta=1e6 ",
     },
     {
         .name = "smollm3", .gguf_name = "smollm3", .model_type = "smollm3",
         .hf_class = "SmolLM3ForCausalLM", .gguf_rope_style = ROPE_INTERLEAVED,
         .keys = " no_rope_layer_interval ", .hf_ignored = " sliding_window ",
         .ties_by_default = true,
+        .hf_defaults = " num_key_value_heads=4 rope_theta=2e6 ",
     },
     {
         .name = "granite", .gguf_name = "granite", .model_type = "granite",
@@ -95,6 +98,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .name = "phi3", .gguf_name = "phi3", .model_type = "phi3",
         .hf_class = "Phi3ForCausalLM", .gguf_rope_style = ROPE_HALF,
         .keys = " sliding_window ", .names = phi3_names,
+        .hf_defaults = " rms_norm_eps=1e-5 ",
     },
     {
         .name = "gemma", .gguf_name = "gemma", .model_type = "gemma",
@@ -110,6 +114,8 @@ const struct architecture architectures[N_ARCHITECTURES] = {
                 "attn_logit_softcapping final_logit_softcapping ",
         .ties_by_default = true, .default_head_dim = 256, .window_pattern = 2,
         .names = gemma2_names,
+        .hf_defaults = " num_key_value_heads=4 sliding_window=4096 query_pre_attn_scalar=256 "
+                       "attn_logit_softcapping=50 final_logit_softcapping=30 ",
     },
     {
         .name = "gemma3", .gguf_name = "gemma3", .model_type = "gemma3_text",
@@ -120,6 +126,10 @@ const struct architecture architectures[N_ARCHITECTURES] = {
                 "rope_local_base_freq final_logit_softcapping ",
         .ties_by_default = true, .default_head_dim = 256, .default_theta = 1e6,
         .window_pattern = 6, .names = gemma2_names,
+        /* a model that reads pictures too leaves out of its text_config what is as here */
+        .hf_defaults = " vocab_size=262208 hidden_size=2304 intermediate_size=9216 num_hidden_layers=26 "
+                       "num_attention_heads=8 num_key_value_heads=4 max_position_embeddings=131072 "
+                       "sliding_window=4096 query_pre_attn_scalar=256 ",
     },
     {
         .name = "stablelm", .gguf_name = "stablelm", .model_type = "stablelm",
@@ -129,6 +139,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .keys = " attention_bias qk_layernorm use_parallel_residual ",
         .hf_aliases = " attention_bias=use_qkv_bias rms_norm_eps=layer_norm_eps ",
         .names = stablelm_names,
+        .hf_defaults = " rms_norm_eps=1e-5 partial_rotary_factor=0.25 ",
     },
     {
         .name = "openelm", .gguf_name = "openelm", .model_type = "openelm",
@@ -143,12 +154,14 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .name = "olmo2", .gguf_name = "olmo2", .model_type = "olmo2",
         .hf_class = "Olmo2ForCausalLM", .gguf_rope_style = ROPE_HALF, .norm_place = NORM_AFTER,
         .qk_norm = QK_NORM_WHOLE, .keys = " ",
+        .hf_defaults = " rms_norm_eps=1e-5 ",
     },
     {
         .name = "olmoe", .gguf_name = "olmoe", .model_type = "olmoe",
         .hf_class = "OlmoeForCausalLM", .gguf_rope_style = ROPE_HALF, .qk_norm = QK_NORM_WHOLE,
         .has_experts = true,
         .keys = " num_experts num_experts_per_tok norm_topk_prob router_aux_loss_coef ",
+        .hf_defaults = " rms_norm_eps=1e-5 ",
     },
     {
         .name = "qwen2moe", .gguf_name = "qwen2moe", .model_type = "qwen2_moe",
@@ -174,6 +187,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .keys = " attention_bias lm_head_bias sliding_window num_experts num_experts_per_tok "
                 "router_aux_loss_coef ",
         .hf_aliases = " num_experts=num_local_experts ", .names = mixtral_names,
+        .hf_defaults = " num_key_value_heads=8 rms_norm_eps=1e-5 rope_theta=1e6 ",
     },
 };
 

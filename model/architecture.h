@@ -68,6 +68,8 @@ struct architecture {
     const char *hf_aliases;
     /* Keys of config.json that say nothing about this family's numbers. */
     const char *hf_ignored;
+    /* What config.json means by leaving a key out where that is not what it is in most families: " option=number ". */
+    const char *hf_defaults;
     /* What config.json means by leaving a key out, and a configuration by not giving one. */
     bool ties_by_default;
     size_t default_head_dim;  /* 0: hidden_size / num_attention_heads */

@@ -4,19 +4,26 @@
 #include "model/rope_scaling.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- names --- */
 
-/* What an option is called in this family's config.json. */
-static const char *hf_key(const struct architecture *a, const char *key, char out[64])
+/* What " key=value key=value " says of a key; NULL: nothing. */
+static const char *listed(const char *list, const char *key)
 {
     char pattern[64];
     size_t n = (size_t)snprintf(pattern, sizeof pattern, " %s=", key);
-    const char *alias = a->hf_aliases ? strstr(a->hf_aliases, pattern) : NULL;
+    const char *at = list ? strstr(list, pattern) : NULL;
+    return at ? at + n : NULL;
+}
+
+/* What an option is called in this family's config.json. */
+static const char *hf_key(const struct architecture *a, const char *key, char out[64])
+{
+    const char *alias = listed(a->hf_aliases, key);
     if (!alias)
         return key;
-    alias += n;
     snprintf(out, 64, "%.*s", (int)strcspn(alias, " "), alias);
     return out;
 }
@@ -54,10 +61,31 @@ static int read_numbers(const json_t *object, const char *key, struct option_num
     return OK;
 }
 
+static void set_number(struct model_config *c, const struct option *row, double value)
+{
+    void *field = (char *)c + row->offset;
+    if (row->type == OPTION_SIZE)
+        *(size_t *)field = (size_t)value;
+    else if (row->type == OPTION_FLOAT)
+        *(double *)field = value;
+}
+
+static void set_defaults(const struct architecture *a, struct model_config *c)
+{
+    for (size_t i = 0; i < N_MODEL_OPTIONS; i++) {
+        const char *value = listed(a->hf_defaults, model_options[i].key);
+        if (value)
+            set_number(c, &model_options[i], strtod(value, NULL));
+    }
+}
+
+/* null is 0, none, and not what the family does without the key. */
 static int read_option(const json_t *root, const char *key, const struct option *row,
                        struct model_config *c, struct error *e)
 {
     void *field = (char *)c + row->offset;
+    if (json_is_null(json_object_get(root, key)))
+        set_number(c, row, 0);
     switch (row->type) {
     case OPTION_SIZE:
         return json_get_size(root, key, field, e);
@@ -120,6 +148,12 @@ static int read_rope_object(const json_t *rope, const char *key, struct model_co
         if (s->type == ROPE_YARN && json_object_get(rope, unknown))
             return error_set(e, ERR_FORMAT, "\"%s\": \"%s\" is not supported", key, unknown);
     }
+    if (s->type == ROPE_YARN && json_is_false(json_object_get(rope, "truncate")))
+        return error_set(e, ERR_FORMAT, "\"%s\": \"truncate\" is false, which is not supported", key);
+    double long_scale = json_number_value(json_object_get(rope, "long_mscale"));
+    if (long_scale != json_number_value(json_object_get(rope, "short_mscale")))
+        return error_set(e, ERR_FORMAT, "\"%s\": \"long_mscale\" and \"short_mscale\" differ, which is not "
+                                        "supported", key);
     const struct {
         const char *name;
         double *value;
@@ -251,13 +285,15 @@ static int read_openelm(const json_t *root, struct model_config *c, struct error
 }
 
 /* Features that a key would switch on and that the decoder does not have. */
-static int refuse_unsupported(const json_t *root, struct error *e)
+static int refuse_unsupported(const json_t *root, const struct architecture *a, struct error *e)
 {
     static const struct {
         const char *key;
         double allowed;
     } numbers[] = {{"use_sliding_window", 0}, {"decoder_sparse_step", 1}, {"num_nextn_predict_layers", 0},
-                   {"attn_bias", 0}, {"use_mla", 0}, {"clip_qkv", 0}};
+                   {"attn_bias", 0}, {"use_mla", 0}, {"clip_qkv", 0},
+                   {"use_bidirectional_attention", 0}, {"ffn_with_glu", 1},
+                   {"normalize_qk_projections", 1}, {"qkv_bias", 1}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         const json_t *v = json_object_get(root, numbers[i].key);
         double value = json_is_true(v) ? 1 : json_is_number(v) ? json_number_value(v) : 0;
@@ -265,6 +301,10 @@ static int refuse_unsupported(const json_t *root, struct error *e)
             return error_set(e, ERR_FORMAT, "\"%s\" is %g, which is not supported", numbers[i].key,
                              value);
     }
+    double noise = json_number_value(json_object_get(root, "router_jitter_noise"));
+    if (a->sparsemixer && noise != 0 && noise != 0.01)
+        return error_set(e, ERR_FORMAT, "\"router_jitter_noise\" is %g; it is 0.01 in all models that linnet "
+                                        "knows, and decides between experts", noise);
     if (json_array_size(json_object_get(root, "mlp_only_layers")) > 0)
         return error_set(e, ERR_FORMAT, "\"mlp_only_layers\": layers without experts among layers with "
                                         "them are not supported");
@@ -300,7 +340,7 @@ static int check_needed(const json_t *root, const struct architecture *a, struct
     for (size_t i = 0; i < (lists ? 3 : 5); i++) {
         char buffer[64];
         const char *key = hf_key(a, needed[i], buffer);
-        if (!json_object_get(root, key))
+        if (!json_object_get(root, key) && !listed(a->hf_defaults, needed[i]))
             return error_set(e, ERR_FORMAT, "\"%s\" is missing", key);
     }
     return OK;
@@ -338,13 +378,14 @@ int hf_config_read(const json_t *root, struct model_config *c, struct error *e)
         .initializer_range = 0.02, .tie_word_embeddings = a->ties_by_default,
         .norm_topk_prob = false, .rope_style = ROPE_HALF,
     };
+    set_defaults(a, c);
     int code = check_needed(root, a, e);
     if (!code)
         code = read_options(root, a, c, e);
     if (!code)
         code = read_rope(root, a, c, e);
     if (!code)
-        code = refuse_unsupported(root, e);
+        code = refuse_unsupported(root, a, e);
     if (!code)
         code = check_activation(root, a, e);
     if (!code && architecture_has_key(a, "num_query_heads"))
@@ -482,7 +523,7 @@ static void write_rope(json_t *root, const struct model_config *c, const struct 
 {
     char buffer[64];
     json_object_set_new(root, hf_key(a, "rope_theta", buffer), json_real(c->rope_theta));
-    if (c->partial_rotary_factor != 1)
+    if (c->partial_rotary_factor != 1 || listed(a->hf_defaults, "partial_rotary_factor"))
         json_object_set_new(root, "partial_rotary_factor", json_real(c->partial_rotary_factor));
     json_object_set_new(root, "rope_scaling", rope_json(c));
     if (c->rope_scaling.type == ROPE_LONGROPE) /* Phi-3 looks for it here */
