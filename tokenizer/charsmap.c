@@ -22,7 +22,8 @@ int charsmap_parse(const void *bytes, size_t n, struct charsmap **out, struct er
     size_t trie = n < 4 ? 0 : p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 | (size_t)p[3] << 24;
     if (n < 4 || trie == 0 || trie % 4 || trie > n - 4)
         return error_set(e, ERR_FORMAT,
-                         "the normalisation rules (%zu bytes) say their trie has %zu bytes", n, trie);
+                         "the normalisation rules (%zu bytes) say their trie has %zu bytes", n,
+                         trie);
     struct charsmap *map = mem_zero(1, sizeof *map);
     buffer_append(&map->all, bytes, n);
     map->units = (const unsigned char *)map->all.data + 4;
@@ -95,8 +96,7 @@ void charsmap_apply(const struct charsmap *map, const char *text, size_t n, stru
             continue;
         }
         size = unicode_grapheme(text + i, n - i);
-        const char *whole =
-            size < 6 ? charsmap_find(map, text + i, size, true, &used) : NULL;
+        const char *whole = size < 6 ? charsmap_find(map, text + i, size, true, &used) : NULL;
         if (whole) {
             buffer_string(out, whole);
             continue;

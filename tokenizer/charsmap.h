@@ -1,7 +1,8 @@
 /* SentencePiece's compiled normalisation rules (precompiled_charsmap): a u32 size, a double-array
  * trie of that many bytes over the strings to replace, and the replacements, each ended by a zero.
- * The trie is Darts-clone's: units of 32 bits, bit 31 marks a value, bit 8 a child with one, bits 10
- * to 30 the offset, counted in 256s where bit 9 is set (Aoe 1989; https://github.com/s-yata/darts-clone). */
+ * The trie is Darts-clone's: units of 32 bits, bit 31 marks a value, bit 8 a child with one, bits
+ * 10 to 30 the offset, counted in 256s where bit 9 is set (Aoe 1989;
+ * https://github.com/s-yata/darts-clone). */
 #ifndef LINNET_TOKENIZER_CHARSMAP_H
 #define LINNET_TOKENIZER_CHARSMAP_H
 

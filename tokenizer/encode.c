@@ -79,8 +79,9 @@ static void reserve(struct encoder *c, size_t n)
     c->after = mem_resize(c->after, c->capacity, sizeof *c->after);
 }
 
-/* Hugging Face's BPE gives a character without a token its bytes' tokens, or the unknown token (one for
- * a row of such characters, where it fuses), before anything is merged; without either it is left out. */
+/* Hugging Face's BPE gives a character without a token its bytes' tokens, or the unknown token (one
+ * for a row of such characters, where it fuses), before anything is merged; without either it is
+ * left out. */
 static size_t known_symbols(const struct tokenizer *t, struct encoder *c, const char *p, size_t n)
 {
     size_t count = 0, size;
@@ -88,7 +89,8 @@ static size_t known_symbols(const struct tokenizer *t, struct encoder *c, const 
     for (size_t i = 0; i < n; i += size) {
         size = sp_char_size(p + i, n - i);
         int32_t symbol = sp_symbol(t, p + i, size);
-        bool known = symbol >= 0 && (size_t)symbol < t->n_tokens, bytes = !known && t->byte_fallback;
+        bool known = symbol >= 0 && (size_t)symbol < t->n_tokens,
+             bytes = !known && t->byte_fallback;
         for (size_t k = 0; bytes && k < size; k++)
             bytes = t->byte_id[(unsigned char)p[i + k]] != TOKEN_NONE;
         for (size_t k = 0; bytes && k < size; k++) {

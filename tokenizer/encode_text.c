@@ -58,8 +58,8 @@ static bool stands_alone(const char *text, size_t n, const struct added *a)
     return a->end == n || !unicode_is_word(character(text + a->end, n - a->end, &size));
 }
 
-/* The leftmost, there the longest, added token at or after *at, which moves behind it. One that must
- * be a word and is not hides what overlaps it, as in Hugging Face's library. */
+/* The leftmost, there the longest, added token at or after *at, which moves behind it. One that
+ * must be a word and is not hides what overlaps it, as in Hugging Face's library. */
 static bool next_added(const struct tokenizer *t, const struct trie *trie, const char *text,
                        size_t n, size_t *at, bool parse_special, struct added *found)
 {
@@ -107,7 +107,8 @@ struct job {
 
 typedef void stretch(const struct job *j, const char *p, size_t n, bool first);
 
-/* Hands what lies between the added tokens of `trie` to `rest`; `first` is said of the very start. */
+/* Hands what lies between the added tokens of `trie` to `rest`; `first` is said of the very start.
+ */
 static void between_added(const struct job *j, const struct trie *trie, const char *text, size_t n,
                           bool first, stretch *rest)
 {

@@ -70,15 +70,15 @@ static void put_merges(const struct tokenizer *t, struct gguf_writer *w)
     buffer_free(&all);
 }
 
-/* From merges (read from a tokenizer.json) scores follow: the earlier the merge, the higher. What no
- * merge makes is below all of them. */
+/* From merges (read from a tokenizer.json) scores follow: the earlier the merge, the higher. What
+ * no merge makes is below all of them. */
 static double *make_scores(const struct tokenizer *t)
 {
     double *scores = mem_alloc(t->n_tokens, sizeof *scores);
     for (size_t i = 0; i < t->n_tokens; i++)
-        scores[i] = t->scores                              ? t->scores[i]
+        scores[i] = t->scores                           ? t->scores[i]
                     : t->tokens[i].kind == TOKEN_NORMAL ? -(double)(t->n_merges + 1)
-                                                           : 0;
+                                                        : 0;
     if (!t->scores)
         for (size_t i = t->n_merges; i-- > 0;)
             scores[t->merges[i].id] = -(double)i;
@@ -88,7 +88,8 @@ static double *make_scores(const struct tokenizer *t)
 static void put_scores(const double *scores, size_t n, size_t n_tokens, struct gguf_writer *w)
 {
     float *all = mem_alloc(n_tokens, sizeof *all);
-    for (size_t i = 0; i < n_tokens; i++) /* -1000: as llama.cpp's converters give to what no text has */
+    for (size_t i = 0; i < n_tokens;
+         i++) /* -1000: as llama.cpp's converters give to what no text has */
         all[i] = i < n ? (float)scores[i] : -1000;
     gguf_put_f32s(w, KEY "scores", all, n_tokens);
     mem_free(all);
@@ -126,8 +127,8 @@ static void put_id(struct gguf_writer *w, const char *key, int32_t id)
 
 /* ---- what GGUF can say of a splitter ---- */
 
-/* What normalisation there is beside U+2581 for a space is lost. Of NFC, which Qwen's files ask for,
- * nobody speaks: text is composed as a rule. */
+/* What normalisation there is beside U+2581 for a space is lost. Of NFC, which Qwen's files ask
+ * for, nobody speaks: text is composed as a rule. */
 static void check_normalizers(const struct pipeline *p)
 {
     bool more = false;
@@ -139,8 +140,9 @@ static void check_normalizers(const struct pipeline *p)
             more |= s->kind != STEP_PREPEND && s->kind != STEP_REPLACE;
     }
     if (more)
-        log_warn("GGUF has no place for this tokenizer's normalisation: text that it would change is "
-                 "encoded differently there");
+        log_warn(
+            "GGUF has no place for this tokenizer's normalisation: text that it would change is "
+            "encoded differently there");
 }
 
 /* Whether a token has U+2581 behind its first character. */
@@ -148,8 +150,8 @@ static bool crosses_spaces(const struct tokenizer *t)
 {
     for (size_t i = 0; i < t->n_merges; i++) {
         const struct token *token = &t->tokens[t->merges[i].id];
-        if (token->n_text > 1 && memmem(t->text.data + token->text + 1, token->n_text - 1,
-                                        "\xE2\x96\x81", 3))
+        if (token->n_text > 1 &&
+            memmem(t->text.data + token->text + 1, token->n_text - 1, "\xE2\x96\x81", 3))
             return true;
     }
     return false;
@@ -192,15 +194,17 @@ static int put_kind(const struct tokenizer *t, struct gguf_writer *w, bool *pref
     }
     const char *pre = t->char_level ? NULL : gguf_pre_name(t);
     if (!pre)
-        return error_set(e, ERR_FORMAT,
-                         "no pre-tokenizer that llama.cpp knows splits text as this tokenizer does: "
-                         "it cannot be written to GGUF; the Hugging Face format has it all");
+        return error_set(
+            e, ERR_FORMAT,
+            "no pre-tokenizer that llama.cpp knows splits text as this tokenizer does: "
+            "it cannot be written to GGUF; the Hugging Face format has it all");
     check_normalizers(t->pipeline);
     gguf_put_string(w, KEY "model", "gpt2");
     gguf_put_string(w, KEY "pre", pre);
     if (t->ignore_merges && strcmp(pre, "llama-bpe") != 0 && strcmp(pre, "tekken") != 0)
-        log_warn("GGUF cannot say \"ignore_merges\" for this vocabulary: a few words will be encoded "
-                 "differently there");
+        log_warn(
+            "GGUF cannot say \"ignore_merges\" for this vocabulary: a few words will be encoded "
+            "differently there");
     return OK;
 }
 
@@ -212,8 +216,9 @@ static void put_ends(const struct tokenizer *t, struct gguf_writer *w)
     for (size_t i = 0; i < n; i++)
         put_id(w, keys[i], t->ends.ids[i]);
     if (t->ends.count > n)
-        log_warn("GGUF has a place for two tokens that end a text besides EOS; this tokenizer has %zu",
-                 t->ends.count);
+        log_warn(
+            "GGUF has a place for two tokens that end a text besides EOS; this tokenizer has %zu",
+            t->ends.count);
 }
 
 int tokenizer_to_gguf(const struct tokenizer *t, size_t n_tokens, struct gguf_writer *w,

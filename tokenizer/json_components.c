@@ -41,8 +41,8 @@ static bool is_known_byte_level(const struct pipeline *p, bool has_merges, struc
         (d->count && d->items[0].kind != STEP_BYTE_LEVEL))
         return false;
     const struct step *first = &s->items[0], *last = &s->items[s->count - 1];
-    bool cuts = s->count == 2 && first->kind == STEP_SPLIT && first->behavior == ISOLATED &&
-                !first->invert;
+    bool cuts =
+        s->count == 2 && first->kind == STEP_SPLIT && first->behavior == ISOLATED && !first->invert;
     if (last->kind != STEP_BYTE_LEVEL || last->prefix)
         return false;
     c->nfc = nfc;
@@ -58,8 +58,8 @@ static bool is_known_byte_level(const struct pipeline *p, bool has_merges, struc
     return true;
 }
 
-/* U+2581 for every space, and one before each stretch of text or none: Llama 2, Phi-3, Gemma. A Split
- * at spaces, which Gemma's file has, finds none any more. */
+/* U+2581 for every space, and one before each stretch of text or none: Llama 2, Phi-3, Gemma. A
+ * Split at spaces, which Gemma's file has, finds none any more. */
 static bool is_known_sentencepiece(const struct pipeline *p, struct components *c)
 {
     const struct steps *n = &p->normalizers, *s = &p->splitters, *d = &p->decoders;
@@ -68,9 +68,9 @@ static bool is_known_sentencepiece(const struct pipeline *p, struct components *
     if (n->count != (prefix ? 2u : 1u) || !replaces(&n->items[n->count - 1], " ", space))
         return false;
     if (s->count > 1 ||
-        (s->count == 1 && !(s->items[0].kind == STEP_SPLIT && s->items[0].at == SPLIT_PATTERN &&
-                            s->items[0].literal && strcmp(s->items[0].pattern, " ") == 0 &&
-                            !s->items[0].invert)))
+        (s->count == 1 &&
+         !(s->items[0].kind == STEP_SPLIT && s->items[0].at == SPLIT_PATTERN &&
+           s->items[0].literal && strcmp(s->items[0].pattern, " ") == 0 && !s->items[0].invert)))
         return false;
     const struct step *strip = d->count == 4 ? &d->items[3] : NULL;
     bool strips = strip && strip->kind == STEP_STRIP && strip->start == 1 && !strip->stop &&
@@ -107,9 +107,9 @@ static int read_template(const json_t *t, struct components *c, struct error *e)
     while (text < n && !json_object_get(json_array_get(single, text), "Sequence"))
         text++;
     if (text == n || text > 1 || n - text > 2)
-        return unsupported("post_processor", t,
-                           "may put one special token before a text and one behind it, nothing else",
-                           e);
+        return unsupported(
+            "post_processor", t,
+            "may put one special token before a text and one behind it, nothing else", e);
     c->bos = text == 1 ? special_of(json_array_get(single, 0)) : NULL;
     c->eos = n - text == 2 ? special_of(json_array_get(single, n - 1)) : NULL;
     if ((text == 1 && !c->bos) || (n - text == 2 && !c->eos))

@@ -84,7 +84,9 @@ static int read_flags(const json_t *a, uint8_t *flags, bool *special, struct err
     static const struct {
         const char *name;
         enum token_flag flag;
-    } names[] = {{"lstrip", STRIP_LEFT}, {"rstrip", STRIP_RIGHT}, {"single_word", SINGLE_WORD},
+    } names[] = {{"lstrip", STRIP_LEFT},
+                 {"rstrip", STRIP_RIGHT},
+                 {"single_word", SINGLE_WORD},
                  {"normalized", NORMALIZED}};
     int code = json_get_bool(a, "special", special, e);
     *flags = 0;
@@ -188,12 +190,11 @@ static int read_tokens(const json_t *root, const json_t *model, struct tokenizer
     bool unigram = t->model == MODEL_UNIGRAM;
     if (unigram ? !json_is_array(vocab) : !json_is_object(vocab))
         return error_set(e, ERR_FORMAT, "model.vocab: must be %s",
-                         unigram ? "an array of pieces and scores"
-                                 : "an object of tokens and ids");
+                         unigram ? "an array of pieces and scores" : "an object of tokens and ids");
     if (added && !json_is_null(added) && !json_is_array(added))
         return error_set(e, ERR_FORMAT, "added_tokens: must be an array");
-    size_t n = (unigram ? json_array_size(vocab) : json_object_size(vocab)) +
-               json_array_size(added);
+    size_t n =
+        (unigram ? json_array_size(vocab) : json_object_size(vocab)) + json_array_size(added);
     if (n > MOST_TOKENS)
         return error_set(e, ERR_FORMAT, "%zu tokens: more than the %d this program takes", n,
                          MOST_TOKENS);
@@ -280,9 +281,9 @@ static int template_token(const struct tokenizer *t, const char *text, int32_t *
         return OK;
     *adds = true;
     *id = tokenizer_find(t, text, strlen(text));
-    return *id == TOKEN_NONE ? error_set(e, ERR_FORMAT,
-                                         "post_processor: \"%s\" is not in the vocabulary", text)
-                             : OK;
+    return *id == TOKEN_NONE
+               ? error_set(e, ERR_FORMAT, "post_processor: \"%s\" is not in the vocabulary", text)
+               : OK;
 }
 
 static int parse_root(const json_t *root, struct tokenizer **out, struct error *e)

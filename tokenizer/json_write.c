@@ -82,8 +82,8 @@ static void write_added_tokens(struct buffer *b, const struct tokenizer *t)
 /* A component as it was read. */
 static void write_component(struct buffer *b, const struct tokenizer *t, const char *name)
 {
-    char *text = json_dumps(json_object_get(t->pipeline->components, name),
-                            JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text =
+        json_dumps(json_object_get(t->pipeline->components, name), JSON_ENCODE_ANY | JSON_COMPACT);
     buffer_printf(b, "  \"%s\": %s,\n", name, text ? text : "null");
     free(text);
 }
@@ -175,7 +175,8 @@ static void template_special(struct buffer *b, const char *quoted, int32_t id, b
  * offsets. */
 static void write_post_processor(struct buffer *b, const struct tokenizer *t)
 {
-    bool with_bos = t->adds_bos && t->bos != TOKEN_NONE, with_eos = t->adds_eos && t->eos != TOKEN_NONE;
+    bool with_bos = t->adds_bos && t->bos != TOKEN_NONE,
+         with_eos = t->adds_eos && t->eos != TOKEN_NONE;
     buffer_string(b, "  \"post_processor\": ");
     if (with_bos || with_eos) {
         struct buffer bos = {0}, eos = {0};
@@ -248,7 +249,8 @@ static void write_vocabulary(struct buffer *b, const struct tokenizer *t)
     const char *separator = "\n";
     buffer_string(b, "    \"vocab\": {");
     for (size_t id = 0; id < t->n_tokens; id++) {
-        if (is_gap(t, id) || (follow && t->tokens[id].flags & OUTSIDE)) /* reading makes a gap again */
+        if (is_gap(t, id) ||
+            (follow && t->tokens[id].flags & OUTSIDE)) /* reading makes a gap again */
             continue;
         buffer_printf(b, "%s      ", separator);
         quote_token(b, t, (int32_t)id);
@@ -288,7 +290,8 @@ static void write_unigram(struct buffer *b, const struct tokenizer *t)
     bool follow = added_follow(t);
     buffer_printf(b,
                   "  \"model\": {\n    \"type\": \"Unigram\",\n    \"unk_id\": %d,\n"
-                  "    \"vocab\": [", t->unknown);
+                  "    \"vocab\": [",
+                  t->unknown);
     for (size_t id = 0; id < t->n_tokens; id++) {
         if (follow && t->tokens[id].flags & OUTSIDE)
             break;

@@ -24,8 +24,8 @@ static size_t valid_run(const unsigned char *p, size_t n)
 }
 
 /* Hugging Face's library decomposes as of Unicode 13 (unicode-normalization-alignments 0.1.12) less
- * these: what came later, or was left out there, stays as it is. Found by asking it about every code
- * point. */
+ * these: what came later, or was left out there, stays as it is. Found by asking it about every
+ * code point. */
 static bool stays(uint32_t c)
 {
     static const uint32_t ranges[][2] = {
@@ -86,7 +86,8 @@ static void order_marks(struct codes *c)
     for (size_t i = 0, end; i < c->count; i = end + 1) {
         bool sorted = true;
         for (end = i; end < c->count && combining_class(c->items[end]); end++)
-            sorted &= end == i || combining_class(c->items[end - 1]) <= combining_class(c->items[end]);
+            sorted &=
+                end == i || combining_class(c->items[end - 1]) <= combining_class(c->items[end]);
         if (sorted)
             continue;
         marks = mem_resize(marks, end - i, sizeof *marks);
@@ -141,10 +142,11 @@ static uint32_t lower(uint32_t c)
         uint32_t first, last;
         int32_t distance;
     } newer[] = {
-        {0x1C89, 0x1C89, 1}, {0xA7CB, 0xA7CB, 0x264 - 0xA7CB}, {0xA7CC, 0xA7CC, 1},
-        {0xA7CE, 0xA7CE, 1}, {0xA7D2, 0xA7D2, 1},              {0xA7D4, 0xA7D4, 1},
-        {0xA7DA, 0xA7DA, 1}, {0xA7DC, 0xA7DC, 0x19B - 0xA7DC}, {0x10D50, 0x10D65, 0x20},
-        {0x16EA0, 0x16EB8, 0x1B},
+        {0x1C89, 0x1C89, 1},      {0xA7CB, 0xA7CB, 0x264 - 0xA7CB},
+        {0xA7CC, 0xA7CC, 1},      {0xA7CE, 0xA7CE, 1},
+        {0xA7D2, 0xA7D2, 1},      {0xA7D4, 0xA7D4, 1},
+        {0xA7DA, 0xA7DA, 1},      {0xA7DC, 0xA7DC, 0x19B - 0xA7DC},
+        {0x10D50, 0x10D65, 0x20}, {0x16EA0, 0x16EB8, 0x1B},
     };
     for (size_t i = 0; c >= newer[0].first && i < sizeof newer / sizeof *newer; i++)
         if (c >= newer[i].first && c <= newer[i].last)

@@ -162,7 +162,8 @@ static size_t protected_at(const struct trie *t, const char *text, size_t n)
 }
 
 /* SentencePiece's Normalizer (https://github.com/google/sentencepiece, doc/normalization.md): what
- * the next characters become, and how many bytes they are. A byte that is no UTF-8 becomes U+FFFD. */
+ * the next characters become, and how many bytes they are. A byte that is no UTF-8 becomes U+FFFD.
+ */
 static const char *sp_next_part(const struct step *step, const char *p, size_t n, size_t *n_part,
                                 size_t *used)
 {
@@ -275,7 +276,7 @@ struct splitting { /* of one piece by one step */
     struct pipeline_scratch *s;
     const struct step *step;
     struct piece parent;
-    size_t from;     /* the parent's first part in s->spare */
+    size_t from; /* the parent's first part in s->spare */
     size_t n_spare;
     bool before, waits; /* the last part was a match; a match waits for what comes behind it */
 };
@@ -359,8 +360,8 @@ static void split_characters(struct splitting *x, const char *text)
 static void split_by_pattern(struct splitting *x, const char *text)
 {
     size_t begin = x->parent.start, n = x->parent.end - begin, at = 0;
-    struct regex_matches m = {.regex = x->step->regex, .scratch = patterns(x->s),
-                              .text = text + begin, .n = n};
+    struct regex_matches m = {
+        .regex = x->step->regex, .scratch = patterns(x->s), .text = text + begin, .n = n};
     while (regex_next(&m)) {
         if (at != m.start)
             put_span(x, begin + at, begin + m.start, false);
@@ -409,8 +410,8 @@ static void rewrite_pieces(const struct step *step, struct pipeline_scratch *s)
         } else {
             bool marked = text[0] == ' ' || (n >= step->n_content &&
                                              memcmp(text, step->content, step->n_content) == 0);
-            if (!marked && (step->prepend == PREPEND_ALWAYS ||
-                            (step->prepend == PREPEND_FIRST && p->first)))
+            if (!marked &&
+                (step->prepend == PREPEND_ALWAYS || (step->prepend == PREPEND_FIRST && p->first)))
                 buffer_append(&s->other, step->content, step->n_content);
             for (size_t k = 0; k < n; k++)
                 if (text[k] == ' ')
@@ -456,8 +457,8 @@ static void split_pieces(const struct step *step, struct pipeline_scratch *s)
     s->n_pieces = left;
 }
 
-void pipeline_split(const struct pipeline *p, struct pipeline_scratch *s, const char *text, size_t n,
-                    bool first)
+void pipeline_split(const struct pipeline *p, struct pipeline_scratch *s, const char *text,
+                    size_t n, bool first)
 {
     buffer_clear(&s->text);
     buffer_append(&s->text, text, n);

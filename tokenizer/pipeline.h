@@ -1,7 +1,7 @@
 /* What tokenizer.json puts around its vocabulary, as lists of steps: normalizers (text to text),
- * pre-tokenizers (text to words) and decoders (tokens to text), with the behaviour of Hugging Face's
- * library (https://huggingface.co/docs/tokenizers/components). The common byte-level stacks do not come
- * here: split.h does them by hand, several times as fast. */
+ * pre-tokenizers (text to words) and decoders (tokens to text), with the behaviour of Hugging
+ * Face's library (https://huggingface.co/docs/tokenizers/components). The common byte-level stacks
+ * do not come here: split.h does them by hand, several times as fast. */
 #ifndef LINNET_TOKENIZER_PIPELINE_H
 #define LINNET_TOKENIZER_PIPELINE_H
 
@@ -38,19 +38,20 @@ struct step {
     struct regex *regex;
     char *pattern; /* regex's, as written */
     bool literal;  /* the pattern is a string */
-    char *content; /* REPLACE, PREPEND, STRIP as a decoder, WORDPIECE: its text; METASPACE: its space */
+    char *content; /* REPLACE, PREPEND, STRIP as a decoder, WORDPIECE: its text; METASPACE: its
+                      space */
     size_t n_content;
     enum split_at at;
     enum behavior behavior;
     bool invert;
-    enum prepend prepend;       /* METASPACE */
-    bool split;                 /* METASPACE: a word for each space; BYTE_LEVEL: by GPT-2's pattern */
-    bool prefix;                /* BYTE_LEVEL: a space before what has none; SENTENCEPIECE: before all */
-    bool left, right;           /* STRIP as a normalizer */
-    size_t start, stop;         /* STRIP as a decoder: at most so many characters */
-    struct charsmap *map;       /* CHARSMAP, and SENTENCEPIECE where it has rules */
-    bool collapse;              /* SENTENCEPIECE: blanks at the ends and in a row go */
-    bool escape;                /* SENTENCEPIECE: a space becomes U+2581 */
+    enum prepend prepend; /* METASPACE */
+    bool split;           /* METASPACE: a word for each space; BYTE_LEVEL: by GPT-2's pattern */
+    bool prefix;          /* BYTE_LEVEL: a space before what has none; SENTENCEPIECE: before all */
+    bool left, right;     /* STRIP as a normalizer */
+    size_t start, stop;   /* STRIP as a decoder: at most so many characters */
+    struct charsmap *map; /* CHARSMAP, and SENTENCEPIECE where it has rules */
+    bool collapse;        /* SENTENCEPIECE: blanks at the ends and in a row go */
+    bool escape;          /* SENTENCEPIECE: a space becomes U+2581 */
     const struct trie *protect; /* SENTENCEPIECE: what stays as it is; borrowed */
 };
 
@@ -94,8 +95,8 @@ void pipeline_scratch_free(struct pipeline_scratch *s);
 void pipeline_normalize(const struct pipeline *p, struct pipeline_scratch *s, const char *text,
                         size_t n, struct buffer *out);
 /* Cuts n >= 1 normalised bytes into words: s->pieces of s->text, none of them empty. */
-void pipeline_split(const struct pipeline *p, struct pipeline_scratch *s, const char *text, size_t n,
-                    bool first);
+void pipeline_split(const struct pipeline *p, struct pipeline_scratch *s, const char *text,
+                    size_t n, bool first);
 
 /* Decoding goes token by token. Appends what a token stands for; `first`: none came before. */
 void pipeline_decode(const struct pipeline *p, struct pipeline_scratch *s, const char *token,

@@ -1,6 +1,6 @@
-/* The decoders of tokenizer.json. They are lists over all tokens of a text; here each token is decoded
- * alone, so that text can be given out as it is generated. What looks at the whole text behind Fuse is
- * limited to a Strip at its front. */
+/* The decoders of tokenizer.json. They are lists over all tokens of a text; here each token is
+ * decoded alone, so that text can be given out as it is generated. What looks at the whole text
+ * behind Fuse is limited to a Strip at its front. */
 #include "base/check.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/pipeline.h"
@@ -35,7 +35,8 @@ static void strip_ends(const struct step *step, const char *text, size_t n, stru
     size_t size = step->n_content, begin = 0;
     for (size_t k = 0; k < step->start && n - begin >= size && !memcmp(text + begin, c, size); k++)
         begin += size;
-    for (size_t k = 0; k < step->stop && n - begin >= size && !memcmp(text + n - size, c, size); k++)
+    for (size_t k = 0; k < step->stop && n - begin >= size && !memcmp(text + n - size, c, size);
+         k++)
         n -= size;
     buffer_append(out, text + begin, n - begin);
 }

@@ -56,7 +56,8 @@ static int get_pattern(const json_t *c, struct step *s, struct error *e)
                  *text = json_is_string(pattern) ? pattern : json_object_get(pattern, "String"),
                  *which = regex ? regex : text;
     if (!json_is_string(which))
-        return error_set(e, ERR_FORMAT, "\"pattern\" must be {\"String\": ...} or {\"Regex\": ...}");
+        return error_set(e, ERR_FORMAT,
+                         "\"pattern\" must be {\"String\": ...} or {\"Regex\": ...}");
     s->literal = !regex;
     s->pattern = mem_string(json_string_value(which));
     int code = regex_compile(json_string_value(which), json_string_length(which), s->literal,
@@ -250,9 +251,14 @@ struct reader {
 };
 
 static const struct reader normalizers[] = {
-    {"NFC", read_form},           {"NFD", read_form},   {"NFKC", read_form},
-    {"NFKD", read_form},          {"Strip", read_strip}, {"Lowercase", read_lowercase},
-    {"Prepend", read_prepend},    {"Replace", read_replace},
+    {"NFC", read_form},
+    {"NFD", read_form},
+    {"NFKC", read_form},
+    {"NFKD", read_form},
+    {"Strip", read_strip},
+    {"Lowercase", read_lowercase},
+    {"Prepend", read_prepend},
+    {"Replace", read_replace},
     {"Precompiled", read_precompiled},
     {NULL, NULL},
 };
@@ -269,14 +275,10 @@ static const struct reader splitters[] = {
 };
 
 static const struct reader decoders[] = {
-    {"ByteLevel", read_byte_decoder},
-    {"Replace", read_replace},
-    {"ByteFallback", read_byte_fallback},
-    {"Fuse", read_fuse},
-    {"Strip", read_strip_decoder},
-    {"Metaspace", read_metaspace},
-    {"WordPiece", read_wordpiece_decoder},
-    {NULL, NULL},
+    {"ByteLevel", read_byte_decoder},      {"Replace", read_replace},
+    {"ByteFallback", read_byte_fallback},  {"Fuse", read_fuse},
+    {"Strip", read_strip_decoder},         {"Metaspace", read_metaspace},
+    {"WordPiece", read_wordpiece_decoder}, {NULL, NULL},
 };
 
 /* One component, or the members of a Sequence. */

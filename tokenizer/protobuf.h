@@ -1,4 +1,5 @@
-/* Reading the wire format of Protocol Buffers (https://protobuf.dev/programming-guides/encoding). */
+/* Reading the wire format of Protocol Buffers (https://protobuf.dev/programming-guides/encoding).
+ */
 #ifndef LINNET_TOKENIZER_PROTOBUF_H
 #define LINNET_TOKENIZER_PROTOBUF_H
 

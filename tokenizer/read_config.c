@@ -1,5 +1,5 @@
-/* What stands beside a vocabulary in a folder: special tokens, added tokens, the chat template, the ids
- * that end a text. */
+/* What stands beside a vocabulary in a folder: special tokens, added tokens, the chat template, the
+ * ids that end a text. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -76,8 +76,9 @@ static int read_template(struct tokenizer *t, const json_t *config, struct error
         }
     }
     if (!json_is_string(chosen) || strlen(json_string_value(chosen)) != json_string_length(chosen))
-        return error_set(e, ERR_FORMAT,
-                         "\"chat_template\" must be a string or a list of {\"name\", \"template\"}");
+        return error_set(
+            e, ERR_FORMAT,
+            "\"chat_template\" must be a string or a list of {\"name\", \"template\"}");
     tokenizer_set_chat_template(t, json_string_value(chosen));
     return OK;
 }
@@ -105,7 +106,8 @@ static int read_generation(struct tokenizer *t, const json_t *config, struct err
     for (size_t i = 0; i < n; i++) {
         const json_t *id = json_is_array(v) ? json_array_get(v, i) : v;
         if (!json_is_integer(id) || json_integer_value(id) < 0)
-            return error_set(e, ERR_FORMAT, "\"eos_token_id\" must be a token's id or a list of ids");
+            return error_set(e, ERR_FORMAT,
+                             "\"eos_token_id\" must be a token's id or a list of ids");
         if ((uint64_t)json_integer_value(id) < t->n_tokens)
             tokenizer_add_end(t, (int32_t)json_integer_value(id));
     }
@@ -238,7 +240,8 @@ static int read_added_decoder(struct tokenizer *t, const json_t *root, struct er
         code = code ? code : json_get_bool(v, "single_word", &single, e);
         if (!code && (!content || !*content))
             code = error_set(e, ERR_FORMAT, "\"content\" is missing or empty");
-        int flags = (left ? STRIP_LEFT : 0) | (right ? STRIP_RIGHT : 0) | (single ? SINGLE_WORD : 0);
+        int flags =
+            (left ? STRIP_LEFT : 0) | (right ? STRIP_RIGHT : 0) | (single ? SINGLE_WORD : 0);
         code = code ? code
                     : tokenizer_add_outside(t, id, content,
                                             special ? TOKEN_CONTROL : TOKEN_USER_DEFINED, flags, e);
@@ -293,7 +296,8 @@ int tokenizer_read_folder(const char *folder, struct tokenizer **t, struct error
         code = file_exists(json) ? tokenizer_read_json(json, t, e)
                                  : error_set(e, ERR_IO,
                                              "%s: this directory holds neither tokenizer.json nor "
-                                             "tokenizer.model", folder);
+                                             "tokenizer.model",
+                                             folder);
     } else {
         code = tokenizer_read_sentencepiece(model, t, e);
     }

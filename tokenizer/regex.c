@@ -12,7 +12,12 @@
 #include <string.h>
 
 #define PATTERN_OPTIONS (PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C)
-enum { MATCH_LIMIT = 10000000, HEAP_LIMIT_KB = 1 << 20, STACK_LARGEST = 8 << 20, MOST_GROUPS = 250 };
+enum {
+    MATCH_LIMIT = 10000000,
+    HEAP_LIMIT_KB = 1 << 20,
+    STACK_LARGEST = 8 << 20,
+    MOST_GROUPS = 250
+};
 
 struct regex {
     pcre2_code *code;
@@ -27,12 +32,13 @@ struct regex_scratch {
 
 /* ---- Oniguruma's pattern to PCRE2's ---- */
 
-#define BLANKS "\\x09-\\x0D\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}" \
-               "\\x{205F}\\x{3000}"
-/* Letters, marks, digits, connectors, other alphabetic characters, and what Oniguruma's table of Latin-1
- * has beside them. */
+#define BLANKS                                                                                     \
+    "\\x09-\\x0D\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}"        \
+    "\\x{205F}\\x{3000}"
+/* Letters, marks, digits, connectors, other alphabetic characters, and what Oniguruma's table of
+ * Latin-1 has beside them. */
 #define WORD                                                                                       \
-    "\\p{L}" NEW_L "\\p{M}" NEW_M "\\p{Nd}" NEW_ND "\\p{Nl}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-"        \
+    "\\p{L}" NEW_L "\\p{M}" NEW_M "\\p{Nd}" NEW_ND "\\p{Nl}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-"   \
     "\\x{BE}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
 #if PCRE2_MAJOR > 10 || PCRE2_MINOR >= 40 /* where \p{Han} became all that is used with Han */
 #define HAN "\\p{sc:Han}"
@@ -73,9 +79,9 @@ static const struct {
 struct rewriter {
     const char *p;
     size_t n, i;
-    bool in_set, set_begins; /* between brackets; nothing of the set was read yet */
+    bool in_set, set_begins;              /* between brackets; nothing of the set was read yet */
     size_t groups[MOST_GROUPS], n_groups; /* where open ones begin in the output */
-    size_t atom;                           /* where the last whole piece begins in the output */
+    size_t atom;                          /* where the last whole piece begins in the output */
     struct buffer out;
 };
 
@@ -205,8 +211,8 @@ static int compile(const struct buffer *text, uint32_t options, struct regex *r,
     CHECK(context);
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     pcre2_set_parens_nest_limit(context, MOST_GROUPS);
-    r->code = pcre2_compile((PCRE2_SPTR)text->data, text->size,
-                            options | PCRE2_UTF, &why, &where, context);
+    r->code = pcre2_compile((PCRE2_SPTR)text->data, text->size, options | PCRE2_UTF, &why, &where,
+                            context);
     pcre2_compile_context_free(context);
     if (r->code) {
         pcre2_jit_compile(r->code, PCRE2_JIT_COMPLETE); /* without it matching is slower, no more */

@@ -1,8 +1,8 @@
 /* Regular expressions of tokenizer.json, through PCRE2.
  *
  * Hugging Face's tokenizers reads them with Oniguruma (Ruby's syntax) over Unicode 16. What PCRE2
- * reads differently is rewritten first: \s \d \w \h and \p{L} \p{N} to what they mean there, x{1,3}+
- * (repeated, not possessive), ^ and $ at every line. Nested sets and && are refused. */
+ * reads differently is rewritten first: \s \d \w \h and \p{L} \p{N} to what they mean there,
+ * x{1,3}+ (repeated, not possessive), ^ and $ at every line. Nested sets and && are refused. */
 #ifndef LINNET_TOKENIZER_REGEX_H
 #define LINNET_TOKENIZER_REGEX_H
 
@@ -14,8 +14,8 @@
 struct regex;
 struct regex_scratch; /* what one thread needs while matching, for any number of patterns */
 
-/* `literal`: the n bytes stand for themselves. ERR_FORMAT says what PCRE2 dislikes and at which byte
- * of the pattern. */
+/* `literal`: the n bytes stand for themselves. ERR_FORMAT says what PCRE2 dislikes and at which
+ * byte of the pattern. */
 int regex_compile(const char *pattern, size_t n, bool literal, struct regex **r, struct error *e);
 void regex_free(struct regex *r);
 struct regex_scratch *regex_scratch_new(void);

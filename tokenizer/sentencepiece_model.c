@@ -35,14 +35,29 @@ static bool read_trainer(const struct protobuf_field *spec, struct model *m)
     struct protobuf_field f;
     while (protobuf_next(&p, &f))
         switch (f.number) {
-        case 3: m->type = f.value; break;
-        case 24: m->suffix = f.value; break;
-        case 35: m->byte_fallback = f.value; break;
-        case 40: m->unknown = as_id(&f); break;
-        case 41: m->bos = as_id(&f); break;
-        case 42: m->eos = as_id(&f); break;
-        case 43: m->pad = as_id(&f); break;
-        default: break;
+        case 3:
+            m->type = f.value;
+            break;
+        case 24:
+            m->suffix = f.value;
+            break;
+        case 35:
+            m->byte_fallback = f.value;
+            break;
+        case 40:
+            m->unknown = as_id(&f);
+            break;
+        case 41:
+            m->bos = as_id(&f);
+            break;
+        case 42:
+            m->eos = as_id(&f);
+            break;
+        case 43:
+            m->pad = as_id(&f);
+            break;
+        default:
+            break;
         }
     return !p.broken;
 }
@@ -53,11 +68,21 @@ static bool read_normalizer(const struct protobuf_field *spec, struct model *m)
     struct protobuf_field f;
     while (protobuf_next(&p, &f))
         switch (f.number) {
-        case 2: m->map = f.bytes; m->n_map = f.n_bytes; break;
-        case 3: m->prefix = f.value; break;
-        case 4: m->collapse = f.value; break;
-        case 5: m->escape = f.value; break;
-        default: break;
+        case 2:
+            m->map = f.bytes;
+            m->n_map = f.n_bytes;
+            break;
+        case 3:
+            m->prefix = f.value;
+            break;
+        case 4:
+            m->collapse = f.value;
+            break;
+        case 5:
+            m->escape = f.value;
+            break;
+        default:
+            break;
         }
     return !p.broken;
 }
@@ -67,8 +92,13 @@ static int read_model(const unsigned char *bytes, size_t n, struct model *m, str
     struct protobuf p = {.bytes = bytes, .n = n};
     struct protobuf_field f;
     bool whole = true;
-    *m = (struct model){.type = TYPE_UNIGRAM, .bos = 1, .eos = 2, .pad = TOKEN_NONE,
-                        .prefix = true, .collapse = true, .escape = true};
+    *m = (struct model){.type = TYPE_UNIGRAM,
+                        .bos = 1,
+                        .eos = 2,
+                        .pad = TOKEN_NONE,
+                        .prefix = true,
+                        .collapse = true,
+                        .escape = true};
     while (whole && protobuf_next(&p, &f)) {
         bool message = f.wire == 2;
         if (f.number <= 3 && !message)
@@ -85,12 +115,16 @@ static int read_model(const unsigned char *bytes, size_t n, struct model *m, str
         }
     }
     if (!whole || p.broken)
-        return error_set(e, ERR_FORMAT, "no SentencePiece model: broken at byte %zu of %zu", p.at, n);
+        return error_set(e, ERR_FORMAT, "no SentencePiece model: broken at byte %zu of %zu", p.at,
+                         n);
     if (m->n_pieces == 0 || m->n_pieces > MOST_TOKENS)
         return error_set(e, ERR_FORMAT, "%zu pieces: 1 to %d are taken", m->n_pieces, MOST_TOKENS);
     if (m->type != TYPE_UNIGRAM && m->type != TYPE_BPE)
-        return error_set(e, ERR_FORMAT, "the model type \"%s\" is not supported, unigram and bpe are",
-                         m->type == TYPE_WORD ? "word" : m->type == TYPE_CHAR ? "char" : "?");
+        return error_set(e, ERR_FORMAT,
+                         "the model type \"%s\" is not supported, unigram and bpe are",
+                         m->type == TYPE_WORD   ? "word"
+                         : m->type == TYPE_CHAR ? "char"
+                                                : "?");
     if (m->suffix)
         return error_set(e, ERR_FORMAT, "treat_whitespace_as_suffix is not supported");
     if (!m->escape)
@@ -119,8 +153,8 @@ static int add_piece(struct tokenizer *t, const struct model *m, size_t i, struc
     if (p.broken || !n || n > LONGEST_PIECE || !utf8_valid(text, n) || memchr(text, 0, n))
         return error_set(e, ERR_FORMAT, "piece %zu is not 1 to %d bytes of text", i, LONGEST_PIECE);
     if (kind < TOKEN_NORMAL || kind > TOKEN_BYTE || score != score)
-        return error_set(e, ERR_FORMAT, "piece %zu, \"%.*s\", has no valid type or score", i, (int)n,
-                         text);
+        return error_set(e, ERR_FORMAT, "piece %zu, \"%.*s\", has no valid type or score", i,
+                         (int)n, text);
     int32_t id = tokenizer_add(t, text, n, (enum token_kind)kind);
     if (id == TOKEN_NONE)
         return error_set(e, ERR_FORMAT, "pieces %d and %zu are both \"%.*s\"",
@@ -163,7 +197,8 @@ static json_t *components(const struct model *m)
                      "Sequence", "decoders", decoders);
 }
 
-/* The pipeline of those components, but with SentencePiece's own normalisation for the written one. */
+/* The pipeline of those components, but with SentencePiece's own normalisation for the written one.
+ */
 static int make_pipeline(struct tokenizer *t, const struct model *m, struct error *e)
 {
     json_t *root = components(m);
@@ -262,10 +297,10 @@ int tokenizer_add_outside(struct tokenizer *t, long long id, const char *text, e
     int32_t there = tokenizer_find(t, text, strlen(text));
     if (there != TOKEN_NONE && there != id)
         return error_set(e, ERR_FORMAT, "\"%s\" has the ids %d and %lld", text, there, id);
-    if (there == TOKEN_NONE && (id < (long long)t->n_tokens ||
-                                id - (long long)t->n_tokens > MOST_GAPS))
-        return error_set(e, ERR_FORMAT, "\"%s\" has the id %lld, which is not the vocabulary's next",
-                         text, id);
+    if (there == TOKEN_NONE &&
+        (id < (long long)t->n_tokens || id - (long long)t->n_tokens > MOST_GAPS))
+        return error_set(e, ERR_FORMAT,
+                         "\"%s\" has the id %lld, which is not the vocabulary's next", text, id);
     t->scores = mem_resize(t->scores, (size_t)id + 1 > t->n_tokens ? (size_t)id + 1 : t->n_tokens,
                            sizeof *t->scores);
     while (there == TOKEN_NONE && (long long)t->n_tokens < id) {

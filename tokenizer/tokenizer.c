@@ -395,7 +395,8 @@ static uint64_t hash_components(const struct tokenizer *t, uint64_t h)
 static uint64_t hash_tokens(const struct tokenizer *t, uint64_t h)
 {
     const struct step *sp = t->pipeline ? pipeline_step(t->pipeline, STEP_SENTENCEPIECE) : NULL;
-    int flags = sp && sp->prefix ? ENCODING_FLAGS & ~NORMALIZED : ENCODING_FLAGS; /* as is written */
+    int flags =
+        sp && sp->prefix ? ENCODING_FLAGS & ~NORMALIZED : ENCODING_FLAGS; /* as is written */
     size_t n = t->n_tokens;
     while (n > 0 && t->tokens[n - 1].kind == TOKEN_UNUSED)
         n--;
@@ -409,8 +410,8 @@ static uint64_t hash_tokens(const struct tokenizer *t, uint64_t h)
 
 /* Left out is what has no say in encoding: without merges every splitter gives the same ids, and
  * unused tokens at the end only fill up to a model's embedding. A merge's rank counts how often the
- * token changes before it: so scores, which rank all merges that make a token alike, and the list of
- * merges that is written from them have the same hash. */
+ * token changes before it: so scores, which rank all merges that make a token alike, and the list
+ * of merges that is written from them have the same hash. */
 static uint64_t make_hash(const struct tokenizer *t)
 {
     bool plain = t->n_merges == 0 && tokenizer_cuts_safely(t) && !t->nfc && !t->ignore_merges;

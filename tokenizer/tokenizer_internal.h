@@ -87,14 +87,14 @@ struct tokenizer {
     size_t pairs_size;
     struct trie added, added_normal; /* added tokens, and those looked for in normalised text */
     bool has_user_defined;
-    struct trie pieces;   /* Unigram: the vocabulary */
-    double *weights;      /* Unigram: scores as they are summed */
-    double unknown_score; /* Unigram: of a character without a token */
+    struct trie pieces;        /* Unigram: the vocabulary */
+    double *weights;           /* Unigram: scores as they are summed */
+    double unknown_score;      /* Unigram: of a character without a token */
     struct buffer first_bytes; /* what tokens are at the start of a text, where that differs */
     size_t *first_ends;        /* one a token; NULL where nothing differs */
-    struct sp_chars *chars; /* char_level: characters to initial symbols, in sentencepiece.c */
-    bool splits_at_spaces;  /* char_level: no token has U+2581 after another character */
-    size_t longest_text;    /* in bytes, of any token */
+    struct sp_chars *chars;    /* char_level: characters to initial symbols, in sentencepiece.c */
+    bool splits_at_spaces;     /* char_level: no token has U+2581 after another character */
+    size_t longest_text;       /* in bytes, of any token */
     uint64_t hash;
     struct encoder_pool *pool;
 };
@@ -135,8 +135,8 @@ void tokenizer_guess_ends(struct tokenizer *t);
 int tokenizer_draft_sentencepiece(const unsigned char *bytes, size_t n, struct tokenizer **t,
                                   struct error *e);
 int tokenizer_finish_sentencepiece(struct tokenizer *t, struct error *e);
-/* A token that the files beside a tokenizer.model add, before tokenizer_ready: the vocabulary's next
- * id or a few further, or a piece that is there already and gets kind and flags. */
+/* A token that the files beside a tokenizer.model add, before tokenizer_ready: the vocabulary's
+ * next id or a few further, or a piece that is there already and gets kind and flags. */
 int tokenizer_add_outside(struct tokenizer *t, long long id, const char *text, enum token_kind kind,
                           int flags, struct error *e);
 /* One more token that generation stops at. */

@@ -29,18 +29,19 @@ void unicode_init(void);
  * starts no well-formed UTF-8 sequence is one character of CLASS_OTHER. */
 enum char_class unicode_class(const unsigned char *p, size_t n, size_t *size);
 
-/* Appends a normalisation form (Unicode Standard Annex 15) of n bytes, in time n log n at worst; bytes
- * that are not UTF-8 pass unchanged. The edition is utf8proc's. */
+/* Appends a normalisation form (Unicode Standard Annex 15) of n bytes, in time n log n at worst;
+ * bytes that are not UTF-8 pass unchanged. The edition is utf8proc's. */
 enum normal_form { FORM_NFC, FORM_NFD, FORM_NFKC, FORM_NFKD };
 void unicode_normalize(const char *text, size_t n, enum normal_form form, struct buffer *out);
 
-/* Appends n bytes with every character in lower case (full mapping, without context: a capital sigma
- * is always U+03C3). */
+/* Appends n bytes with every character in lower case (full mapping, without context: a capital
+ * sigma is always U+03C3). */
 void unicode_lower(const char *text, size_t n, struct buffer *out);
 
-bool unicode_is_punctuation(uint32_t code); /* \p{P} and what ASCII has beside it: $ + < = > ^ ` | ~ */
-bool unicode_is_word(uint32_t code);        /* \w: letters, marks, digits, connectors */
-bool unicode_is_space(uint32_t code);       /* White_Space */
+bool unicode_is_punctuation(
+    uint32_t code);                   /* \p{P} and what ASCII has beside it: $ + < = > ^ ` | ~ */
+bool unicode_is_word(uint32_t code);  /* \w: letters, marks, digits, connectors */
+bool unicode_is_space(uint32_t code); /* White_Space */
 
 /* The length of the grapheme cluster (Annex 29) that n >= 1 bytes of valid UTF-8 begin with. */
 size_t unicode_grapheme(const char *text, size_t n);

@@ -18,9 +18,10 @@ void unigram_score_text(double x, char text[64])
     }
 }
 
-/* A score as Hugging Face's library understands its decimal digits: as a whole number, rounded, divided
- * by a power of ten, rounded again. The last bit decides between two paths of the same pieces in another
- * order. The digits are the fewest that give the number, as every writer puts them. */
+/* A score as Hugging Face's library understands its decimal digits: as a whole number, rounded,
+ * divided by a power of ten, rounded again. The last bit decides between two paths of the same
+ * pieces in another order. The digits are the fewest that give the number, as every writer puts
+ * them. */
 static double as_theirs(double x)
 {
     char text[64], digits[32];
@@ -65,8 +66,8 @@ void unigram_prepare(struct tokenizer *t)
     t->unknown_score = t->one_precision ? (float)worst - 10.0f : worst - 10.0;
 }
 
-/* SentencePiece keeps sums in f32 but compares a new one, of a piece, before it is rounded: where two
- * paths tie, that decides. */
+/* SentencePiece keeps sums in f32 but compares a new one, of a piece, before it is rounded: where
+ * two paths tie, that decides. */
 static void offer(const struct tokenizer *t, struct lattice_node *node, double score, uint32_t from,
                   int32_t id)
 {

@@ -1,13 +1,14 @@
-/* Unigram vocabularies (Kudo, "Subword Regularization", 2018): of all ways to cut a word into pieces the
- * one with the highest sum of scores, by Viterbi's algorithm. A character without a piece scores ten
- * less than the worst piece; such characters in a row are one unknown, or their bytes. */
+/* Unigram vocabularies (Kudo, "Subword Regularization", 2018): of all ways to cut a word into
+ * pieces the one with the highest sum of scores, by Viterbi's algorithm. A character without a
+ * piece scores ten less than the worst piece; such characters in a row are one unknown, or their
+ * bytes. */
 #ifndef LINNET_TOKENIZER_UNIGRAM_H
 #define LINNET_TOKENIZER_UNIGRAM_H
 
 #include "tokenizer/tokenizer_internal.h"
 
-struct lattice_node { /* a place between two characters */
-    double score;     /* of the best path from the start to here */
+struct lattice_node {  /* a place between two characters */
+    double score;      /* of the best path from the start to here */
     uint32_t from, to; /* where the best path's last piece begins; where its next one ends */
     int32_t id;        /* of its last piece */
 };

@@ -241,8 +241,11 @@ check "stacks: make" node "$out/stacks.mjs" make "$out/stacks" 2000 "$out/stacks
 for stack in "$out"/stacks/*/; do
     name=$(basename "$stack")
     check "stack $name: hard strings" node "$out/stacks.mjs" compare "$LINNET" "$stack/tokenizer.json"
+    check "stack $name: text" same_ids "$stack/tokenizer.json" "$out/stacks.txt"
+done
+for name in smollm tekken llama2 metaspace-first unigram; do
     for text in $texts; do
-        check "stack $name: ${text##*/}" same_ids "$stack/tokenizer.json" "$text"
+        check "stack $name: ${text##*/}" same_ids "$out/stacks/$name/tokenizer.json" "$text"
     done
 done
 for name in tekken deepseek-llm metaspace-first unigram smollm; do
