@@ -23,17 +23,26 @@ static int read_config(const char *directory, struct model_config *c, struct err
     return code;
 }
 
-/* A model that reads pictures too keeps its language model under this name. */
-static const char LANGUAGE_MODEL[] = "language_model.";
+/* A model that reads pictures too keeps its language model under one of these names: "language_model.model.x", or
+ * in newer files "model.language_model.x", is the language model's "model.x". */
+static const char OLD_PREFIX[] = "language_model.", NEW_PREFIX[] = "model.language_model.", MODEL[] = "model.";
+
+static const struct safetensors_tensor *find_under(const struct safetensors *s, const char *prefix,
+                                                   const char *name)
+{
+    char longer[PARAM_NAME_SIZE + sizeof NEW_PREFIX];
+    snprintf(longer, sizeof longer, "%s%s", prefix, name);
+    return safetensors_find(s, longer);
+}
 
 static bool find(const void *file, const char *name, struct stored_tensor *t)
 {
-    char longer[PARAM_NAME_SIZE + sizeof LANGUAGE_MODEL];
     const struct safetensors_tensor *s = safetensors_find(file, name);
-    if (!s) {
-        snprintf(longer, sizeof longer, "%s%s", LANGUAGE_MODEL, name);
-        s = safetensors_find(file, longer);
-    }
+    size_t n = sizeof MODEL - 1;
+    if (!s)
+        s = find_under(file, OLD_PREFIX, name);
+    if (!s && strncmp(name, MODEL, n) == 0)
+        s = find_under(file, NEW_PREFIX, name + n);
     if (!s)
         return false;
     *t = (struct stored_tensor){.data = s->data, .type = s->type, .type_name = s->type_name,
@@ -49,18 +58,27 @@ static size_t count(const void *file)
 
 static const char *name_of(const void *file, size_t i, char out[PARAM_NAME_SIZE])
 {
-    (void)out;
     const char *name = ((const struct safetensors *)file)->tensors[i].name;
-    size_t n = sizeof LANGUAGE_MODEL - 1;
-    return strncmp(name, LANGUAGE_MODEL, n) == 0 ? name + n : name;
+    size_t older = sizeof OLD_PREFIX - 1, newer = sizeof NEW_PREFIX - 1;
+    if (strncmp(name, OLD_PREFIX, older) == 0)
+        return name + older;
+    if (strncmp(name, NEW_PREFIX, newer) != 0)
+        return name;
+    snprintf(out, PARAM_NAME_SIZE, "%s%s", MODEL, name + newer);
+    return out;
+}
+
+static bool begins(const char *name, const char *with)
+{
+    return strncmp(name, with, strlen(with)) == 0;
 }
 
 /* Of no consequence: tables of frequencies, the output layer where it is the embedding, and what sees. */
 static bool may_skip(const struct model *m, const char *name)
 {
-    return path_has_suffix(name, "rotary_emb.inv_freq") ||
-           strncmp(name, "vision_tower.", 13) == 0 ||
-           strncmp(name, "multi_modal_projector.", 22) == 0 ||
+    const char *part = begins(name, MODEL) ? name + sizeof MODEL - 1 : name;
+    return path_has_suffix(name, "rotary_emb.inv_freq") || begins(part, "vision_tower.") ||
+           begins(part, "multi_modal_projector.") ||
            (m->config.tie_word_embeddings && strcmp(name, "lm_head.weight") == 0);
 }
 

@@ -89,8 +89,8 @@ status 0
 cmp -s "$tmp/t.json" "$tmp/folder/real.json" || fail "the link's file was not written"
 
 # Two runs in one directory: the second is refused, and costs the first nothing.
-"$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/corpus.jsonl" --out "$tmp/both" --iters 1000000 -q \
-    2>"$tmp/first" &
+"$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/corpus.jsonl" --out "$tmp/both" --iters 1000000 \
+    --eval-interval 1000000 --checkpoint-interval 1000000 -q 2>"$tmp/first" &
 child=$!
 until [ -e "$tmp/both/metrics.jsonl" ]; do sleep 0.05; done
 run "$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/corpus.jsonl" --out "$tmp/both" -q

@@ -1,5 +1,6 @@
-/* config.json of published models: what linnet makes of each, and as many parameters as the model has. And what
- * is refused. */
+/* config.json of published models: what linnet makes of each, and as many parameters as the model has (of those
+ * that publish a rounded number - Gemma 3 4B's text, StableLM 2 12B, Qwen2-57B, Phi-tiny-MoE - counted by hand from
+ * its definition). And what is refused. */
 #include "base/buffer.h"
 #include "base/json.h"
 #include "model/hf_config.h"

@@ -302,6 +302,38 @@ static void a_right_directory_loads(void **state)
     model_free(&m);
 }
 
+/* The language model of one that reads pictures too, in both namings; what sees is left out. */
+static void the_part_that_reads(void **state)
+{
+    (void)state;
+    static const char *const prefixes[] = {"language_model.", "model.language_model."};
+    struct error e;
+    struct model m;
+    struct weight_sources sources;
+    struct export_options options = {.type = DTYPE_F32};
+    weight_sources_init(&sources, &model, CONTAINER_HF, false, &options);
+    write_config("");
+    for (size_t k = 0; k < 2; k++) {
+        struct safetensors_writer *w = safetensors_writer_new();
+        for (size_t i = 0; i < sources.list.n_tensors; i++) {
+            const struct tensor *t = &sources.list.tensors[i];
+            bool shorter = k == 1 && strncmp(t->name, "model.", 6) == 0;
+            char *name = mem_printf("%s%s", k == 1 && !shorter ? "" : prefixes[k], t->name + (shorter ? 6 : 0));
+            safetensors_put(w, name, DTYPE_F32, t->n_dims, t->shape, weight_source_fill,
+                            &sources.sources[i]);
+            mem_free(name);
+        }
+        safetensors_put(w, k ? "model.vision_tower.a" : "vision_tower.a", DTYPE_F32, 1, &(size_t){2}, stray,
+                        NULL);
+        assert_ok(safetensors_writer_finish(w, weights_path, &e), e);
+        assert_ok(model_load(directory, WEIGHTS_F32, &m, NULL, &e), e);
+        assert_same_weights(&m, &model);
+        model_free(&m);
+        safetensors_writer_free(w);
+    }
+    weight_sources_free(&sources);
+}
+
 static void what_is_wrong_with_a_config(void **state)
 {
     (void)state;
@@ -494,6 +526,7 @@ int main(void)
         cmocka_unit_test(a_right_gguf_loads),
         cmocka_unit_test(what_is_wrong_with_a_gguf),
         cmocka_unit_test(a_right_directory_loads),
+        cmocka_unit_test(the_part_that_reads),
         cmocka_unit_test(what_is_wrong_with_a_config),
         cmocka_unit_test(what_is_wrong_with_the_weights),
         cmocka_unit_test(truncated_weights),
