@@ -7,6 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Messages quote what files hold, which may be line ends or what a terminal obeys. */
+static void keep_to_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7F)
+            *text = '?';
+}
+
 /* Appends to the n bytes already there, and returns the new length. What does not fit is cut between
  * two characters, with "..." in its place. */
 static size_t append(struct error *e, size_t n, const char *format, va_list args)
@@ -14,6 +22,7 @@ static size_t append(struct error *e, size_t n, const char *format, va_list args
     static const char dots[] = "...";
     size_t room = sizeof e->message - n;
     int length = vsnprintf(e->message + n, room, format, args);
+    keep_to_one_line(e->message + n);
     if (length >= 0 && (size_t)length < room)
         return n + (size_t)length;
     size_t end = sizeof e->message - sizeof dots, begin = end;

@@ -8,21 +8,12 @@
 
 static const size_t parse_flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
 
-/* The reason quotes the text, whose control characters would break the line. */
-static const char *reason(json_error_t *why)
-{
-    for (char *p = why->text; *p; p++)
-        if ((unsigned char)*p < 32 || *p == 127)
-            *p = '?';
-    return why->text;
-}
-
 int json_parse_line(const char *text, size_t n, json_t **root, struct error *e)
 {
     json_error_t why;
     *root = json_loadb(text, n, parse_flags, &why);
     if (!*root)
-        return error_set(e, ERR_FORMAT, "column %d: not valid JSON: %s", why.column, reason(&why));
+        return error_set(e, ERR_FORMAT, "column %d: not valid JSON: %s", why.column, why.text);
     return OK;
 }
 
@@ -32,7 +23,7 @@ int json_parse(const char *text, size_t n, json_t **root, struct error *e)
     *root = json_loadb(text, n, parse_flags, &why);
     if (!*root)
         return error_set(e, ERR_FORMAT, "line %d, column %d: not valid JSON: %s", why.line,
-                         why.column, reason(&why));
+                         why.column, why.text);
     return OK;
 }
 

@@ -276,6 +276,8 @@ static int fill_defaults(struct model_config *c, struct error *e)
         c->partial_rotary_factor = 1;
     if (c->sliding_window_pattern == 0)
         c->sliding_window_pattern = a->window_pattern;
+    if (c->sliding_window_pattern == 1) /* every layer is one without it */
+        c->sliding_window = 0;
     if (architecture_has_key(a, "no_rope_layer_interval") && c->no_rope_layer_interval == 0)
         c->no_rope_layer_interval = 4;
     if (architecture_has_key(a, "rope_local_base_freq") && c->rope_local_base_freq == 0)

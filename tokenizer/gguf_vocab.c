@@ -265,5 +265,5 @@ int tokenizer_from_gguf(const struct gguf *g, struct tokenizer **out, struct err
         tokenizer_free(t);
     else
         *out = t;
-    return tokenizer_error_line(e, code);
+    return code;
 }

@@ -323,8 +323,8 @@ int tokenizer_parse_json(const char *text, size_t n, struct tokenizer **t, struc
     json_t *root;
     int code = json_parse(text, n, &root, e);
     if (code)
-        return tokenizer_error_line(e, code);
+        return code;
     code = parse_root(root, t, e);
     json_decref(root);
-    return tokenizer_error_line(e, code);
+    return code;
 }

@@ -132,7 +132,7 @@ static int with_file(struct tokenizer *t, const char *folder, const char *name,
         json_decref(root);
     }
     mem_free(path);
-    return tokenizer_error_line(e, code);
+    return code;
 }
 
 static int read_template_file(struct tokenizer *t, const char *folder, struct error *e)
@@ -284,7 +284,7 @@ int tokenizer_read_sentencepiece(const char *path, struct tokenizer **out, struc
         tokenizer_free(t);
     else
         *out = t;
-    return tokenizer_error_line(e, code);
+    return code;
 }
 
 int tokenizer_read_folder(const char *folder, struct tokenizer **t, struct error *e)

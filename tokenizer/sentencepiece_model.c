@@ -270,7 +270,7 @@ int tokenizer_draft_sentencepiece(const unsigned char *bytes, size_t n, struct t
         tokenizer_free(t);
     else
         *out = t;
-    return tokenizer_error_line(e, code);
+    return code;
 }
 
 int tokenizer_finish_sentencepiece(struct tokenizer *t, struct error *e)
@@ -288,7 +288,7 @@ int tokenizer_parse_sentencepiece(const unsigned char *bytes, size_t n, struct t
         tokenizer_free(*out);
         *out = NULL;
     }
-    return tokenizer_error_line(e, code);
+    return code;
 }
 
 int tokenizer_add_outside(struct tokenizer *t, long long id, const char *text, enum token_kind kind,

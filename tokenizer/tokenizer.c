@@ -12,15 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int tokenizer_error_line(struct error *e, int code)
-{
-    if (e && code)
-        for (char *c = e->message; *c; c++)
-            if ((unsigned char)*c < 0x20 || *c == 0x7F)
-                *c = '?';
-    return code;
-}
-
 void tokens_push(struct tokens *t, int32_t id)
 {
     void *ids = t->ids;

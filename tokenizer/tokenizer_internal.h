@@ -114,10 +114,6 @@ int tokenizer_ready(struct tokenizer *t, struct error *e);
 /* The merge of two tokens, or NULL. */
 const struct pair_slot *tokenizer_pair(const struct tokenizer *t, int32_t left, int32_t right);
 
-/* Messages quote what a file holds, which may be line ends: makes the message one line again.
- * Returns code. */
-int tokenizer_error_line(struct error *e, int code);
-
 static inline uint64_t pair_key(int32_t left, int32_t right)
 {
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;

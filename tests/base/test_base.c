@@ -221,9 +221,20 @@ static void utf8_is_what_code_points_are_written_as(void **state)
     assert_false(utf8_valid("\xC3\xA9t\xC3\xA9", 4));
 }
 
+static void an_error_stays_one_line(void **state)
+{
+    (void)state;
+    struct error e;
+    assert_int_equal(error_set(&e, ERR_FORMAT, "key \"%s\" is odd", "a\nb\x1B[2J\x7F\xC3\xA9"), ERR_FORMAT);
+    assert_string_equal(e.message, "key \"a?b?[2J?\xC3\xA9\" is odd");
+    error_prefix(&e, "%s", "fi\rle");
+    assert_string_equal(e.message, "fi?le: key \"a?b?[2J?\xC3\xA9\" is odd");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_error_stays_one_line),
         cmocka_unit_test(hash_matches_specification),
         cmocka_unit_test(hash_in_pieces_is_the_hash_of_the_whole),
         cmocka_unit_test(rng_is_uniform_and_normal),
