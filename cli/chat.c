@@ -66,21 +66,6 @@ static size_t choose_capacity(const struct model *m)
     return trained && trained < USUAL_CONTEXT ? trained : USUAL_CONTEXT;
 }
 
-static void print_text(void *context, const char *text, size_t n)
-{
-    (void)context;
-    fwrite(text, 1, n, stdout);
-    fflush(stdout);
-}
-
-static json_t *ids_json(const struct tokens *t)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < t->count; i++)
-        json_array_append_new(list, json_integer(t->ids[i]));
-    return list;
-}
-
 /* Said where the reader would wonder. */
 static void explain(enum stop_reason reason)
 {

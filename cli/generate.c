@@ -122,21 +122,6 @@ static int choose_capacity(const struct model *m, size_t n_prompt, size_t *capac
     return OK;
 }
 
-static void print_text(void *context, const char *text, size_t n)
-{
-    (void)context;
-    fwrite(text, 1, n, stdout);
-    fflush(stdout);
-}
-
-static json_t *ids_json(const struct tokens *t)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < t->count; i++)
-        json_array_append_new(list, json_integer(t->ids[i]));
-    return list;
-}
-
 static void report(const struct generation *r)
 {
     char text[128] = "";

@@ -115,3 +115,18 @@ void print_profile(FILE *out, const double *seconds, size_t steps)
                 1e3 * seconds[kind] / (double)steps, 100 * seconds[kind] / sum);
     }
 }
+
+json_t *ids_json(const struct tokens *t)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < t->count; i++)
+        json_array_append_new(list, json_integer(t->ids[i]));
+    return list;
+}
+
+void print_text(void *context, const char *text, size_t n)
+{
+    (void)context;
+    fwrite(text, 1, n, stdout);
+    fflush(stdout);
+}

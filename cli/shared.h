@@ -29,6 +29,11 @@ void print_json_line(json_t *value);
  * UTF-8 escaped, "..." where it was cut. */
 void append_visible(struct buffer *out, const char *text, size_t n, size_t limit);
 
+/* Ids as a JSON array. */
+json_t *ids_json(const struct tokens *t);
+/* A generate_emit (infer/generate.h): to stdout at once. */
+void print_text(void *context, const char *text, size_t n);
+
 /* A table of where the time of so many steps went: seconds by enum profile_kind. */
 void print_profile(FILE *out, const double *seconds, size_t steps);
 

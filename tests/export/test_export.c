@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "formats/gguf.h"
 #include "model/load.h"
+#include "tests/folder.h"
 #include "tests/infer/util.h"
 
 #include <dirent.h>
@@ -19,22 +20,6 @@ static int make_directory(void **state)
 {
     (void)state;
     return mkdtemp(directory) ? 0 : -1;
-}
-
-static void remove_files(const char *path)
-{
-    DIR *d = opendir(path);
-    for (struct dirent *entry; d && (entry = readdir(d));) {
-        char *file = path_join(path, entry->d_name);
-        if (entry->d_name[0] != '.' && file_is_directory(file))
-            remove_files(file);
-        else if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlink(file);
-        mem_free(file);
-    }
-    if (d)
-        closedir(d);
-    rmdir(path);
 }
 
 static int remove_directory(void **state)

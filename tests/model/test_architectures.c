@@ -4,6 +4,7 @@
 #include "export/gguf.h"
 #include "export/hf.h"
 #include "kernels/gemm.h"
+#include "tests/folder.h"
 #include "tests/model/architectures.h"
 #include "tests/model/rig.h"
 #include "tokenizer/train.h"
@@ -21,22 +22,6 @@ static int make_directory(void **state)
 {
     (void)state;
     return mkdtemp(directory) ? 0 : -1;
-}
-
-static void remove_files(const char *path)
-{
-    DIR *d = opendir(path);
-    for (struct dirent *entry; d && (entry = readdir(d));) {
-        char *file = path_join(path, entry->d_name);
-        if (entry->d_name[0] != '.' && file_is_directory(file))
-            remove_files(file);
-        else if (entry->d_name[0] != '.')
-            unlink(file);
-        mem_free(file);
-    }
-    if (d)
-        closedir(d);
-    rmdir(path);
 }
 
 static int remove_directory(void **state)
