@@ -19,7 +19,8 @@ struct likelihood {
     size_t n_fed; /* tokens computed so far, for whoever wants to know what was saved */
 };
 
-/* Takes no memory yet: that grows with the sequences. */
+/* Takes no memory yet: that grows with the sequences. Where rotary scaling depends on the length of the context
+ * (longrope, dynamic), that is the longest sequence so far, rounded up to the room made for it. */
 void likelihood_init(struct likelihood *l, struct model *m, size_t capacity);
 void likelihood_free(struct likelihood *l);
 
