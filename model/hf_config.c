@@ -256,6 +256,18 @@ static int read_no_rope_layers(const json_t *root, struct model_config *c, struc
     return OK;
 }
 
+/* A list of counts, which are about to be converted to whole numbers. */
+static int check_counts(const char *key, const struct option_numbers *list, double most, struct error *e)
+{
+    if (list->count == 0)
+        return error_set(e, ERR_FORMAT, "\"%s\" must be a list, one number a layer", key);
+    for (size_t i = 0; i < list->count; i++)
+        if (!(list->items[i] >= 1 && list->items[i] <= most))
+            return error_set(e, ERR_FORMAT, "\"%s\": item %zu stands for %g; it must be from 1 to %g", key, i,
+                             list->items[i], most);
+    return OK;
+}
+
 /* OpenELM's widths grow with the layer: ffn_multipliers, rounded up to multiples of ffn_dim_divisor (and
  * never down by more than a tenth: modeling_openelm.py's make_divisible). */
 static int read_openelm(const json_t *root, struct model_config *c, struct error *e)
@@ -267,17 +279,25 @@ static int read_openelm(const json_t *root, struct model_config *c, struct error
         code = json_get_double(root, "ffn_dim_divisor", &divisor, e);
     if (code)
         return code;
-    if (factors.count != c->num_hidden_layers || !(divisor >= 1))
+    if (factors.count == 0 || factors.count != c->num_hidden_layers)
         return error_set(e, ERR_FORMAT, "\"ffn_multipliers\" must be a list of %zu, one a layer",
                          c->num_hidden_layers);
-    if (c->num_query_heads.count == 0 || c->num_kv_heads.count == 0)
-        return error_set(e, ERR_FORMAT, "\"num_query_heads\" and \"num_kv_heads\" must be lists");
+    if (!(divisor >= 1 && divisor <= 1 << 20))
+        return error_set(e, ERR_FORMAT, "\"ffn_dim_divisor\" is %g", divisor);
+    code = check_counts("num_query_heads", &c->num_query_heads, 4096, e);
+    if (!code)
+        code = check_counts("num_kv_heads", &c->num_kv_heads, 4096, e);
+    if (code)
+        return code;
     c->intermediate_sizes.count = factors.count;
     for (size_t i = 0; i < factors.count; i++) {
         double width = factors.items[i] * (double)c->hidden_size;
         double whole = fmax(divisor, floor((width + divisor / 2) / divisor) * divisor);
         c->intermediate_sizes.items[i] = whole < 0.9 * width ? whole + divisor : whole;
     }
+    code = check_counts("ffn_multipliers", &c->intermediate_sizes, 1 << 20, e);
+    if (code)
+        return code;
     c->intermediate_size = (size_t)c->intermediate_sizes.items[factors.count - 1];
     c->num_attention_heads = (size_t)c->num_query_heads.items[c->num_query_heads.count - 1];
     c->num_key_value_heads = (size_t)c->num_kv_heads.items[c->num_kv_heads.count - 1];
