@@ -264,6 +264,16 @@ node "$out/stacks.mjs" texts "$out"
 check "tokenizer.model: SentencePiece" python3 tests/interop/sentencepiece.py "$LINNET" "$out/sp" \
     "$out/texts.json" "$out/stacks.txt"
 
+# The chat fixtures again: what @huggingface/jinja makes of them is what the committed files say.
+chat_templates() {
+    rm -rf "$out/chat"
+    cp -r tests/fixtures/chat "$out/chat" || return
+    node tests/fixtures/make_chat.mjs "$out/node_modules/@huggingface/jinja/dist/index.js" "$out/chat" || return
+    cmp "$out/chat/conversations.json" tests/fixtures/chat/conversations.json &&
+        cmp "$out/chat/features.json" tests/fixtures/chat/features.json
+}
+check "chat templates: @huggingface/jinja" chat_templates
+
 trained_model tied gpt2
 try_the_judge "$out/tied-f32.gguf"
 # The same parts, made by a script of ours, for llama.cpp and for linnet.
