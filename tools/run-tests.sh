@@ -28,7 +28,7 @@ for binary in "$@"; do
     name=${binary#"$build"/tests/}
     run_binary "$binary" "$name"
     # Gradients of the whole model, with each variant of the kernels; tests of kernels do so themselves.
-    if [ "$name" = model/test_decoder ]; then
+    if [ "$name" = model/test_decoder ] || [ "$name" = model/test_judge ]; then
         for level in ref avx2; do
             export LINNET_KERNELS=$level
             run_binary "$binary" "$name, $level kernels"
