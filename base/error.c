@@ -4,15 +4,23 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Messages quote what files hold, which may be line ends or what a terminal obeys. */
-static void keep_to_one_line(char *text)
+/* Messages quote what files hold, which may be line ends or what a terminal obeys: such characters are
+ * spelled out. Returns how many bytes of `to`, of `room`, the character takes; 0 when it does not fit. */
+static size_t put_visible(char *to, size_t room, unsigned char c)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7F)
-            *text = '?';
+    char text[8];
+    int n = c == '\n'              ? snprintf(text, sizeof text, "\\n")
+            : c == '\t'            ? snprintf(text, sizeof text, "\\t")
+            : c < 0x20 || c == 0x7F ? snprintf(text, sizeof text, "\\x%02x", c)
+                                    : snprintf(text, sizeof text, "%c", c);
+    if ((size_t)n >= room)
+        return 0;
+    memcpy(to, text, (size_t)n + 1);
+    return (size_t)n;
 }
 
 /* Appends to the n bytes already there, and returns the new length. What does not fit is cut between
@@ -20,13 +28,22 @@ static void keep_to_one_line(char *text)
 static size_t append(struct error *e, size_t n, const char *format, va_list args)
 {
     static const char dots[] = "...";
-    size_t room = sizeof e->message - n;
-    int length = vsnprintf(e->message + n, room, format, args);
-    keep_to_one_line(e->message + n);
-    if (length >= 0 && (size_t)length < room)
-        return n + (size_t)length;
-    size_t end = sizeof e->message - sizeof dots, begin = end;
-    while (begin > 0 && end - begin < 4 && ((unsigned char)e->message[begin] & 0xC0) == 0x80)
+    char text[sizeof e->message];
+    int length = vsnprintf(text, sizeof text, format, args);
+    bool whole = length >= 0 && (size_t)length < sizeof text;
+    for (const char *from = text; *from; from++) {
+        size_t put = put_visible(e->message + n, sizeof e->message - n, (unsigned char)*from);
+        n += put;
+        if (put == 0) {
+            whole = false;
+            break;
+        }
+    }
+    e->message[n] = 0;
+    if (whole)
+        return n;
+    size_t end = sizeof e->message - sizeof dots, begin = n < end ? n : end;
+    while (begin > 0 && ((unsigned char)e->message[begin] & 0xC0) == 0x80)
         begin--;
     memcpy(e->message + begin, dots, sizeof dots);
     return begin + sizeof dots - 1;

@@ -20,8 +20,8 @@ struct error {
     char message[1024];
 };
 
-/* In all three, a line that is too long ends in "...", cut between two characters, and control characters become
- * "?", so that it stays one line whatever it quotes.
+/* In all three, a line that is too long ends in "...", cut between two characters, and control characters are
+ * spelled out (\n, \x1b), so that it stays one line whatever it quotes.
  *
  * Stores the formatted line in `e` (may be NULL) and returns `code`, so that a failing function
  * can `return error_set(...)`. */
