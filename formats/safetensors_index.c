@@ -101,8 +101,6 @@ int safetensors_index_parse(const char *text, size_t n, struct safetensors_index
     if (!code)
         code = read_weight_map(json_object_get(root, "weight_map"), index, e);
     json_decref(root);
-    if (code)
-        safetensors_clean(e);
     return code;
 }
 
@@ -151,10 +149,8 @@ static int add_shard(struct assembly *a, struct safetensors *shard, size_t file,
     int code = OK;
     for (size_t i = 0; i < shard->n_tensors && !code; i++)
         code = check_place(a, shard->tensors[i].name, file, e);
-    if (code) {
-        safetensors_clean(e);
+    if (code)
         return code;
-    }
     if (shard->n_tensors)
         memcpy(a->s->tensors + a->s->n_tensors, shard->tensors,
                shard->n_tensors * sizeof *shard->tensors);
@@ -196,7 +192,6 @@ static int check_complete(const struct assembly *a, struct error *e)
         error_set(e, ERR_FORMAT,
                   "%.80s lacks tensor \"%.80s\", which the index places in it",
                   a->index.files[t->file], t->name);
-        safetensors_clean(e);
         return error_prefix(e, "%s", a->index_path);
     }
     return OK;
@@ -291,7 +286,6 @@ static int no_weights(const char *directory, struct error *e)
         if (!name[0])
             continue;
         error_set(e, ERR_FORMAT, "%.200s: %s", name, others[i].advice);
-        safetensors_clean(e);
         return error_prefix(e, "%s", directory);
     }
     return error_set(e, ERR_IO,

@@ -22,8 +22,6 @@ enum {
     SAFETENSORS_MAX_FILES = 10000,
 };
 
-/* Names and JSON excerpts come from files: keeps the message one printable line. */
-void safetensors_clean(struct error *e);
 int safetensors_compare_names(const void *a, const void *b); /* of struct safetensors_tensor */
 
 struct safetensors_declared {

@@ -211,13 +211,6 @@ static int read_header(json_t *root, const unsigned char *data, size_t available
     return check_coverage(s, data, available, e);
 }
 
-void safetensors_clean(struct error *e)
-{
-    for (char *p = e ? e->message : NULL; p && *p; p++)
-        if ((unsigned char)*p < 32 || *p == 127)
-            *p = '?';
-}
-
 int safetensors_parse(const unsigned char *bytes, size_t n, struct safetensors *s, struct error *e)
 {
     *s = (struct safetensors){0};
@@ -232,10 +225,8 @@ int safetensors_parse(const unsigned char *bytes, size_t n, struct safetensors *
     if (!code)
         code = read_header(root, bytes + 8 + size, n - 8 - size, s, e);
     json_decref(root);
-    if (code) {
-        safetensors_clean(e);
+    if (code)
         safetensors_close(s);
-    }
     return code;
 }
 

@@ -65,7 +65,7 @@ static void what_is_wrong_is_said(void **state)
         enum question_style style;
     } cases[] = {
         {"", "not valid JSON", 0},
-        {"{\"question\": \"\\u0\n\"}", "not valid JSON: invalid escape near '\"\\u0?'", 0},
+        {"{\"question\": \"\\u0\n\"}", "not valid JSON: invalid escape near '\"\\u0\\n'", 0},
         {"{\"question\": \"a\n\"}", "not valid JSON", 0},
         {"[1]", "not a JSON object", 0},
         {"{\"choices\": [\"a\", \"b\"], \"answer\": 0}", "no question:", 0},

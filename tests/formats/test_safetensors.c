@@ -203,7 +203,7 @@ static void bad_headers_are_refused(void **state)
         {"{\"t\":1,\"t\":2}", 0, "duplicate"},
         {"{\"a\\u0000\":1}", 0, "not valid JSON"},
         {"{\"t\":7}", 0, "tensor \"t\" must be an object"},
-        {"{\"a\\nb\":7}", 0, "tensor \"a?b\" must be an object"},
+        {"{\"a\\nb\":7}", 0, "tensor \"a\\nb\" must be an object"},
         {"{\"__metadata__\":[]}", 0, "\"__metadata__\" must be an object"},
         {"{\"__metadata__\":{\"n\":1}}", 0, "\"n\" must be a string"},
         {"{\"t\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "\"dtype\" must be a string"},
