@@ -350,8 +350,6 @@ static void read_implied(struct reader *r, struct model_config *c)
         c->query_pre_attn_scalar = (double)c->hidden_size / (double)c->num_attention_heads; /* 27B */
     if (strcmp(a->name, "gemma3") == 0 && c->num_hidden_layers == 62 && c->num_attention_heads)
         c->query_pre_attn_scalar = (double)c->hidden_size / (double)c->num_attention_heads; /* 27B */
-    if (strcmp(a->name, "phi3") == 0)
-        c->sliding_window = 0; /* llama.cpp computes without it */
     /* its loader's flag for the 12B model, which has no second norm */
     if (architecture_has_key(a, "use_parallel_residual"))
         c->use_parallel_residual = !has_role(r, PARAM_FFN_NORM);

@@ -30,6 +30,7 @@ static const struct example {
                    "original_max_position_embeddings: 64}"},
     {"qwen3", "architecture: qwen3, head_dim: 24"},
     {"phi3", "architecture: phi3, tie_word_embeddings: false"},
+    {"phi3-window", "architecture: phi3, tie_word_embeddings: false, sliding_window: 24"},
     {"phi3.5", "architecture: phi3, tie_word_embeddings: false, rope_scaling: {type: longrope, "
                "original_max_position_embeddings: 64, "
                "short_factor: [1, 1.05, 1.1, 1.2, 1.3, 1.4, 1.6, 2], "
