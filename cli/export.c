@@ -5,6 +5,7 @@
 #include "export/gguf.h"
 #include "export/hf.h"
 #include "model/load.h"
+#include "model/rope_scaling.h"
 
 #include <string.h>
 
@@ -92,7 +93,7 @@ static int write_model(struct model *m, const struct tokenizer *t, struct error 
                                .name = name, .force = flags.force,
                                .max_shard_bytes = flags.max_shard_size};
     if (flags.context)
-        m->config.max_position_embeddings = flags.context;
+        model_set_context(&m->config, flags.context);
     int code = flags.format == FORMAT_GGUF ? export_gguf(m, t, &o, flags.out, e)
                                            : export_hf(m, t, &o, flags.out, e);
     mem_free(name);
@@ -149,8 +150,8 @@ const struct command command_convert = {
     .summary = "turn a model's files into another program's",
     .usage = "--model PATH --out PATH [FLAGS]",
     .notes = "From a Hugging Face directory to a GGUF file or the other way round, or to another type. "
-             "With --dtype\nkeep (the default) nothing is lost: the same weights, bit for bit, and the same "
-             "tokens.\n"
+             "With --dtype\nkeep (the default) weights of f32, f16 and bf16 are the same, bit for bit; tokens are "
+             "the same in any case.\n"
              "\n"
              "Examples:\n"
              "  linnet convert --model Llama-3.2-1B --out llama.gguf\n"

@@ -99,9 +99,10 @@ int chat_session_reply(struct chat_session *s, const struct generate_options *o,
             note_fed(s, r->tokens.ids, r->tokens.count);
     }
     tokens_free(&wanted);
-    if (!code)
+    bool unanswered = code || (r->reason == STOPPED_INTERRUPTED && r->tokens.count == 0);
+    if (!unanswered)
         chat_session_say(s, "assistant", r->text.data ? r->text.data : "", r->text.size);
-    else if (json_array_size(s->messages) > 0)
+    else if (json_array_size(s->messages) > 0) /* as if it had not been said */
         json_array_remove(s->messages, json_array_size(s->messages) - 1);
     return code;
 }

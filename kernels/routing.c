@@ -19,12 +19,14 @@ static bool is_among(const int32_t *chosen, size_t n, size_t i)
 
 static void choose(const float *x, int32_t *chosen, size_t e, size_t k)
 {
+    bool taken[ROUTER_MOST] = {false};
     for (size_t j = 0; j < k; j++) {
         int32_t best = -1;
         for (size_t i = 0; i < e; i++)
-            if (!is_among(chosen, j, i) && (best < 0 || x[i] > x[best]))
+            if (!taken[i] && (best < 0 || x[i] > x[best]))
                 best = (int32_t)i;
         chosen[j] = best;
+        taken[best] = true;
     }
 }
 

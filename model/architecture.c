@@ -83,6 +83,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .attention_biases = BIAS_QKV | BIAS_OUTPUT,
         .keys = " attention_bias mlp_bias embedding_multiplier residual_multiplier "
                 "attention_multiplier logits_scaling ",
+        .hf_defaults = " attention_multiplier=1 ",
     },
     {
         .name = "qwen2", .gguf_name = "qwen2", .model_type = "qwen2",
@@ -161,7 +162,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .hf_class = "OlmoeForCausalLM", .gguf_rope_style = ROPE_HALF, .qk_norm = QK_NORM_WHOLE,
         .has_experts = true,
         .keys = " num_experts num_experts_per_tok norm_topk_prob router_aux_loss_coef ",
-        .hf_defaults = " rms_norm_eps=1e-5 ",
+        .hf_defaults = " rms_norm_eps=1e-5 num_experts_per_tok=8 ",
     },
     {
         .name = "qwen2moe", .gguf_name = "qwen2moe", .model_type = "qwen2_moe",
@@ -169,7 +170,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .has_experts = true,
         .keys = " num_experts num_experts_per_tok moe_intermediate_size "
                 "shared_expert_intermediate_size norm_topk_prob router_aux_loss_coef ",
-        .hf_ignored = " sliding_window ",
+        .hf_ignored = " sliding_window ", .hf_defaults = " num_experts_per_tok=4 ",
     },
     {
         .name = "qwen3moe", .gguf_name = "qwen3moe", .model_type = "qwen3_moe",
@@ -177,7 +178,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .has_experts = true, .renormalises = true,
         .keys = " num_experts num_experts_per_tok moe_intermediate_size norm_topk_prob "
                 "router_aux_loss_coef ",
-        .hf_ignored = " sliding_window ",
+        .hf_ignored = " sliding_window ", .hf_defaults = " num_experts_per_tok=8 ",
     },
     {
         .name = "phimoe", .gguf_name = "phimoe", .model_type = "phimoe",

@@ -236,6 +236,9 @@ static int check_rope(const struct model_config *c, struct error *e)
                          "model.rope_scaling: short_factor has %zu numbers and long_factor %zu; both "
                          "must have %zu, half of the rotated components", s->short_factor.count,
                          s->long_factor.count, half);
+    if ((s->type == ROPE_YARN || s->type == ROPE_LONGROPE) && s->original_max_position_embeddings == 1)
+        return error_set(e, ERR_USAGE, "model.rope_scaling.original_max_position_embeddings is 1; it must be "
+                                       "at least 2");
     if (s->type > ROPE_LINEAR && !s->original_max_position_embeddings && !c->max_position_embeddings)
         return error_set(e, ERR_USAGE, "model.rope_scaling.original_max_position_embeddings is missing");
     return OK;
@@ -330,7 +333,7 @@ struct layer_shape model_layer_shape(const struct model_config *c, size_t i)
         s.intermediate_size = c->shared_expert_intermediate_size;
     bool everywhere = ends_group(i, c->sliding_window_pattern);
     s.window = everywhere ? 0 : c->sliding_window;
-    s.local_rope = c->rope_local_base_freq > 0 && !everywhere;
+    s.local_rope = c->rope_local_base_freq > 0 && s.window > 0;
     return s;
 }
 

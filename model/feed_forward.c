@@ -1,5 +1,6 @@
 /* The feed-forward of a block, forward and backward: dense, or experts with or without one that all tokens
  * share. */
+#include "base/check.h"
 #include "kernels/routing.h"
 #include "model/pass.h"
 
@@ -126,6 +127,7 @@ void ffn_branch(const struct pass *p, size_t i)
     const void *x = branch_input(p, site.norm, site.computed ? NULL : site.kept, site.x);
     void *out = l->ffn_post_norm.weight ? s->ffn_out : p->a->branch;
     if (l->moe.router.weight) {
+        CHECK(out == p->a->branch); /* no family has a norm behind its experts */
         experts_forward(p, i, x);
         if (l->moe.shared_router.weight)
             shared_forward(p, i, x);

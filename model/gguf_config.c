@@ -228,8 +228,8 @@ static void read_rope(struct reader *r, struct model_config *c)
     read_size(r, "rope.dimension_count", &rotary);
     if (r->code)
         return;
-    if (head_dim == 0 && c->num_attention_heads)
-        head_dim = c->hidden_size / c->num_attention_heads;
+    if (head_dim == 0 && c->num_attention_heads) /* llama.cpp's default in every family */
+        c->head_dim = head_dim = c->hidden_size / c->num_attention_heads;
     if (rotary > head_dim) {
         r->code = error_set(r->e, ERR_FORMAT, "rope.dimension_count is %zu; a head has %zu components",
                             rotary, head_dim);
@@ -258,6 +258,10 @@ static void read_rope(struct reader *r, struct model_config *c)
         if (i == n)
             r->code = error_set(r->e, ERR_FORMAT, "%s is \"%s\", which linnet does not know", full, type);
     }
+    if (!r->code && !type && s->factor == 0)
+        read_double(r, "rope.scale_linear", &s->factor); /* its older name */
+    if (!r->code && !type && s->factor > 1)
+        s->type = ROPE_LINEAR; /* what llama.cpp takes an absent type for */
     mem_free(type);
     if (s->type == ROPE_YARN && s->attention_factor > 0) /* the file's comes on top of the formula's */
         s->attention_factor *= 0.1 * log(fmax(s->factor, 1)) + 1;
@@ -328,16 +332,19 @@ static void check_widths(struct reader *r, const struct model_config *c)
 /* Before memory is asked for by what the file says of itself. */
 static void check_counts(struct reader *r, const struct model_config *c)
 {
-    const struct gguf_tensor *experts = gguf_find_tensor(r->g, "blk.0.ffn_gate_exps.weight");
     if (!r->code && c->num_hidden_layers > r->g->n_tensors)
         r->code = error_set(r->e, ERR_FORMAT, "%s.block_count is %zu; the file has %zu tensors in all",
                             r->a->gguf_name, c->num_hidden_layers, r->g->n_tensors);
-    if (!r->code && r->a->has_experts && experts && experts->dims[2] != c->num_experts)
-        r->code = error_set(r->e, ERR_FORMAT,
-                            "tensor blk.0.ffn_gate_exps.weight has %zu experts; %s.expert_count is %zu",
-                            experts->dims[2], r->a->gguf_name, c->num_experts);
-    if (!r->code && r->a->has_experts && !experts)
-        r->code = error_set(r->e, ERR_FORMAT, "tensor blk.0.ffn_gate_exps.weight is missing");
+    for (size_t i = 0; i < c->num_hidden_layers && !r->code && r->a->has_experts; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "blk.%zu.ffn_gate_exps.weight", i);
+        const struct gguf_tensor *experts = gguf_find_tensor(r->g, name);
+        if (!experts)
+            r->code = error_set(r->e, ERR_FORMAT, "tensor %s is missing", name);
+        else if (experts->dims[2] != c->num_experts)
+            r->code = error_set(r->e, ERR_FORMAT, "tensor %s has %zu experts; %s.expert_count is %zu", name,
+                                experts->dims[2], r->a->gguf_name, c->num_experts);
+    }
 }
 
 /* What llama.cpp's graph does for a family without a key that would say so. */
@@ -376,6 +383,11 @@ int gguf_config_read(const struct gguf *g, struct model_config *c, struct error 
         .rope_style = a->gguf_rope_style,
     };
     struct reader r = {.g = g, .a = a, .e = e};
+    if (strcmp(a->name, "gemma2") == 0) { /* what its loader takes for absent keys */
+        c->sliding_window = 4096;
+        c->attn_logit_softcapping = 50;
+        c->final_logit_softcapping = 30;
+    }
     read_keys(&r, c);
     read_per_layer(&r, "attention.head_count", "num_query_heads", &c->num_attention_heads,
                    &c->num_query_heads);
@@ -514,7 +526,8 @@ static int put_rope(const struct keys *k, const struct model_config *c, const ch
         put_double(k, "rope.scaling.factor", s->factor);
         if (s->type == ROPE_LINEAR)
             return OK;
-        put_size(k, "rope.scaling.original_context_length", rope_original_length(c));
+        if (!is_phi) /* whose loader always wants it: above */
+            put_size(k, "rope.scaling.original_context_length", rope_original_length(c));
         if (s->attention_factor > 0) /* llama.cpp multiplies it with the formula's */
             put_double(k, "rope.scaling.attn_factor", s->attention_factor / (0.1 * log(s->factor) + 1));
         if (s->beta_fast > 0)
@@ -547,6 +560,16 @@ static int check_implied(const struct model_config *c, struct error *e)
         return error_set(e, ERR_USAGE,
                          "no_rope_layer_interval is %zu; llama.cpp computes %s models with 4 only",
                          c->no_rope_layer_interval, a->name);
+    if (strcmp(a->name, "gemma2") == 0 &&
+        !(c->sliding_window && c->attn_logit_softcapping > 0 && c->final_logit_softcapping > 0))
+        return error_set(e, ERR_USAGE,
+                         "sliding_window, attn_logit_softcapping or final_logit_softcapping is 0; llama.cpp computes "
+                         "gemma2 models with all three only");
+    if (strcmp(a->name, "gemma3") == 0 && !c->sliding_window)
+        return error_set(e, ERR_USAGE, "sliding_window is 0; llama.cpp computes gemma3 models with one only");
+    if (architecture_has_key(a, "shared_expert_intermediate_size") && !c->shared_expert_intermediate_size)
+        return error_set(e, ERR_USAGE, "shared_expert_intermediate_size is 0; llama.cpp computes %s models with "
+                                       "a shared expert only", a->name);
     usual.query_pre_attn_scalar = 0;
     if ((strcmp(a->name, "gemma2") == 0 && c->num_hidden_layers == 46) ||
         (strcmp(a->name, "gemma3") == 0 && c->num_hidden_layers == 62))
@@ -592,6 +615,8 @@ int gguf_config_write(struct gguf_writer *w, const struct model_config *c, const
         if (!c->logits_scaling)
             put_double(&k, "logit_scale", 1);
     }
+    if (architecture_has_key(a, "moe_intermediate_size") && c->moe_intermediate_size == 0)
+        put_size(&k, "expert_feed_forward_length", model_expert_size(c));
     if (strcmp(a->name, "phi3") == 0 && c->sliding_window == 0)
         put_size(&k, "attention.sliding_window", 0);
     if (c->sliding_window && (strcmp(a->gguf_name, "llama") == 0 || strncmp(a->gguf_name, "phi", 3) == 0))

@@ -225,6 +225,8 @@ static int read_layer_types(const json_t *root, struct model_config *c, struct e
         c->sliding_window = 0;
     if (n_full == n || c->sliding_window == 0)
         return OK;
+    if (n_full == 0 && !architecture_has_key(model_architecture(c), "sliding_window_pattern"))
+        return OK; /* as usual in the family */
     c->sliding_window_pattern = n_full ? first + 1 : n + 1;
     for (size_t i = 0; i < n; i++) {
         bool full = strcmp(json_string_value(json_array_get(types, i)), "full_attention") == 0;
@@ -515,11 +517,23 @@ static json_t *rope_json(const struct model_config *c)
 {
     static const char *const names[] = {"default", "linear", "dynamic", "llama3", "yarn", "longrope"};
     const struct rope_scaling *s = &c->rope_scaling;
+    bool is_phi = strncmp(model_architecture(c)->name, "phi", 3) == 0;
     if (s->type == ROPE_DEFAULT)
         return json_null();
     json_t *rope = json_object();
-    json_object_set_new(rope, "rope_type", json_string(names[s->type]));
     json_object_set_new(rope, "type", json_string(names[s->type]));
+    if (s->type == ROPE_LONGROPE && is_phi) {
+        /* transformers 4 refuses any other set of keys in Phi-3's files, and others in Phi-3.5-MoE's */
+        json_object_set_new(rope, "short_factor", numbers(&s->short_factor, false));
+        json_object_set_new(rope, "long_factor", numbers(&s->long_factor, false));
+        if (model_architecture(c)->has_experts) {
+            json_object_set_new(rope, "short_mscale", json_real(rope_magnitude(c)));
+            json_object_set_new(rope, "long_mscale", json_real(rope_magnitude(c)));
+            json_object_set_new(rope, "original_max_position_embeddings", integer(rope_original_length(c)));
+        }
+        return rope;
+    }
+    json_object_set_new(rope, "rope_type", json_string(names[s->type]));
     const struct {
         const char *key;
         double value;
@@ -562,10 +576,16 @@ static void write_no_rope_layers(json_t *root, const struct model_config *c)
 /* Divided by 1, the widths are multiples of the divisor as they are. */
 static void write_openelm(json_t *root, const struct model_config *c)
 {
-    json_t *factors = json_array();
-    for (size_t i = 0; i < c->num_hidden_layers; i++)
-        json_array_append_new(factors, json_real((double)model_layer_shape(c, i).intermediate_size /
+    json_t *factors = json_array(), *heads = json_array(), *kv_heads = json_array();
+    for (size_t i = 0; i < c->num_hidden_layers; i++) {
+        struct layer_shape shape = model_layer_shape(c, i);
+        json_array_append_new(factors, json_real((double)shape.intermediate_size /
                                                  (double)c->hidden_size));
+        json_array_append_new(heads, integer(shape.n_heads));
+        json_array_append_new(kv_heads, integer(shape.n_kv_heads));
+    }
+    json_object_set_new(root, "num_query_heads", heads);
+    json_object_set_new(root, "num_kv_heads", kv_heads);
     json_object_set_new(root, "ffn_multipliers", factors);
     json_object_set_new(root, "ffn_dim_divisor", json_integer(1));
     json_object_set_new(root, "ffn_with_glu", json_true());

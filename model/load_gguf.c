@@ -70,8 +70,9 @@ int model_load_gguf(const char *path, enum weights weights, struct model *m,
     if (code) {
         model_free(m);
         error_prefix(e, "%s", path);
-        e->code = ERR_FORMAT;
-        return ERR_FORMAT;
+        if (code == ERR_USAGE) /* the file's configuration is at fault, and not the user's */
+            code = e->code = ERR_FORMAT;
+        return code;
     }
     if (weights != WEIGHTS_MAPPED) {
         model_file_close(file);

@@ -103,3 +103,16 @@ double rope_frequencies(const struct model_config *c, bool local, size_t length,
         frequency[i] = pow(theta, -(double)i / (double)half) / (stretched ? frequency[i] : 1);
     return stretched ? rope_magnitude(c) : 1;
 }
+
+void model_set_context(struct model_config *c, size_t length)
+{
+    struct rope_scaling *s = &c->rope_scaling;
+    double magnitude = rope_magnitude(c);
+    if (s->type == ROPE_DYNAMIC)
+        return; /* grows from the length it was made for */
+    if (s->type != ROPE_DEFAULT && s->type != ROPE_LINEAR)
+        s->original_max_position_embeddings = rope_original_length(c);
+    c->max_position_embeddings = length;
+    if (fabs(rope_magnitude(c) - magnitude) > 1e-9)
+        s->attention_factor = magnitude;
+}

@@ -23,4 +23,8 @@ void rope_divisors(const struct model_config *c, size_t length, double *divisor)
 double rope_magnitude(const struct model_config *c);
 size_t rope_original_length(const struct model_config *c);
 
+/* Says another context length without changing what is computed: what rotary scaling derives from the length
+ * is written down first. */
+void model_set_context(struct model_config *c, size_t length);
+
 #endif
