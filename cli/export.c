@@ -94,6 +94,9 @@ static int write_model(struct model *m, const struct tokenizer *t, struct error 
                                .max_shard_bytes = flags.max_shard_size};
     if (flags.context)
         model_set_context(&m->config, flags.context);
+    if (flags.context && m->config.max_position_embeddings != flags.context)
+        log_warn("--context: rotary angles of this model are derived from its context length, which stays %zu",
+                 m->config.max_position_embeddings);
     int code = flags.format == FORMAT_GGUF ? export_gguf(m, t, &o, flags.out, e)
                                            : export_hf(m, t, &o, flags.out, e);
     mem_free(name);

@@ -23,7 +23,7 @@ static uint32_t file_type(enum dtype type)
 int export_gguf(const struct model *m, const struct tokenizer *t, const struct export_options *o,
                 const char *path, struct error *e)
 {
-    const char *warning = NULL;
+    const char *warnings[GGUF_CONFIG_WARNINGS];
     int code = export_check_target(path, false, o->force, e);
     if (code)
         return code;
@@ -33,7 +33,7 @@ int export_gguf(const struct model *m, const struct tokenizer *t, const struct e
     struct gguf_writer *w = gguf_writer_new();
     struct weight_sources weights;
     weight_sources_init(&weights, m, CONTAINER_GGUF, model_architecture(&m->config)->head_in_gguf, o);
-    code = gguf_config_write(w, &m->config, &warning, e);
+    code = gguf_config_write(w, &m->config, warnings, e);
     if (!code) {
         gguf_put_string(w, "general.type", "model");
         gguf_put_string(w, "general.name", o->name);
@@ -51,8 +51,8 @@ int export_gguf(const struct model *m, const struct tokenizer *t, const struct e
     }
     if (!code)
         code = gguf_writer_finish(w, path, e);
-    if (!code && warning)
-        log_warn("%s: %s", path, warning);
+    for (size_t i = 0; !code && warnings[i]; i++)
+        log_warn("%s: %s", path, warnings[i]);
     gguf_writer_free(w);
     weight_sources_free(&weights);
     return code;

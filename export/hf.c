@@ -3,10 +3,13 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "formats/safetensors.h"
 #include "model/hf_config.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static const char *torch_dtype(enum dtype type)
 {
@@ -97,6 +100,13 @@ static int write_weights(const struct model *m, const struct export_options *o,
     return code;
 }
 
+static void remove_stale(const char *directory, const char *name)
+{
+    char *path = path_join(directory, name);
+    unlink(path);
+    mem_free(path);
+}
+
 int export_hf(const struct model *m, const struct tokenizer *t, const struct export_options *o,
               const char *directory, struct error *e)
 {
@@ -121,6 +131,12 @@ int export_hf(const struct model *m, const struct tokenizer *t, const struct exp
         code = write_json(generation_json(t), generation, e);
     if (!code)
         code = write_json(config_json(m, t, export_type(m, o)), config, e);
+    if (!code) /* what another model left would be taken for this one's; this one's is in tokenizer_config.json */
+        remove_stale(directory, "chat_template.jinja");
+    if (!code && strcmp(model_architecture(&m->config)->name, "openelm") == 0 &&
+        m->config.rms_norm_eps != 1e-6)
+        log_warn("%s: rms_norm_eps is %g; OpenELM's own code computes with 1e-6 whatever a file says", directory,
+                 m->config.rms_norm_eps);
     mem_free(config);
     mem_free(tokenizer);
     mem_free(tokenizer_config);

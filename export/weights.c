@@ -73,6 +73,9 @@ static enum dtype tensor_type(const struct model *m, const struct tensor *t, enu
         return DTYPE_F32;
     if (!o->keep_types)
         return o->type;
+    for (size_t i = 1; i < t->n_pieces; i++)
+        if (t->pieces[i].param->type != p->type)
+            return DTYPE_F32; /* which holds them all */
     if (!t->vector || p->type != DTYPE_F32)
         return is_plain(p->type) ? p->type : usual;
     return usual == DTYPE_F32 || fits(p, usual) ? usual : DTYPE_F32;

@@ -70,10 +70,9 @@ struct architecture {
     const char *hf_ignored;
     /* What config.json means by leaving a key out where that is not what it is in most families: " option=number ". */
     const char *hf_defaults;
-    /* What config.json means by leaving a key out, and a configuration by not giving one. */
-    bool ties_by_default;
-    size_t default_head_dim;  /* 0: hidden_size / num_attention_heads */
-    double default_theta;     /* 0: 10000 */
+    bool ties_by_default;     /* what config.json means by leaving the key out, */
+    double default_theta;     /* and this one; 0: 10000 */
+    size_t default_head_dim;  /* also in a configuration; 0: hidden_size / num_attention_heads */
     size_t window_pattern;    /* sliding_window_pattern; 0: every layer has the window */
 
     const struct role_names *names; /* ends with a zero row; NULL: none */

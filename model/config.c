@@ -117,8 +117,10 @@ const struct architecture *model_architecture(const struct model_config *c)
     return &architectures[c->architecture];
 }
 
-/* Those that only some families have, from this one on. */
-static const char FIRST_OPTIONAL[] = "attention_bias";
+bool model_option_is_optional(const struct option *row)
+{
+    return row->offset >= FIELD(attention_bias);
+}
 
 static bool is_set(const struct option *row, const struct model_config *c)
 {
@@ -166,14 +168,12 @@ static int check_limits(const struct option *row, const struct model_config *c, 
 static int check_options(const struct model_config *c, struct error *e)
 {
     const struct architecture *a = model_architecture(c);
-    bool optional = false;
     for (size_t i = 0; i < N_MODEL_OPTIONS; i++) {
         const struct option *row = &model_options[i];
-        optional = optional || strcmp(row->key, FIRST_OPTIONAL) == 0;
         int code = check_limits(row, c, e);
         if (code)
             return code;
-        if (optional && is_set(row, c) && !architecture_has_key(a, row->key))
+        if (model_option_is_optional(row) && is_set(row, c) && !architecture_has_key(a, row->key))
             return error_set(e, ERR_USAGE, "model.%s is set; %s models have nothing of the kind",
                              row->key, a->name);
     }

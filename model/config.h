@@ -71,6 +71,9 @@ struct model_config {
 enum { N_MODEL_OPTIONS = 50 };
 extern const struct option model_options[N_MODEL_OPTIONS];
 
+/* Whether only some families have it: the fields from attention_bias on. */
+bool model_option_is_optional(const struct option *row);
+
 const struct architecture *model_architecture(const struct model_config *c);
 
 /* Fills what may be left 0 and checks that the shape is possible and that nothing is set which the

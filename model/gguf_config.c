@@ -486,7 +486,16 @@ static bool same_lists(const struct option_numbers *a, const struct option_numbe
     return a->count == b->count && memcmp(a->items, b->items, a->count * sizeof *a->items) == 0;
 }
 
-static int put_rope(const struct keys *k, const struct model_config *c, const char **warning,
+static void warn(const char *warnings[GGUF_CONFIG_WARNINGS], const char *text)
+{
+    size_t n = 0;
+    while (warnings[n])
+        n++;
+    CHECK(n + 1 < GGUF_CONFIG_WARNINGS);
+    warnings[n] = text;
+}
+
+static int put_rope(const struct keys *k, const struct model_config *c, const char *warnings[],
                     struct error *e)
 {
     const struct rope_scaling *s = &c->rope_scaling;
@@ -516,8 +525,8 @@ static int put_rope(const struct keys *k, const struct model_config *c, const ch
     case ROPE_DEFAULT:
         return OK;
     case ROPE_DYNAMIC:
-        *warning = "GGUF has no dynamic rotary scaling: llama.cpp computes as without it, which is the same "
-                   "up to the trained context length only";
+        warn(warnings, "GGUF has no dynamic rotary scaling: llama.cpp computes as without it, which is the same "
+                   "up to the trained context length only");
         return OK;
     case ROPE_LINEAR:
     case ROPE_YARN:
@@ -585,9 +594,10 @@ static int check_implied(const struct model_config *c, struct error *e)
     return OK;
 }
 
-int gguf_config_write(struct gguf_writer *w, const struct model_config *c, const char **warning,
-                      struct error *e)
+int gguf_config_write(struct gguf_writer *w, const struct model_config *c,
+                      const char *warnings[GGUF_CONFIG_WARNINGS], struct error *e)
 {
+    memset(warnings, 0, GGUF_CONFIG_WARNINGS * sizeof *warnings);
     const struct architecture *a = model_architecture(c);
     struct keys k = {w, a};
     int code = check_implied(c, e);
@@ -620,10 +630,10 @@ int gguf_config_write(struct gguf_writer *w, const struct model_config *c, const
     if (strcmp(a->name, "phi3") == 0 && c->sliding_window == 0)
         put_size(&k, "attention.sliding_window", 0);
     if (c->sliding_window && (strcmp(a->gguf_name, "llama") == 0 || strncmp(a->gguf_name, "phi", 3) == 0))
-        *warning = "llama.cpp computes models of this family without their sliding window: texts longer "
-                   "than the window get other numbers there";
+        warn(warnings, "llama.cpp computes models of this family without their sliding window: texts longer "
+                   "than the window get other numbers there");
     if (a->sparsemixer)
-        *warning = "llama.cpp computes models of this family otherwise than they were trained (RMSNorm for "
-                   "LayerNorm, another weighing of experts): expect other numbers there";
-    return put_rope(&k, c, warning, e);
+        warn(warnings, "llama.cpp computes models of this family otherwise than they were trained (RMSNorm for "
+                   "LayerNorm, another weighing of experts): expect other numbers there");
+    return put_rope(&k, c, warnings, e);
 }

@@ -10,10 +10,11 @@
 int gguf_config_read(const struct gguf *g, struct model_config *c, struct error *e);
 
 /* Declares general.architecture and everything else that describes the architecture, and the tensors of
- * rotary factors. ERR_USAGE for what llama.cpp's graphs cannot express; *warning is set, to a text that lives
- * as long as the program, where it would compute something else beyond some length. */
-int gguf_config_write(struct gguf_writer *w, const struct model_config *c, const char **warning,
-                      struct error *e);
+ * rotary factors. ERR_USAGE for what llama.cpp's graphs cannot express; `warnings`: where it would compute
+ * something else, texts that live as long as the program, then NULL. */
+enum { GGUF_CONFIG_WARNINGS = 4 };
+int gguf_config_write(struct gguf_writer *w, const struct model_config *c,
+                      const char *warnings[GGUF_CONFIG_WARNINGS], struct error *e);
 
 /* Whether a tensor of that name belongs to the configuration. */
 bool gguf_config_tensor(const char *name);

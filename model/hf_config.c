@@ -104,12 +104,11 @@ static int read_option(const json_t *root, const char *key, const struct option 
 static int read_options(const json_t *root, const struct architecture *a, struct model_config *c,
                         struct error *e)
 {
-    bool optional = false;
     int code = OK;
     for (size_t i = 0; i < N_MODEL_OPTIONS && !code; i++) {
         const struct option *row = &model_options[i];
         char buffer[64];
-        optional = optional || strcmp(row->key, "attention_bias") == 0;
+        bool optional = model_option_is_optional(row);
         if (!is_plain(row) || (optional && architecture_ignores_key(a, row->key)))
             continue;
         code = read_option(root, hf_key(a, row->key, buffer), row, c, e);
@@ -465,11 +464,10 @@ static bool is_absent(const struct model_config *c, const struct option *row)
 
 static void write_options(json_t *root, const struct model_config *c, const struct architecture *a)
 {
-    bool optional = false;
     for (size_t i = 0; i < N_MODEL_OPTIONS; i++) {
         const struct option *row = &model_options[i];
         char buffer[64];
-        optional = optional || strcmp(row->key, "attention_bias") == 0;
+        bool optional = model_option_is_optional(row);
         if (!is_plain(row) || (optional && !architecture_has_key(a, row->key)))
             continue;
         bool null = optional && is_absent(c, row) && strcmp(row->key, "router_aux_loss_coef") != 0;

@@ -30,17 +30,11 @@ static bool is_expert(const struct param *p)
     return p->expert >= 0;
 }
 
-/* The tensor of that name among those of the same layer, which are the last ones. */
-static struct tensor *find_recent(struct tensor_list *list, int layer, const char *name)
+/* The last tensor, if it is the one of that name: parameters that share one follow each other. */
+static struct tensor *find_shared(struct tensor_list *list, const char *name)
 {
-    for (size_t i = list->n_tensors; i-- > 0;) {
-        struct tensor *t = &list->tensors[i];
-        if (t->pieces->param->layer != layer)
-            return NULL;
-        if (strcmp(t->name, name) == 0)
-            return t;
-    }
-    return NULL;
+    struct tensor *last = list->n_tensors ? &list->tensors[list->n_tensors - 1] : NULL;
+    return last && strcmp(last->name, name) == 0 ? last : NULL;
 }
 
 struct list_builder {
@@ -50,13 +44,12 @@ struct list_builder {
     size_t n_pieces;
 };
 
-/* Rows of a parameter become the next rows of the tensor of that name. The pieces of one tensor are
- * collected in a second pass, when their order is known. */
+/* Rows of a parameter become the next rows of the tensor of that name. */
 static void add_rows(struct list_builder *b, struct param *p, const char *name, size_t param_row,
                      size_t rows)
 {
     struct tensor_list *list = b->list;
-    struct tensor *t = find_recent(list, p->layer, name);
+    struct tensor *t = find_shared(list, name);
     struct tensor_piece *piece = &list->pieces[b->n_pieces++];
     *piece = (struct tensor_piece){.param = p, .param_row = param_row, .rows = rows};
     if (t) {

@@ -43,7 +43,7 @@ static int make_seed(const struct example *x, const char *directory, struct erro
     struct model m = {0};
     struct weight_sources weights;
     struct export_options o = {.type = DTYPE_BF16};
-    const char *warning;
+    const char *warnings[GGUF_CONFIG_WARNINGS];
     int code = example_config(x, 3, &c, e);
     c.hidden_size = c.intermediate_size = 8;
     c.num_hidden_layers = c.num_query_heads.count ? 4 : 2;
@@ -58,7 +58,7 @@ static int make_seed(const struct example *x, const char *directory, struct erro
     example_weights(&m, 7);
     struct gguf_writer *w = gguf_writer_new();
     weight_sources_init(&weights, &m, CONTAINER_GGUF, model_architecture(&c)->head_in_gguf, &o);
-    code = gguf_config_write(w, &m.config, &warning, e);
+    code = gguf_config_write(w, &m.config, warnings, e);
     for (size_t i = 0; i < weights.list.n_tensors; i++) {
         const struct tensor *t = &weights.list.tensors[i];
         size_t dims[3];

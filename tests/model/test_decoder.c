@@ -4,6 +4,7 @@
 #include "formats/hdf5_file.h"
 #include "kernels/gemm.h"
 #include "model/load.h"
+#include "model/rope_scaling.h"
 #include "tests/model/rig.h"
 
 #include <math.h>
@@ -532,6 +533,31 @@ static void impossible_features_are_refused(void **state)
     }
 }
 
+/* Another context length in a file is no other model. */
+static void a_context_can_be_said_without_changing_angles(void **state)
+{
+    (void)state;
+    static const char *const scalings[] = {
+        "longrope, original_max_position_embeddings: 64, short_factor: [1, 1], long_factor: [2, 3]",
+        "longrope, short_factor: [1, 1], long_factor: [2, 3]", "yarn, factor: 4", "llama3, factor: 4, "
+        "low_freq_factor: 1, high_freq_factor: 4", "linear, factor: 2", "dynamic, factor: 2"};
+    for (size_t i = 0; i < sizeof scalings / sizeof *scalings; i++) {
+        struct model_config c;
+        struct error e;
+        double before[2], after[2];
+        char *yaml = mem_printf("model: {vocab_size: 9, hidden_size: 16, num_attention_heads: 4, "
+                                "max_position_embeddings: 256, rope_scaling: {type: %s}}", scalings[i]);
+        assert_ok(model_config_parse(yaml, &c, &e), e);
+        assert_ok(model_config_check(&c, &e), e);
+        double magnitude = rope_frequencies(&c, false, 300, before);
+        model_set_context(&c, 100);
+        assert_true(fabs(rope_frequencies(&c, false, 300, after) - magnitude) < 1e-9);
+        assert_true(fabs(before[1] / after[1] - 1) < 1e-9);
+        assert_int_equal(c.max_position_embeddings, c.rope_scaling.type == ROPE_DYNAMIC ? 256 : 100);
+        mem_free(yaml);
+    }
+}
+
 int main(void)
 {
     kernels_set_threads(2);
@@ -551,6 +577,7 @@ int main(void)
         cmocka_unit_test(packing_equals_padding),
         cmocka_unit_test(impossible_shapes_are_refused),
         cmocka_unit_test(impossible_features_are_refused),
+        cmocka_unit_test(a_context_can_be_said_without_changing_angles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
