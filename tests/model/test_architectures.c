@@ -99,6 +99,38 @@ static void gradients_equal_finite_differences(void **state)
         check_gradients(&examples[i]);
 }
 
+/* An expert that no token goes to has a gradient of 0, whatever an earlier step left there. */
+static void experts_without_tokens(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_EXAMPLES; i++) {
+        for (int bf16 = 0; bf16 <= 1; bf16++) {
+            struct model_config c = short_config(&examples[i]);
+            struct rig r = {.type = bf16 ? DTYPE_BF16 : DTYPE_F32};
+            if (!has_experts(&c))
+                continue;
+            rig_init(&r, &c, 2, SEQUENCE);
+            example_weights(&r.model, 3);
+            random_batch(&r.batch, FEW_TOKENS, 4);
+            rig_step(&r, 0);
+            r.batch.n_rows = r.batch.seq_len = r.batch.n_targets = 1;
+            r.batch.targets[0] = 5;
+            rig_step(&r, 0);
+            size_t used = 0;
+            for (size_t j = 0; j < r.model.n_params; j++) {
+                const struct param *p = &r.model.params[j];
+                const unsigned char *bytes = p->grad;
+                bool zero = true;
+                for (size_t k = 0; k < p->count * dtype_info(p->grad_type)->block_bytes; k++)
+                    zero &= bytes[k] == 0;
+                used += p->role == PARAM_EXPERT_DOWN && !zero;
+            }
+            assert_int_equal(used, c.num_experts_per_tok * c.num_hidden_layers);
+            rig_free(&r);
+        }
+    }
+}
+
 /* Computing blocks again gives the same bits. */
 static void checkpointing_changes_no_bit(void **state)
 {
@@ -357,6 +389,7 @@ int main(void)
     kernels_set_threads(2);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_equal_finite_differences),
+        cmocka_unit_test(experts_without_tokens),
         cmocka_unit_test(checkpointing_changes_no_bit),
         cmocka_unit_test(bf16_follows_f32),
         cmocka_unit_test(a_cache_changes_nothing),
