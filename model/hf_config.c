@@ -520,7 +520,11 @@ static json_t *rope_json(const struct model_config *c)
         return json_null();
     json_t *rope = json_object();
     json_object_set_new(rope, "type", json_string(names[s->type]));
-    if (s->type == ROPE_LONGROPE && is_phi) {
+    struct model_config usual = *c; /* what those keys alone would mean */
+    usual.rope_scaling.factor = usual.rope_scaling.attention_factor = 0;
+    bool is_usual = model_architecture(c)->has_experts ||
+                    fabs(rope_magnitude(&usual) - rope_magnitude(c)) < 1e-9;
+    if (s->type == ROPE_LONGROPE && is_phi && is_usual) {
         /* transformers 4 refuses any other set of keys in Phi-3's files, and others in Phi-3.5-MoE's */
         json_object_set_new(rope, "short_factor", numbers(&s->short_factor, false));
         json_object_set_new(rope, "long_factor", numbers(&s->long_factor, false));

@@ -35,6 +35,9 @@ static const struct example {
                "original_max_position_embeddings: 64, "
                "short_factor: [1, 1.05, 1.1, 1.2, 1.3, 1.4, 1.6, 2], "
                "long_factor: [1.1, 1.5, 2, 3, 5, 8, 13, 21]}"},
+    {"phi3-factor", "architecture: phi3, tie_word_embeddings: false, rope_scaling: {type: longrope, "
+                    "original_max_position_embeddings: 64, attention_factor: 1.5, "
+                    "short_factor: [1, 1, 1, 1, 1, 1, 1, 1], long_factor: [1, 1, 2, 2, 3, 3, 4, 4]}"},
     {"phi3-yarn", "architecture: phi3, tie_word_embeddings: false, rope_scaling: {type: yarn, factor: 4, "
                   "original_max_position_embeddings: 64}"},
     {"phi4-mini", "architecture: phi3, partial_rotary_factor: 0.75, rope_scaling: {type: longrope, "
