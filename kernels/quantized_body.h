@@ -53,7 +53,10 @@ INLINE float vf_total(vf x)
 
 /* --- few rows --- */
 
-enum { DOT_ROWS = 4 };
+#ifndef AHEAD
+#define AHEAD 8192
+#endif
+enum { DOT_ROWS = 4, CHAINS = 4 }; /* sums of a row that do not wait for each other */
 
 /* Lane l of the vector `i` of a strip is of the group that the i-th index names: within LANES scales. */
 INLINE vb group_index(int group, size_t i)
@@ -82,7 +85,7 @@ INLINE vf activation_scales(const float *scale, size_t g, int group)
 
 INLINE void dot_strip(const size_t m, const int group, const bool is_signed, const struct level_form *f,
                       const struct weight_strip *w, const struct activation_rows *a, size_t r, size_t s,
-                      vf *sum)
+                      vf sum[DOT_ROWS][CHAINS])
 {
     const size_t n = STRIP / (size_t)group, per_index = (size_t)group / 4; /* vectors that LANES groups fill */
     const size_t row = a->n_strips;
@@ -94,7 +97,7 @@ INLINE void dot_strip(const size_t m, const int group, const bool is_signed, con
         for (size_t i = 0; i < m; i++) {
             const size_t at = (r + i) * row + s;
             both[i] = VF(mul)(scale, activation_scales(a->scale + at * STRIP_SCALES, g, group));
-            sum[i] = VF(fmadd)(offset, VF(loadu)(a->sum + at * n + g), sum[i]);
+            sum[i][CHAINS - 1] = VF(fmadd)(offset, VF(loadu)(a->sum + at * n + g), sum[i][CHAINS - 1]);
         }
 #pragma GCC unroll 8
         for (size_t v = 0; v < per_index; v++) {
@@ -104,7 +107,8 @@ INLINE void dot_strip(const size_t m, const int group, const bool is_signed, con
             for (size_t i = 0; i < m; i++) {
                 const vb x = vb_load(a->q + ((r + i) * row + s) * STRIP + at);
                 const vb products = vb_dot(vb_zero(), levels, x, is_signed);
-                sum[i] = VF(fmadd)(vf_from_ints(products), vf_pick(both[i], index), sum[i]);
+                sum[i][v % CHAINS] =
+                    VF(fmadd)(vf_from_ints(products), vf_pick(both[i], index), sum[i][v % CHAINS]);
             }
         }
     }
@@ -114,15 +118,19 @@ INLINE void dot_rows(const size_t m, const int group, const bool is_signed, cons
                      size_t j, const struct activation_rows *a, size_t r, float *out, size_t stride)
 {
     struct weight_strip strip;
-    vf sum[DOT_ROWS];
+    vf sum[DOT_ROWS][CHAINS];
     for (size_t i = 0; i < m; i++)
-        sum[i] = VF(setzero)();
+        for (size_t c = 0; c < CHAINS; c++)
+            sum[i][c] = VF(setzero)();
     for (size_t s = 0; s < w->n_strips; s++) {
+        const unsigned char *ahead = w->data + j * w->row_bytes + s * w->strip_bytes + AHEAD;
+        for (size_t i = 0; i < w->strip_bytes; i += 64)
+            _mm_prefetch((const void *)(ahead + i), _MM_HINT_T0);
         load_strip(w, j, s, &strip);
         dot_strip(m, group, is_signed, w->form, &strip, a, r, s, sum);
     }
     for (size_t i = 0; i < m; i++)
-        out[i * stride] = vf_total(sum[i]);
+        out[i * stride] = vf_total(VF(add)(VF(add)(sum[i][0], sum[i][1]), VF(add)(sum[i][2], sum[i][3])));
 }
 
 INLINE void dot_rows_of(const size_t m, const struct weight_rows *w, size_t j, const struct activation_rows *a,

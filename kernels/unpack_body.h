@@ -20,26 +20,70 @@ static inline float one_half(uint16_t h)
 #endif
 }
 
-static inline void halves_16(const uint16_t h[16], float *to)
+/* to[i] = the half at from + i * stride, for 16 blocks; each is followed by two bytes or more. */
+static inline void halves_16(const void *from, size_t stride, float *to)
 {
 #if defined(__AVX512F__)
-    _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_setr_epi16(
-                             (short)h[0], (short)h[1], (short)h[2], (short)h[3], (short)h[4], (short)h[5],
-                             (short)h[6], (short)h[7], (short)h[8], (short)h[9], (short)h[10],
-                             (short)h[11], (short)h[12], (short)h[13], (short)h[14], (short)h[15])));
+    const __m512i at = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                                          _mm512_set1_epi32((int)stride));
+    const __m512i words = _mm512_i32gather_epi32(at, from, 1);
+    _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words)));
 #else
-    for (int i = 0; i < 16; i++)
-        to[i] = one_half(h[i]);
+    for (size_t i = 0; i < 16; i++) {
+        uint16_t half;
+        memcpy(&half, (const char *)from + i * stride, sizeof half);
+        to[i] = one_half(half);
+    }
 #endif
 }
 
 /* The scales of 16 blocks: to[i] = b[i].field */
-#define HALVES(to, b, field)                                                                       \
-    halves_16((const uint16_t[16]){(b)[0].field, (b)[1].field, (b)[2].field, (b)[3].field,         \
-                                   (b)[4].field, (b)[5].field, (b)[6].field, (b)[7].field,         \
-                                   (b)[8].field, (b)[9].field, (b)[10].field, (b)[11].field,       \
-                                   (b)[12].field, (b)[13].field, (b)[14].field, (b)[15].field},    \
-              to)
+#define HALVES(to, b, field) halves_16(&(b)->field, sizeof *(b), to)
+
+/* 64 bytes at a time, stored whole: a vector read back from two halves would have to wait for them. */
+#if defined(__AVX512BW__)
+#define PAIRS 1
+
+/* The nibbles of two blocks' 16 bytes each, in order: low ones, high ones, and again. */
+static inline __m512i nibbles_of_two(const uint8_t *a, const uint8_t *b)
+{
+    const __m512i shift = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004,
+                                           0x0004000400040004, 0, 0);
+    __m512i x = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)a));
+    x = _mm512_mask_broadcast_i32x4(x, 0xff00, _mm_loadu_si128((const void *)b));
+    return _mm512_and_si512(_mm512_srlv_epi16(x, shift), _mm512_set1_epi8(15));
+}
+
+/* The nibbles of 32 bytes: low ones, then high ones. */
+static inline __m512i nibbles_of_32(const uint8_t *qs)
+{
+    const __m512i shift = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0x0004000400040004,
+                                           0x0004000400040004, 0, 0, 0, 0);
+    __m512i x = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)qs));
+    return _mm512_and_si512(_mm512_srlv_epi16(x, shift), _mm512_set1_epi8(15));
+}
+
+/* Bit n of each of 64 bits becomes `value` in byte n. */
+static inline __m512i bits_to_bytes(uint64_t bits, int value)
+{
+    return _mm512_maskz_set1_epi8(bits, (char)value);
+}
+
+static inline uint64_t two_words(const uint8_t a[4], const uint8_t b[4])
+{
+    uint32_t low, high;
+    memcpy(&low, a, sizeof low);
+    memcpy(&high, b, sizeof high);
+    return low | (uint64_t)high << 32;
+}
+
+static inline __m512i table_of_16(const int8_t *table)
+{
+    return _mm512_broadcast_i32x4(_mm_add_epi8(_mm_loadu_si128((const void *)table), _mm_set1_epi8((char)SIGNED_SHIFT)));
+}
+#else
+#define PAIRS 0
+#endif
 
 static inline void nibbles(const uint8_t *restrict qs, uint8_t *restrict q)
 {
@@ -52,16 +96,9 @@ static inline void nibbles(const uint8_t *restrict qs, uint8_t *restrict q)
 /* Adds bit j of 32 to byte j, as its fifth. */
 static inline void fifth_bits(const uint8_t bits[4], uint8_t *restrict q)
 {
-    uint32_t qh;
-    memcpy(&qh, bits, sizeof qh);
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
-    __m256i x = _mm256_loadu_si256((const void *)q);
-    x = _mm256_or_si256(x, _mm256_maskz_set1_epi8(qh, 16));
-    _mm256_storeu_si256((void *)q, x);
-#else
+    static const uint8_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
     for (int j = 0; j < 32; j++)
-        q[j] = (uint8_t)(q[j] | (qh >> j & 1) << 4);
-#endif
+        q[j] = (uint8_t)(q[j] | (bits[j / 8] & bit[j % 8] ? 16 : 0));
 }
 
 /* The entries of a table that 16 bytes' nibbles name. */
@@ -82,12 +119,39 @@ static inline void look_up(const int8_t table[16], const uint8_t *restrict qs, u
 
 /* --- blocks of 32: sixteen in a strip --- */
 
+/* The nibbles of 16 blocks to s->q; `fifths` is true where the blocks have a field qh. Constants after inlining. */
+#if PAIRS
+#define NIBBLES(s, b)                                                                              \
+    for (int i = 0; i < 16; i += 2)                                                                \
+        _mm512_store_si512((s)->q + 32 * i, nibbles_of_two((b)[i].qs, (b)[i + 1].qs))
+#define FIVE_BITS(s, b)                                                                            \
+    for (int i = 0; i < 16; i += 2)                                                                \
+        _mm512_store_si512((s)->q + 32 * i,                                                        \
+                           _mm512_or_si512(nibbles_of_two((b)[i].qs, (b)[i + 1].qs),               \
+                                           bits_to_bytes(two_words((b)[i].qh, (b)[i + 1].qh), 16)))
+#define LOOK_UP(s, b, table)                                                                       \
+    for (int i = 0; i < 16; i += 2)                                                                \
+        _mm512_store_si512((s)->q + 32 * i, _mm512_shuffle_epi8(table_of_16(table),                \
+                                                                nibbles_of_two((b)[i].qs, (b)[i + 1].qs)))
+#else
+#define NIBBLES(s, b)                                                                              \
+    for (int i = 0; i < 16; i++)                                                                   \
+        nibbles((b)[i].qs, (s)->q + 32 * i)
+#define FIVE_BITS(s, b)                                                                            \
+    for (int i = 0; i < 16; i++) {                                                                 \
+        nibbles((b)[i].qs, (s)->q + 32 * i);                                                       \
+        fifth_bits((b)[i].qh, (s)->q + 32 * i);                                                    \
+    }
+#define LOOK_UP(s, b, table)                                                                       \
+    for (int i = 0; i < 16; i++)                                                                   \
+        look_up(table, (b)[i].qs, (s)->q + 32 * i)
+#endif
+
 static void unpack_q4_0(const void *from, struct weight_strip *s)
 {
     const struct block_q4_0 *b = from;
     HALVES(s->scale, b, d);
-    for (int i = 0; i < 16; i++)
-        nibbles(b[i].qs, s->q + 32 * i);
+    NIBBLES(s, b);
 }
 
 static void unpack_q4_1(const void *from, struct weight_strip *s)
@@ -95,18 +159,14 @@ static void unpack_q4_1(const void *from, struct weight_strip *s)
     const struct block_q4_1 *b = from;
     HALVES(s->scale, b, d);
     HALVES(s->offset, b, m);
-    for (int i = 0; i < 16; i++)
-        nibbles(b[i].qs, s->q + 32 * i);
+    NIBBLES(s, b);
 }
 
 static void unpack_q5_0(const void *from, struct weight_strip *s)
 {
     const struct block_q5_0 *b = from;
     HALVES(s->scale, b, d);
-    for (int i = 0; i < 16; i++) {
-        nibbles(b[i].qs, s->q + 32 * i);
-        fifth_bits(b[i].qh, s->q + 32 * i);
-    }
+    FIVE_BITS(s, b);
 }
 
 static void unpack_q5_1(const void *from, struct weight_strip *s)
@@ -114,10 +174,7 @@ static void unpack_q5_1(const void *from, struct weight_strip *s)
     const struct block_q5_1 *b = from;
     HALVES(s->scale, b, d);
     HALVES(s->offset, b, m);
-    for (int i = 0; i < 16; i++) {
-        nibbles(b[i].qs, s->q + 32 * i);
-        fifth_bits(b[i].qh, s->q + 32 * i);
-    }
+    FIVE_BITS(s, b);
 }
 
 static void unpack_q8_0(const void *from, struct weight_strip *s)
@@ -133,17 +190,15 @@ static void unpack_iq4_nl(const void *from, struct weight_strip *s)
 {
     const struct block_iq4_nl *b = from;
     HALVES(s->scale, b, d);
-    for (int i = 0; i < 16; i++)
-        look_up(iq4_values, b[i].qs, s->q + 32 * i);
+    LOOK_UP(s, b, iq4_values);
 }
 
 static void unpack_mxfp4(const void *from, struct weight_strip *s)
 {
     const struct block_mxfp4 *b = from;
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 16; i++)
         s->scale[i] = mxfp4_scale(b[i].e);
-        look_up(mxfp4_values, b[i].qs, s->q + 32 * i);
-    }
+    LOOK_UP(s, b, mxfp4_values);
 }
 
 /* --- blocks of 64 and 128 --- */
@@ -282,10 +337,14 @@ static inline void k_scales(const uint8_t packed[12], float d, float dmin, float
 static inline void k_nibbles(const uint8_t *restrict qs, uint8_t *restrict q)
 {
     for (int i = 0; i < 4; i++, qs += 32, q += 64)
+#if PAIRS
+        _mm512_store_si512(q, nibbles_of_32(qs));
+#else
         for (int j = 0; j < 32; j++) {
             q[j] = qs[j] & 15;
             q[j + 32] = qs[j] >> 4;
         }
+#endif
 }
 
 static void unpack_q4_k(const void *from, struct weight_strip *s)
