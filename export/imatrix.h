@@ -4,10 +4,7 @@
 #ifndef LINNET_EXPORT_IMATRIX_H
 #define LINNET_EXPORT_IMATRIX_H
 
-#include "base/error.h"
-
-#include <stdbool.h>
-#include <stddef.h>
+#include "infer/importance.h"
 
 /* One tensor of a GGUF file. Inputs that no token gave (an expert that was never chosen) have the value 1
  * throughout, as llama.cpp's quantisation takes them, and the count 0. */
@@ -36,6 +33,9 @@ int imatrix_read(const char *path, struct imatrix *im, struct error *e);
 int imatrix_parse(const unsigned char *bytes, size_t n, struct imatrix *im, struct error *e);
 const struct imatrix_entry *imatrix_find(const struct imatrix *im, const char *name); /* or NULL */
 void imatrix_free(struct imatrix *im);
+
+/* The means of what was collected (at least a chunk: CHECK). `dataset` is copied. */
+void imatrix_collect(struct imatrix *im, const struct importance *from, const char *dataset);
 
 /* Writes `path` atomically: as GGUF, or with `legacy` in the old form, which has one count for all experts of a
  * tensor, in chunks and rounded up. There must be entries (CHECK). */
