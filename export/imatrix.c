@@ -245,6 +245,9 @@ static int read_origin(const struct gguf *g, struct imatrix *im, struct error *e
         code = gguf_get_size(g, "imatrix.chunk_count", &im->n_chunks, e);
     if (!code)
         code = gguf_get_size(g, "imatrix.chunk_size", &im->chunk_size, e);
+    if (!code && (im->n_chunks > INT32_MAX || im->chunk_size > INT32_MAX))
+        code = error_set(e, ERR_FORMAT, "%zu chunks of %zu tokens are more than any text has", im->n_chunks,
+                         im->chunk_size);
     const struct gguf_kv *datasets = code ? NULL : gguf_find(g, "imatrix.datasets");
     if (!datasets)
         return code;

@@ -38,7 +38,8 @@ void imatrix_free(struct imatrix *im);
 void imatrix_collect(struct imatrix *im, const struct importance *from, const char *dataset);
 
 /* Writes `path` atomically: as GGUF, or with `legacy` in the old form, which has one count for all experts of a
- * tensor, in chunks and rounded up. There must be entries (CHECK). */
+ * tensor, in chunks and rounded up; ERR_USAGE for what its 32-bit counts cannot hold. There must be entries
+ * (CHECK). */
 int imatrix_write(const struct imatrix *im, const char *path, bool legacy, struct error *e);
 
 #endif
