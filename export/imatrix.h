@@ -1,6 +1,6 @@
-/* Importance matrices: for each matrix of a model, the mean of the squares of each column's inputs over some
- * text. Quantisation keeps the columns that see large inputs more exact. Both forms of llama.cpp's llama-imatrix
- * are read and written; docs/file-formats.md has them byte by byte. */
+/* Importance matrices: for each matrix of a model, the mean of the squares of each column's inputs over
+ * some text. Quantisation keeps the columns that see large inputs more exact. Both forms of llama.cpp's
+ * llama-imatrix are read and written; docs/file-formats.md has them byte by byte. */
 #ifndef LINNET_EXPORT_IMATRIX_H
 #define LINNET_EXPORT_IMATRIX_H
 
@@ -12,7 +12,7 @@ struct imatrix_entry {
     char *name;         /* GGUF tensor name */
     float *values;      /* (n_experts, n_cols) mean squares: finite, not negative */
     size_t n;
-    size_t count;       /* tokens seen, or calls where chunk_size is 0: of the expert that saw most; at least 1 */
+    size_t count;       /* tokens seen (calls where chunk_size is 0) by the expert that saw most; at least 1 */
     size_t n_experts;   /* divides n; 1 for all but experts, and also for those in the old form */
     size_t *counts;     /* (n_experts) */
 };

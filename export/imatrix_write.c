@@ -38,8 +38,8 @@ static void put(struct gguf_writer *w, struct imatrix_entry *entry, const char *
                 gguf_source *source)
 {
     char *name = mem_printf("%s%s", entry->name, suffix);
-    gguf_put_tensor(w, name, DTYPE_F32, entry->n_experts > 1 ? 2 : 1, (size_t[]){cols, entry->n_experts}, source,
-                    entry);
+    int n_dims = entry->n_experts > 1 ? 2 : 1;
+    gguf_put_tensor(w, name, DTYPE_F32, n_dims, (size_t[]){cols, entry->n_experts}, source, entry);
     mem_free(name);
 }
 

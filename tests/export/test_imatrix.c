@@ -1,5 +1,5 @@
-/* Importance matrices: files of llama.cpp's making read and written again, the same models measured, and what no
- * importance matrix is refused. */
+/* Importance matrices: files of llama.cpp's making read and written again, the same models measured, and what
+ * is no importance matrix refused. */
 #include "export/imatrix.h"
 
 #include "base/check.h"
@@ -145,7 +145,7 @@ static void one_form_into_the_other(void **state)
 
 /* --- measuring --- */
 
-static struct model make_example(const char *name)
+static struct model make_example(const char *name, bool tied)
 {
     struct model_config c;
     struct model m;
@@ -155,6 +155,7 @@ static struct model make_example(const char *name)
         i++;
     CHECK(i < N_EXAMPLES);
     assert_ok(example_config(&examples[i], 256, &c, &e), e);
+    c.tie_word_embeddings = c.tie_word_embeddings || tied;
     assert_ok(model_init(&m, &c, &e), e);
     assert_ok(model_allocate(&m, &e), e);
     example_weights(&m, 7);
@@ -189,7 +190,7 @@ static void measured_as_llama_cpp_measures(void **state)
     static const char *const families[] = {"phi3", "qwen2moe"};
     for (size_t i = 0; i < 2; i++) {
         for (size_t n_rows = 1; n_rows <= 3; n_rows++) {
-            struct model m = make_example(families[i]);
+            struct model m = make_example(families[i], false);
             char *name = mem_printf("%s.gguf", families[i]);
             struct imatrix theirs = read_fixture(name), ours;
             measure(&m, n_rows, &ours);
@@ -208,24 +209,30 @@ static void measured_as_llama_cpp_measures(void **state)
     }
 }
 
-/* The output layer is the embedding in one tensor, or a tensor of its own. */
-static void the_output_layer_on_request(void **state)
+/* The output layer is the embedding in one tensor, or written once more: llama.cpp wants that of StableLM. */
+static void the_output_layer_that_is_the_embedding(void **state)
 {
     (void)state;
-    struct model m = make_example("llama");
-    struct imatrix im;
-    measure(&m, 2, &im);
-    assert_non_null(imatrix_find(&im, "token_embd.weight"));
-    assert_null(imatrix_find(&im, "output.weight"));
-    assert_int_equal(im.n_entries, 4 * 7 + 1);
-    imatrix_free(&im);
-    model_free(&m);
+    static const struct {
+        const char *family, *name, *other;
+    } cases[] = {{"llama", "token_embd.weight", "output.weight"},
+                 {"stablelm", "output.weight", "token_embd.weight"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct model m = make_example(cases[i].family, true);
+        struct imatrix im;
+        measure(&m, 2, &im);
+        assert_non_null(imatrix_find(&im, cases[i].name));
+        assert_null(imatrix_find(&im, cases[i].other));
+        assert_int_equal(im.n_entries, 4 * 7 + 1);
+        imatrix_free(&im);
+        model_free(&m);
+    }
 }
 
 static void inputs_that_are_no_numbers(void **state)
 {
     (void)state;
-    struct model m = make_example("llama");
+    struct model m = make_example("llama", false);
     struct importance collected;
     struct importance_options o = {.context = 4, .n_rows = 1};
     struct error e;
@@ -303,7 +310,7 @@ int main(void)
         cmocka_unit_test(written_as_llama_cpp_writes),
         cmocka_unit_test(one_form_into_the_other),
         cmocka_unit_test(measured_as_llama_cpp_measures),
-        cmocka_unit_test(the_output_layer_on_request),
+        cmocka_unit_test(the_output_layer_that_is_the_embedding),
         cmocka_unit_test(inputs_that_are_no_numbers),
         cmocka_unit_test(seeds),
         cmocka_unit_test(errors_say_what_and_where),
