@@ -24,7 +24,17 @@ struct attention_shape {
     size_t kv_batch_stride;     /* elements from one batch row's keys to the next's */
     float scale;                /* of the dot products, usually 1 / sqrt(head_dim) */
     float softcap;              /* scores become softcap * tanh(score / softcap); 0: they stay */
-    enum dtype type;            /* of q, k, v, out, dout and dv: f32 or bf16; computed in f32 */
+    enum dtype type;            /* of q, out, dout and dv: f32 or bf16; computed in f32 */
+    enum dtype kv_type;         /* of k and v: `type`, or of a cache (kernels/cached.h) where that is f32 */
+};
+
+/* One attention: what attention_forward takes. */
+struct attention_job {
+    struct attention_shape shape;
+    void *out;
+    float *lse;
+    const void *q, *k, *v;
+    const int32_t *first_key;
 };
 
 /* q, out: (B, Tq, n_heads, head_dim); k, v: (B, n_past + Tq, n_kv_heads, head_dim); lse: (B,
@@ -33,8 +43,13 @@ struct attention_shape {
 void attention_forward(void *out, float *lse, const void *q, const void *k, const void *v,
                        const int32_t *first_key, const struct attention_shape *shape);
 
+/* The same of n jobs, at most ATTENTION_JOBS (CHECK), in one parallel region: each as if it were alone, bit for bit.
+ * Blocks (q8_0, q4_0) need a head_dim of whole blocks, and strides too. */
+enum { ATTENTION_JOBS = 64 };
+void attention_forward_jobs(const struct attention_job *jobs, size_t n);
+
 /* dq, dk (f32), dv are written, in the layouts of q, k, v; delta (B, n_heads, Tq) is scratch. n_past must
- * be 0. Parallel over batch rows and key/value heads, so that sums have a fixed order. */
+ * be 0 and kv_type `type`. Parallel over batch rows and key/value heads, so that sums have a fixed order. */
 void attention_backward(float *dq, float *dk, void *dv, float *delta, const void *dout,
                         const void *out, const float *lse, const void *q, const void *k,
                         const void *v, const int32_t *first_key,
