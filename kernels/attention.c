@@ -133,7 +133,8 @@ static void check_shape(const struct attention_shape *s)
     size_t block = dtype_info(s->kv_type)->block;
     CHECK(s->n_kv_heads > 0 && s->n_heads % s->n_kv_heads == 0);
     CHECK(s->kv_type == s->type || (s->type == DTYPE_F32 && cached_type(s->kv_type)));
-    CHECK(s->head_dim % block == 0 && s->kv_stride % block == 0 && s->kv_batch_stride % block == 0);
+    CHECK(s->head_dim % block == 0 && s->kv_stride % block == 0 && s->kv_batch_stride % block == 0 &&
+          s->kv_head_stride % block == 0);
 }
 
 void attention_forward_jobs(const struct attention_job *jobs, size_t n)
@@ -189,7 +190,7 @@ void attention_backward(float *dq, float *dk, void *dv, float *delta, const void
                         const void *v, const int32_t *first_key, const struct attention_shape *s)
 {
     enum profile_kind outer = profile_enter(PROFILE_ATTENTION);
-    CHECK(s->n_past == 0 && s->kv_type == s->type && s->n_kv_heads > 0 && s->n_heads % s->n_kv_heads == 0);
+    CHECK(s->n_past == 0 && s->kv_type == s->type && s->kv_head_stride == 0 && s->n_kv_heads > 0 && s->n_heads % s->n_kv_heads == 0);
     const struct kernel_table *table = kernel_table();
     struct attention_backward_job job = {s, dq, dk, dv, delta, dout, out, lse, q, k, v, first_key};
     size_t n_scratch = table->attention_backward_scratch(s);

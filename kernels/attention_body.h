@@ -341,6 +341,7 @@ INLINE void attention_forward_as(const bool bf16, const struct attention_job *jo
 {
     const struct attention_shape *s = &job->shape;
     size_t group = s->n_heads / s->n_kv_heads, n = p->to - p->from, d = s->head_dim, padded = whole_vectors(d);
+    size_t head = s->kv_head_stride ? s->kv_head_stride : d;
     struct packing kv = packing_of(s->kv_type);
     struct forward_scratch f;
     lay_out_forward(&f, s, n, scratch);
@@ -358,7 +359,7 @@ INLINE void attention_forward_as(const bool bf16, const struct attention_job *jo
     end = end < p->key_end ? end : p->key_end;
     for (key = key > p->key ? key : p->key; key < end; key += TILE_KEYS) {
         size_t n_keys = end - key < TILE_KEYS ? end - key : TILE_KEYS;
-        size_t at = p->b * s->kv_batch_stride + key * s->kv_stride + p->g * d;
+        size_t at = p->b * s->kv_batch_stride + key * s->kv_stride + p->g * head;
         prefetch_tile(job, kv, at, key, end);
         if (!bf16 && group * n <= FEW_QUERIES) {
             forward_few_tile(job, &f, p, kv, at, key, n_keys);

@@ -31,16 +31,15 @@ static void to_f16(const float *from, uint16_t *to, size_t n)
     f16_from_f32(clamped, to, n);
 }
 
-/* The largest size in a block; NaN where something in it is not finite. */
+/* The largest size in a block, by its bits (which compare as the numbers do); NaN where not all is finite. */
 static float block_size(const float *x)
 {
-    float most = 0, difference = 0;
+    int32_t most = 0;
     for (size_t i = 0; i < BLOCK; i++) {
-        float size = fabsf(x[i]);
+        int32_t size = (int32_t)(bits_from_float(x[i]) & 0x7fffffff);
         most = size > most ? size : most;
-        difference += x[i] - x[i];
     }
-    return most + difference;
+    return most < 0x7f800000 ? float_from_bits((uint32_t)most) : NAN;
 }
 
 /* The nearest whole number, for |x| < 2^22. */
@@ -61,31 +60,40 @@ static void to_q8_0(const float *x, struct block_q8_0 *to)
 
 static void to_q4_0(const float *x, struct block_q4_0 *to)
 {
-    float size = block_size(x), most = 0;
-    for (size_t i = 0; i < BLOCK; i++)
-        most = fabsf(x[i]) > fabsf(most) ? x[i] : most;
-    float d = isnan(size) ? NAN : most / -8, inverse = d == d && d != 0 ? 1 / d : 0;
-    to->d = half_from_f32(in_range(d));
+    float size = block_size(x), d = size / -8;
+    for (size_t i = 0; i < BLOCK && size > 0; i++) /* the first of that size decides the sign */
+        if (fabsf(x[i]) == size) {
+            d = x[i] / -8;
+            break;
+        }
+    float inverse = size > 0 ? 1 / d : 0;
     if (!(inverse - inverse == 0))
         inverse = 0;
+    to->d = half_from_f32(in_range(d));
     for (size_t i = 0; i < BLOCK / 2; i++) {
-        float low = inverse == 0 ? 8 : x[i] * inverse + 8.5f;
-        float high = inverse == 0 ? 8 : x[i + BLOCK / 2] * inverse + 8.5f;
-        int a = (int)low, b = (int)high;
+        int a = inverse == 0 ? 8 : (int)(x[i] * inverse + 8.5f);
+        int b = inverse == 0 ? 8 : (int)(x[i + BLOCK / 2] * inverse + 8.5f);
         to->qs[i] = (uint8_t)((a < 15 ? a : 15) | (b < 15 ? b : 15) << 4);
     }
 }
 
-static void store_piece(enum dtype type, const float *from, void *to, size_t at, size_t n)
+/* n elements, whole blocks. */
+static void store_row(enum dtype type, const float *from, void *to, size_t n)
 {
-    if (type == DTYPE_F16) {
-        to_f16(from + at, (uint16_t *)to + at, n);
-        return;
-    }
-    for (size_t i = at / BLOCK; i < (at + n) / BLOCK; i++) {
-        if (type == DTYPE_Q8_0)
+    switch (type) {
+    case DTYPE_F32:
+        memcpy(to, from, n * sizeof *from);
+        break;
+    case DTYPE_F16:
+        for (size_t i = 0; i < n; i += PIECE)
+            to_f16(from + i, (uint16_t *)to + i, n - i < PIECE ? n - i : PIECE);
+        break;
+    case DTYPE_Q8_0:
+        for (size_t i = 0; i < n / BLOCK; i++)
             to_q8_0(from + i * BLOCK, (struct block_q8_0 *)to + i);
-        else
+        break;
+    default:
+        for (size_t i = 0; i < n / BLOCK; i++)
             to_q4_0(from + i * BLOCK, (struct block_q4_0 *)to + i);
     }
 }
@@ -93,11 +101,18 @@ static void store_piece(enum dtype type, const float *from, void *to, size_t at,
 void cached_from_f32(enum dtype type, const float *from, void *to, size_t n)
 {
     CHECK(cached_type(type) && n % dtype_info(type)->block == 0);
-    if (type == DTYPE_F32) {
-        memcpy(to, from, n * sizeof *from);
-        return;
-    }
-#pragma omp parallel for schedule(static) if (n > 64 * PIECE)
-    for (size_t at = 0; at < n; at += PIECE)
-        store_piece(type, from, to, at, n - at < PIECE ? n - at : PIECE);
+    store_row(type, from, to, n);
+}
+
+void cached_heads_from_f32(enum dtype type, const float *from, size_t n, size_t n_heads, size_t head_dim, void *to,
+                           size_t head_bytes)
+{
+    const struct dtype_info *info = dtype_info(type);
+    size_t row_bytes = head_dim / info->block * info->block_bytes;
+    CHECK(cached_type(type) && head_dim % info->block == 0);
+#pragma omp parallel for schedule(static) if (n * n_heads * head_dim > 1 << 16)
+    for (size_t r = 0; r < n; r++)
+        for (size_t h = 0; h < n_heads; h++)
+            store_row(type, from + (r * n_heads + h) * head_dim, (char *)to + h * head_bytes + r * row_bytes,
+                      head_dim);
 }

@@ -13,4 +13,9 @@ bool cached_type(enum dtype type);
  * even number. `to` at an even address; to and from may not overlap. */
 void cached_from_f32(enum dtype type, const float *from, void *to, size_t n);
 
+/* From n positions of heads side by side (n, n_heads, head_dim) to each head's positions one after another: those of
+ * a head follow those of the one before at `head_bytes`. */
+void cached_heads_from_f32(enum dtype type, const float *from, size_t n, size_t n_heads, size_t head_dim, void *to,
+                           size_t head_bytes);
+
 #endif

@@ -53,6 +53,8 @@ static void cached_attention(const struct pass *p, size_t i, struct layer_activa
         job.shape.n_past = kv_cache_kept(cache, i);
         job.shape.n_queries = n;
         job.shape.kv_batch_stride = 0; /* one row */
+        job.shape.kv_stride = cache->head_dim;
+        job.shape.kv_head_stride = cache->layers[i].room * cache->head_dim;
         job.shape.kv_type = cache->type;
         jobs[n_jobs++] = job;
         if (n_jobs == ATTENTION_JOBS || span + 1 == p->caches->n) {

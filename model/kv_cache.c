@@ -16,17 +16,6 @@ static size_t slack(const struct kv_cache *cache)
     return cache->window > LEAST_SLACK ? cache->window : LEAST_SLACK;
 }
 
-static size_t row_bytes(const struct model *m, const struct layer *l, enum dtype type)
-{
-    const struct dtype_info *info = dtype_info(type);
-    return layer_key_width(m, l) / info->block * info->block_bytes;
-}
-
-static size_t layer_capacity(const struct kv_cache *cache, size_t i)
-{
-    return cache->layers[i].windowed ? cache->window_capacity : cache->capacity;
-}
-
 static size_t layer_base(const struct kv_cache *cache, size_t i)
 {
     return cache->layers[i].windowed ? cache->window_base : 0;
@@ -34,7 +23,10 @@ static size_t layer_base(const struct kv_cache *cache, size_t i)
 
 static struct kv_cache shape_of(const struct model *m, enum dtype type, size_t capacity, size_t chunk)
 {
-    struct kv_cache cache = {.type = type, .capacity = capacity, .chunk = chunk,
+    const struct dtype_info *info = dtype_info(type);
+    size_t d = m->config.head_dim;
+    struct kv_cache cache = {.type = type, .capacity = capacity, .chunk = chunk, .head_dim = d,
+                             .row_bytes = d / info->block * info->block_bytes,
                              .n_layers = m->config.num_hidden_layers};
     for (size_t i = 0; i < cache.n_layers; i++) {
         size_t window = m->layers[i].shape.window;
@@ -50,11 +42,11 @@ static void take_memory(struct kv_cache *cache, const struct model *m)
 {
     cache->layers = arena_alloc(&cache->arena, cache->n_layers, sizeof *cache->layers);
     for (size_t i = 0; i < cache->n_layers; i++) {
-        const struct layer *l = &m->layers[i];
-        struct kv_layer layer = {.row_bytes = row_bytes(m, l, cache->type), .windowed = l->shape.window > 0};
-        size_t rows = layer.windowed ? cache->window_capacity : cache->capacity;
-        layer.k = arena_alloc(&cache->arena, rows, layer.row_bytes);
-        layer.v = arena_alloc(&cache->arena, rows, layer.row_bytes);
+        struct layer_shape shape = m->layers[i].shape;
+        struct kv_layer layer = {.n_heads = shape.n_kv_heads, .windowed = shape.window > 0};
+        layer.room = layer.windowed ? cache->window_capacity : cache->capacity;
+        layer.k = arena_alloc(&cache->arena, layer.room * layer.n_heads, cache->row_bytes);
+        layer.v = arena_alloc(&cache->arena, layer.room * layer.n_heads, cache->row_bytes);
         if (cache->layers)
             cache->layers[i] = layer;
     }
@@ -101,11 +93,15 @@ size_t kv_cache_kept(const struct kv_cache *cache, size_t i)
     return cache->length - layer_base(cache, i);
 }
 
-/* Moves n rows within a layer. */
-static void move_rows(struct kv_layer *l, size_t to, size_t from, size_t n)
+/* Moves n positions within a layer. */
+static void move_rows(const struct kv_cache *cache, struct kv_layer *l, size_t to, size_t from, size_t n)
 {
-    memmove(l->k + to * l->row_bytes, l->k + from * l->row_bytes, n * l->row_bytes);
-    memmove(l->v + to * l->row_bytes, l->v + from * l->row_bytes, n * l->row_bytes);
+    size_t bytes = cache->row_bytes;
+    for (size_t h = 0; h < l->n_heads; h++) {
+        size_t head = h * l->room;
+        memmove(l->k + (head + to) * bytes, l->k + (head + from) * bytes, n * bytes);
+        memmove(l->v + (head + to) * bytes, l->v + (head + from) * bytes, n * bytes);
+    }
 }
 
 void kv_cache_make_room(struct kv_cache *cache, size_t n)
@@ -118,23 +114,17 @@ void kv_cache_make_room(struct kv_cache *cache, size_t n)
     kept = kept < held ? kept : held;
     for (size_t i = 0; i < cache->n_layers; i++)
         if (cache->layers[i].windowed)
-            move_rows(&cache->layers[i], 0, held - kept, kept);
+            move_rows(cache, &cache->layers[i], 0, held - kept, kept);
     cache->window_base = cache->length - kept;
-}
-
-static size_t row_width(const struct kv_cache *cache, const struct kv_layer *l)
-{
-    const struct dtype_info *info = dtype_info(cache->type);
-    return l->row_bytes / info->block_bytes * info->block;
 }
 
 void kv_cache_store(struct kv_cache *cache, size_t i, const float *k, const float *v, size_t n)
 {
     struct kv_layer *l = &cache->layers[i];
-    size_t at = kv_cache_kept(cache, i), count = n * row_width(cache, l);
-    CHECK(n <= layer_capacity(cache, i) - at);
-    cached_from_f32(cache->type, k, l->k + at * l->row_bytes, count);
-    cached_from_f32(cache->type, v, l->v + at * l->row_bytes, count);
+    size_t at = kv_cache_kept(cache, i), head = l->room * cache->row_bytes;
+    CHECK(n <= l->room - at);
+    cached_heads_from_f32(cache->type, k, n, l->n_heads, cache->head_dim, l->k + at * cache->row_bytes, head);
+    cached_heads_from_f32(cache->type, v, n, l->n_heads, cache->head_dim, l->v + at * cache->row_bytes, head);
 }
 
 /* --- going back, copying --- */
@@ -157,7 +147,7 @@ size_t kv_cache_rewind(struct kv_cache *cache, size_t n)
 size_t kv_cache_copy(struct kv_cache *to, const struct kv_cache *from, size_t n)
 {
     CHECK(n <= from->length && n <= to->capacity && to->type == from->type && to->n_layers == from->n_layers &&
-          to->window == from->window);
+          to->head_dim == from->head_dim && to->window == from->window);
     kv_cache_rewind(to, 0);
     if (!can_go_on_at(from, n))
         return 0;
@@ -167,46 +157,48 @@ size_t kv_cache_copy(struct kv_cache *to, const struct kv_cache *from, size_t n)
     for (size_t i = 0; i < to->n_layers; i++) {
         const struct kv_layer *a = &from->layers[i];
         struct kv_layer *b = &to->layers[i];
-        CHECK(a->row_bytes == b->row_bytes && a->windowed == b->windowed);
-        size_t skip = (layer_base(to, i) - layer_base(from, i)) * a->row_bytes;
-        memcpy(b->k, a->k + skip, kv_cache_kept(to, i) * a->row_bytes);
-        memcpy(b->v, a->v + skip, kv_cache_kept(to, i) * a->row_bytes);
+        size_t bytes = from->row_bytes, skip = layer_base(to, i) - layer_base(from, i), kept = kv_cache_kept(to, i);
+        CHECK(a->n_heads == b->n_heads && a->windowed == b->windowed);
+        for (size_t h = 0; h < a->n_heads; h++) {
+            memcpy(b->k + h * b->room * bytes, a->k + (h * a->room + skip) * bytes, kept * bytes);
+            memcpy(b->v + h * b->room * bytes, a->v + (h * a->room + skip) * bytes, kept * bytes);
+        }
     }
     return n;
 }
 
 /* --- shifting --- */
 
-/* Rotated keys hold the angles' magnitude once; rotating them again brings it in a second time, which `factor` takes
- * out of the components that rotate. */
-static void rotate_back(float *x, size_t n, size_t width, const int32_t *by, const struct rope *rope, float factor)
+/* n rows of keys of type `type`, each of one head, lose by[r] positions. Rotated keys hold the angles' magnitude once;
+ * rotating them again brings it in a second time, which `factor` takes out of the components that rotate. */
+static void rotate_back(enum dtype type, char *rows, float *x, size_t n, const int32_t *by, const struct rope *rope,
+                        float factor)
 {
-    rope_backward(x, DTYPE_F32, x, by, rope, n, width / rope->head_dim, width);
-    for (size_t at = 0; factor != 1 && at < n * width; at += rope->head_dim)
-        for (size_t d = 0; d < rope->rotary_dim; d++)
-            x[at + d] *= factor;
+    size_t d = rope->head_dim;
+    dtype_to_f32(type, rows, x, n * d);
+    rope_backward(x, DTYPE_F32, x, by, rope, n, 1, d);
+    for (size_t r = 0; factor != 1 && r < n; r++)
+        for (size_t j = 0; j < rope->rotary_dim; j++)
+            x[r * d + j] *= factor;
+    cached_from_f32(type, x, rows, n * d);
 }
 
 /* The keys of layer i in rows [from, to) lose `by` positions. */
 static void rotate_rows(struct kv_cache *cache, const struct model *m, size_t i, size_t from, size_t to, size_t by)
 {
-    enum { PIECE = 64 };
+    enum { PIECE = 256 };
     const struct layer *l = &m->layers[i];
-    struct kv_layer *kept = &cache->layers[i];
+    const struct kv_layer *kept = &cache->layers[i];
     struct rope rope = layer_rope(m, l);
-    size_t width = row_width(cache, kept);
     float factor = l->shape.local_rope ? 1 : (float)(1 / rope_magnitude(&m->config));
-    float *x = mem_alloc(PIECE * width, sizeof *x);
+    float *x = mem_alloc(PIECE * cache->head_dim, sizeof *x);
     int32_t positions[PIECE];
     for (size_t r = 0; r < PIECE; r++)
         positions[r] = (int32_t)by;
-    for (size_t r = from; r < to; r += PIECE) {
-        size_t n = to - r < PIECE ? to - r : PIECE;
-        char *rows = kept->k + r * kept->row_bytes;
-        dtype_to_f32(cache->type, rows, x, n * width);
-        rotate_back(x, n, width, positions, &rope, factor);
-        cached_from_f32(cache->type, x, rows, n * width);
-    }
+    for (size_t h = 0; h < kept->n_heads; h++)
+        for (size_t r = from; r < to; r += PIECE)
+            rotate_back(cache->type, kept->k + (h * kept->room + r) * cache->row_bytes, x,
+                        to - r < PIECE ? to - r : PIECE, positions, &rope, factor);
     mem_free(x);
 }
 
@@ -219,7 +211,7 @@ bool kv_cache_shift(struct kv_cache *cache, const struct model *m, size_t keep, 
         size_t base = layer_base(cache, i);
         size_t to = keep > base ? keep - base : 0, from = after > base ? after - base : 0, n = length - base - from;
         if (base < after)
-            move_rows(&cache->layers[i], to, from, n);
+            move_rows(cache, &cache->layers[i], to, from, n);
         else
             to = 0;
         if (m->layers[i].shape.rotates)

@@ -8,10 +8,11 @@
 #include "base/memory.h"
 #include "model/model.h"
 
-/* Rows of one layer, one a position (n_kv_heads, head_dim), from the first that is kept on. */
+/* Keys and values of one layer: (n_heads, positions there is room for, head_dim), from the first position that is
+ * kept on. Each head's lie one after another, so that attention reads memory from front to back. */
 struct kv_layer {
     char *k, *v;
-    size_t row_bytes;
+    size_t n_heads, room; /* room: positions */
     bool windowed;
 };
 
@@ -22,6 +23,7 @@ struct kv_cache {
     size_t window;           /* keys that layers with a window see; 0: there are none */
     size_t window_capacity;  /* positions they have room for */
     size_t window_base;      /* the first position they keep; those up to `length` follow */
+    size_t head_dim, row_bytes; /* components of a head of a position, and what they take */
     size_t n_layers;
     struct kv_layer *layers;
     struct arena arena;

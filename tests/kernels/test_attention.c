@@ -528,7 +528,18 @@ static void storing_what_does_not_fit(void **state)
     }
 }
 
-/* Many jobs in one region give what each gives alone, with any number of threads. */
+/* From (n, n_heads, d) to (n_heads, n, d). */
+static float *heads_apart(const float *x, size_t n, size_t n_heads, size_t d)
+{
+    float *y = floats(n * n_heads * d);
+    cached_heads_from_f32(DTYPE_F32, x, n, n_heads, d, y, n * d * sizeof *y);
+    for (size_t i = 0; i < n * n_heads * d; i++)
+        assert_true(y[(i / d % n_heads * n + i / d / n_heads) * d + i % d] == x[i]);
+    return y;
+}
+
+/* Many jobs in one region give what each gives alone, with any number of threads; and heads that lie apart what those
+ * side by side give. */
 static void jobs_do_not_notice_each_other(void **state)
 {
     (void)state;
@@ -538,8 +549,10 @@ static void jobs_do_not_notice_each_other(void **state)
     rng_init(&rng, 3, 3);
     size_t n_kv = MOST * KV * D, n_q = 30 * HEADS * D;
     float *k = normals(n_kv, 1, 1), *v = normals(n_kv, 1, 2), *q = normals(n_q, 1, 3);
+    float *k2 = heads_apart(k, MOST, KV, D), *v2 = heads_apart(v, MOST, KV, D);
     for (size_t t = 0; t < sizeof cached_types / sizeof *cached_types; t++) {
         void *ck = to_cached(cached_types[t], k, n_kv), *cv = to_cached(cached_types[t], v, n_kv);
+        void *ck2 = to_cached(cached_types[t], k2, n_kv), *cv2 = to_cached(cached_types[t], v2, n_kv);
         struct attention_job jobs[N];
         float *alone[N], *together[N];
         for (size_t i = 0; i < N; i++) {
@@ -547,11 +560,15 @@ static void jobs_do_not_notice_each_other(void **state)
             size_t n_past = rng_below(&rng, i % 3 ? 100 : MOST - 30);
             alone[i] = floats(n_q), together[i] = floats(n_q);
             jobs[i] = (struct attention_job){
-                {1, n_queries, n_past, HEADS, KV, D, HEADS * D, KV * D, 0, 0.2f, 0, DTYPE_F32, cached_types[t]},
+                {1, n_queries, n_past, HEADS, KV, D, HEADS * D, KV * D, 0, 0.2f, 0, DTYPE_F32, cached_types[t], 0},
                 alone[i], NULL, q, ck, cv, NULL};
             kernels_set_threads(1);
             attention_forward_jobs(&jobs[i], 1);
             jobs[i].out = together[i];
+            if (i % 2) {
+                jobs[i].k = ck2, jobs[i].v = cv2;
+                jobs[i].shape.kv_stride = D, jobs[i].shape.kv_head_stride = MOST * D;
+            }
         }
         kernels_set_threads(3);
         attention_forward_jobs(jobs, N);
@@ -559,11 +576,11 @@ static void jobs_do_not_notice_each_other(void **state)
             assert_memory_equal(alone[i], together[i], jobs[i].shape.n_queries * HEADS * D * sizeof(float));
             done_with(alone[i], n_q), done_with(together[i], n_q);
         }
-        mem_free(ck);
-        mem_free(cv);
+        mem_free(ck), mem_free(ck2);
+        mem_free(cv), mem_free(cv2);
     }
     kernels_set_threads(threads);
-    done_with(k, n_kv), done_with(v, n_kv), done_with(q, n_q);
+    done_with(k, n_kv), done_with(v, n_kv), done_with(k2, n_kv), done_with(v2, n_kv), done_with(q, n_q);
 }
 
 int main(void)
