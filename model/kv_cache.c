@@ -205,7 +205,7 @@ static void rotate_rows(struct kv_cache *cache, const struct model *m, size_t i,
 bool kv_cache_shift(struct kv_cache *cache, const struct model *m, size_t keep, size_t discard)
 {
     size_t length = cache->length, after = keep + discard;
-    if (keep > length || discard > length - keep || discard >= m->n_positions)
+    if (keep > length || discard > length - keep || (discard < length - keep && discard >= m->n_positions))
         return false;
     for (size_t i = 0; i < cache->n_layers && discard > 0; i++) {
         size_t base = layer_base(cache, i);

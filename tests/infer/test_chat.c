@@ -42,7 +42,7 @@ static void what_was_computed_is_kept(void **state)
     struct error e;
     size_t fed[3];
     assert_ok(tokenizer_new_bytes(NULL, 0, &t, &e), e);
-    assert_ok(chat_session_init(&one, &m, t, TEMPLATE, 512, &e), e);
+    assert_ok(chat_session_init(&one, &m, t, TEMPLATE, &(struct generator_options){.capacity = 512}, &e), e);
     say(&one, "system", "be brief");
     say(&one, "user", "hello");
     char *first = reply(&one, &fed[0]);
@@ -53,7 +53,7 @@ static void what_was_computed_is_kept(void **state)
     assert_true(fed[1] <= strlen("\n<user>and now?\n<assistant>") + strlen(first));
     assert_true(fed[1] < one.fed.count);
 
-    assert_ok(chat_session_init(&two, &m, t, TEMPLATE, 512, &e), e);
+    assert_ok(chat_session_init(&two, &m, t, TEMPLATE, &(struct generator_options){.capacity = 512}, &e), e);
     say(&two, "system", "be brief");
     say(&two, "user", "hello");
     say(&two, "assistant", first);
@@ -82,10 +82,10 @@ static void a_refused_message_is_taken_back(void **state)
     struct error e;
     size_t fed;
     assert_ok(tokenizer_new_bytes(NULL, 0, &t, &e), e);
-    assert_int_equal(chat_session_init(&s, &m, t, NULL, 64, &e), ERR_USAGE);
+    assert_int_equal(chat_session_init(&s, &m, t, NULL, &(struct generator_options){.capacity = 64}, &e), ERR_USAGE);
     assert_non_null(strstr(e.message, "the model has no chat template"));
-    assert_int_equal(chat_session_init(&s, &m, t, "{% if %}", 64, &e), ERR_FORMAT);
-    assert_ok(chat_session_init(&s, &m, t, TEMPLATE, 64, &e), e);
+    assert_int_equal(chat_session_init(&s, &m, t, "{% if %}", &(struct generator_options){.capacity = 64}, &e), ERR_FORMAT);
+    assert_ok(chat_session_init(&s, &m, t, TEMPLATE, &(struct generator_options){.capacity = 64}, &e), e);
     say(&s, "tool", "x");
     assert_int_equal(chat_session_reply(&s, &o, NULL, NULL, &r, &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "no tools here"));

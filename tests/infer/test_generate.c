@@ -10,7 +10,7 @@ static struct generator make_generator(struct model *m, const struct tokenizer *
 {
     struct generator g;
     struct error e;
-    assert_ok(generator_init(&g, m, t, capacity, chunk, &e), e);
+    assert_ok(generator_init(&g, m, t, &(struct generator_options){capacity, chunk, DTYPE_F32}, &e), e);
     return g;
 }
 
