@@ -368,7 +368,7 @@ static void going_back(void **state)
 /* --- several sequences --- */
 
 /* Few rows at a time go through the same products whatever their number, so that each sequence's bits are its own
- * (without AVX2 products are OpenBLAS's, which rounds as it likes). */
+ * (without AVX2 products are OpenBLAS's, which rounds as it likes, and f16 may then round the other way). */
 static void sequences_do_not_notice_each_other(void **state)
 {
     (void)state;
@@ -397,7 +397,7 @@ static void sequences_do_not_notice_each_other(void **state)
             const float *all = runner_forward(&r.runner, batch, S);
             if (cpu_level() >= CPU_AVX2 && memcmp(all, hidden, sizeof hidden) != 0)
                 fail_msg("%s: step %zu", r.name, step);
-            assert_near(&r, "side by side", all, hidden, S * 64, 1e-4f);
+            assert_near(&r, "side by side", all, hidden, S * 64, 1e-2f);
         }
         for (size_t s = 0; s < S; s++) {
             kv_cache_free(&alone[s]);
