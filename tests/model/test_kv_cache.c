@@ -607,6 +607,35 @@ static void a_copy_goes_on_as_the_original(void **state)
     }
 }
 
+/* Where the copy's windows have less room they begin later. */
+static void a_copy_may_have_less_room(void **state)
+{
+    (void)state;
+    enum { N = WINDOW + 256 + CHUNK - 2, MORE = 20 };
+    struct rig r;
+    struct example x = {"gemma3", "architecture: gemma3, num_hidden_layers: 6, sliding_window: 24"};
+    struct error e;
+    struct kv_cache to;
+    rig_init(&r, &x, 0, N + MORE);
+    int32_t *ids = random_ids(N + MORE, 10);
+    struct kv_cache from = cache_of(&r, DTYPE_F32, N + MORE);
+    assert_ok(kv_cache_init(&to, &r.m, DTYPE_F32, N + MORE, 1, &e), e);
+    feed(&r, &from, ids, N, NULL);
+    assert_int_equal(from.window_base, 0);
+    assert_int_equal(kv_cache_copy(&to, &from, N), N);
+    assert_int_equal(to.window_base, CHUNK - 3);
+    for (size_t i = N; i < N + MORE; i++) {
+        float a[VOCABULARY], b[VOCABULARY];
+        feed(&r, &from, ids + i, 1, a);
+        feed(&r, &to, ids + i, 1, b);
+        assert_memory_equal(a, b, sizeof a);
+    }
+    kv_cache_free(&from);
+    kv_cache_free(&to);
+    mem_free(ids);
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -623,6 +652,7 @@ int main(void)
         cmocka_unit_test(a_shift_moves_and_rotates),
         cmocka_unit_test(other_types_shift_within_two_roundings),
         cmocka_unit_test(a_copy_goes_on_as_the_original),
+        cmocka_unit_test(a_copy_may_have_less_room),
     };
     kernels_set_threads(1); /* models this small only wait for each other; bits do not depend on it */
     return cmocka_run_group_tests(tests, NULL, NULL);
