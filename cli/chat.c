@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/cache.h"
 #include "cli/command.h"
 #include "cli/sampling.h"
 #include "cli/shared.h"
@@ -19,6 +20,7 @@ static struct {
     bool json;
 } flags;
 static struct sampler_options sampling;
+static struct cache_options cache;
 
 #define FIELD(member) offsetof(__typeof__(flags), member)
 
@@ -51,6 +53,7 @@ static const struct option rows[] = {
 static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Conversation"},
     SAMPLING_SECTION(&sampling),
+    CACHE_SECTION(&cache),
 };
 
 enum { USUAL_CONTEXT = 4096 };
@@ -81,6 +84,7 @@ static int answer(struct chat_session *s, const char *text, size_t n, struct err
 {
     struct generation r = {0};
     struct generate_options o = {.sampler = sampling, .max_tokens = flags.max_tokens,
+                                 .context_shift = cache.shift, .keep = cache.keep,
                                  .interrupted = interrupt_requested};
     chat_session_say(s, "user", text, n);
     interrupt_install();
@@ -194,7 +198,9 @@ static int start(struct chat_session *s, struct model *m, const struct tokenizer
             code = error_prefix(e, "--template-variables");
     }
     if (!code)
-        code = chat_session_init(s, m, t, flags.template_file ? text.data : NULL, choose_capacity(m), e);
+        code = chat_session_init(s, m, t, flags.template_file ? text.data : NULL,
+                                 &(struct generator_options){.capacity = choose_capacity(m),
+                                                             .cache_type = cache_type(&cache)}, e);
     buffer_free(&text);
     s->variables = *variables;
     return code;

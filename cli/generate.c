@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/cache.h"
 #include "cli/command.h"
 #include "cli/sampling.h"
 #include "cli/shared.h"
@@ -56,11 +57,13 @@ static const struct option output_rows[] = {
 };
 
 static struct sampler_options sampling;
+static struct cache_options cache;
 
 static struct option_section sections[] = {
     {.name = "", .rows = prompt_rows, .n_rows = COUNT(prompt_rows), .object = &flags,
      .help = "Prompt"},
     SAMPLING_SECTION(&sampling),
+    CACHE_SECTION(&cache),
     {.name = "", .rows = output_rows, .n_rows = COUNT(output_rows), .object = &flags,
      .help = "Output"},
 };
@@ -99,6 +102,8 @@ static struct generate_options generate_options(void)
         .stops = (const char *const *)flags.stops.items,
         .n_stops = flags.stops.count,
         .ignore_end = flags.ignore_end,
+        .context_shift = cache.shift,
+        .keep = cache.keep,
         .show_special = flags.show_special,
         .interrupted = interrupt_requested,
     };
@@ -144,7 +149,9 @@ static int generate_text(struct model *m, const struct tokenizer *t, const struc
     if (!code)
         code = choose_capacity(m, prompt.count, &capacity, e);
     if (!code)
-        code = generator_init(&g, m, t, capacity, RUNNER_CHUNK, e);
+        code = generator_init(&g, m, t,
+                              &(struct generator_options){.capacity = capacity, .cache_type = cache_type(&cache)},
+                              e);
     if (code)
         goto done;
     if (!flags.json && flags.echo)

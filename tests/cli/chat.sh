@@ -66,6 +66,16 @@ status 0
 head -n 1 "$tmp/stdout" | cmp -s - "$tmp/answer" || fail "another first answer"
 sed -n 3p "$tmp/stdout" | cmp -s - "$tmp/answer" || fail "/clear did not begin anew"
 
+# A conversation longer than the context
+yes 'and then?' | head -n 12 >"$tmp/lines"
+long() { run sh -c '"$0" chat --model "$1" --max-tokens 8 --context 64 --json -q $3 <"$2"' "$LINNET" "$tmp/m.gguf" \
+    "$tmp/lines" "$1"; }
+long ''
+status 2
+long --context-shift
+status 0
+[ "$(wc -l <"$tmp/stdout")" = 12 ] || fail "not twelve answers"
+
 # What cannot be
 run "$LINNET" chat --prompt x
 usage_error 'chat ' "missing --model PATH: a run directory, a checkpoint, a Hugging Face directory, or a \
