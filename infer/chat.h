@@ -14,7 +14,8 @@ struct chat_session {
     struct tokens fed;       /* the generator's sequence, and where its context was shifted what that dropped too */
 };
 
-/* `o->capacity`: tokens of the conversation. `template_text`: instead of the one that came with the tokenizer; NULL: that. ERR_USAGE when there is none. */
+/* o->capacity: tokens of the conversation. `template_text`: instead of the one that came with the tokenizer; NULL:
+ * that. ERR_USAGE when there is none. */
 int chat_session_init(struct chat_session *s, struct model *m, const struct tokenizer *t,
                       const char *template_text, const struct generator_options *o, struct error *e);
 void chat_session_free(struct chat_session *s);
@@ -24,8 +25,8 @@ void chat_session_clear(struct chat_session *s);
 void chat_session_say(struct chat_session *s, const char *role, const char *text, size_t n);
 
 /* The model's turn: renders, generates as generate() does, and appends what the assistant said. On an error
- * the last message is taken back, so that the session goes on as if it had not been said. With o->context_shift a conversation that outgrows the context
- * goes on without its older parts, as long as it is only appended to. */
+ * the last message is taken back, so that the session goes on as if it had not been said. With o->context_shift a
+ * conversation that outgrows the context goes on without its older parts, as long as it is only appended to. */
 int chat_session_reply(struct chat_session *s, const struct generate_options *o, generate_emit *emit,
                        void *context, struct generation *r, struct error *e);
 

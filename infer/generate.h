@@ -64,8 +64,8 @@ int generator_feed(struct generator *g, const int32_t *ids, size_t n, bool (*int
                    struct error *e);
 
 /* Feeds the prompt, then draws tokens and feeds them until there is a reason to stop; `emit` may be
- * NULL. With o->context_shift a full sequence is no reason: generator_make_room. *r is filled anew and must be zeroed or the result of an earlier call, whose memory is used
- * again. The last token drawn is in r->tokens but was not fed. Errors: the prompt does not leave
+ * NULL. With o->context_shift a full sequence is no reason: generator_make_room. *r is filled anew and must be
+ * zeroed or the result of an earlier call, whose memory is used again. The last token drawn is in r->tokens but was not fed. Errors: the prompt does not leave
  * room for a token (ERR_USAGE, says by how much), the model's output is not a number (ERR_FORMAT). */
 int generate(struct generator *g, const int32_t *prompt, size_t n,
              const struct generate_options *o, generate_emit *emit, void *context,
