@@ -28,8 +28,12 @@ comma := ,
 DNNL       ?= $(wildcard /usr/include/dnnl.h /usr/include/*/dnnl.h)
 DNNL_FLAGS = $(if $(DNNL),-DLINNET_DNNL)
 DNNL_LIBS  = $(if $(DNNL),-ldnnl)
+# Optional: libedit, for lines that are typed at a terminal. `make EDIT=` builds without it.
+EDIT       ?= $(wildcard /usr/include/histedit.h)
+EDIT_FLAGS = $(if $(EDIT),-DLINNET_EDIT)
+EDIT_LIBS  = $(if $(EDIT),-ledit)
 
-ALL_CFLAGS = -std=c11 -fopenmp $(WARN) $(CFLAGS) $(FILE_FLAGS) $(PKG_CFLAGS) $(BLAS_FLAGS) $(DNNL_FLAGS)
+ALL_CFLAGS = -std=c11 -fopenmp $(WARN) $(CFLAGS) $(FILE_FLAGS) $(PKG_CFLAGS) $(BLAS_FLAGS) $(DNNL_FLAGS) $(EDIT_FLAGS)
 ALL_LIBS   = $(BLAS_LIBS) $(DNNL_LIBS) $(PKG_LIBS) -lm
 
 SOURCES := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
@@ -90,7 +94,7 @@ $(LIBRARY): $(filter-out $(BUILD)/cli/%,$(OBJECTS))
 	@$(AR) rcs $@ $^
 
 $(BUILD)/linnet: $(OBJECTS)
-	@$(CC) $(ALL_CFLAGS) $^ -o $@ $(ALL_LIBS)
+	@$(CC) $(ALL_CFLAGS) $^ -o $@ $(ALL_LIBS) $(EDIT_LIBS)
 	@echo "  built $@"
 
 $(BUILD)/tests/%: tests/%.c $(LIBRARY)
@@ -107,6 +111,8 @@ ifneq ($(filter x86_64 amd64,$(shell uname -m)),)
 %_avx2.o: FILE_FLAGS += -mavx2 -mfma -mf16c
 %_avx512.o: FILE_FLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c \
                           -mprefer-vector-width=512
+%_avx512vnni.o: FILE_FLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx2 -mfma \
+                              -mf16c -mprefer-vector-width=512
 %_avx512bf16.o: FILE_FLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma \
                               -mf16c -mprefer-vector-width=512
 endif

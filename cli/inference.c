@@ -75,6 +75,7 @@ int inference_load(const char *path, const struct option_strings *adapters, stru
     int code = model_load(path, WEIGHTS_MAPPED, &in->model, &in->tokenizer, e);
     if (code)
         return code;
+    model_use_integers(&in->model);
     code = inference_set_adapters(in, adapters, e);
     if (code)
         inference_free(in);
