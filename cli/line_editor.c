@@ -195,9 +195,6 @@ struct line_editor *line_editor_new(const char *path, line_completer *completer,
 
 void line_editor_free(struct line_editor *l)
 {
-    HistEvent event;
-    if (l->history && l->path && history(l->history, &event, H_SAVE, l->path) < 0)
-        log_warn("%s: lines were not kept: %s", l->path, strerror(errno));
     if (l->edit)
         el_end(l->edit);
     if (l->history)
@@ -206,9 +203,19 @@ void line_editor_free(struct line_editor *l)
     mem_free(l);
 }
 
-static bool edit_line(struct line_editor *l, const char *prompt, struct buffer *line, bool *cancelled)
+/* At once: a terminal that is closed ends the program. */
+static void keep_line(struct line_editor *l, const char *text)
 {
     HistEvent event;
+    if (!l->history)
+        return;
+    history(l->history, &event, H_ENTER, text);
+    if (l->path && history(l->history, &event, H_SAVE, l->path) < 0)
+        forget_history(l, strerror(errno));
+}
+
+static bool edit_line(struct line_editor *l, const char *prompt, struct buffer *line, bool *cancelled)
+{
     int n = 0;
     l->prompt = prompt;
     l->cancelled = false;
@@ -220,8 +227,8 @@ static bool edit_line(struct line_editor *l, const char *prompt, struct buffer *
     }
     if (!text || n <= 0)
         return false;
-    if (l->history && strspn(text, " \t\n") < (size_t)n)
-        history(l->history, &event, H_ENTER, text);
+    if (strspn(text, " \t\n") < (size_t)n)
+        keep_line(l, text);
     buffer_append(line, text, (size_t)n - (text[n - 1] == '\n'));
     return true;
 }

@@ -14,7 +14,7 @@ struct line_editor;
 /* `history`: the file to keep lines in, made on demand and readable by its owner alone; NULL: none. A history that cannot
  * be read or written is a warning. */
 struct line_editor *line_editor_new(const char *history, line_completer *complete, void *context);
-void line_editor_free(struct line_editor *l); /* writes the history */
+void line_editor_free(struct line_editor *l);
 
 /* Whether somebody is there: standard input is a terminal. */
 bool line_editor_is_interactive(const struct line_editor *l);
