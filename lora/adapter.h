@@ -7,8 +7,8 @@
  *     lora_detach(&a);
  *     lora_free(&a);
  *
- * Several may be attached at once: their sum is added. What was computed before (a cache of keys and values) is of no
- * use after either call. */
+ * Several may be attached at once: their sum is added. Forward passes of a model with adapters are run one at a time,
+ * for they share scratch memory. What was computed before (a cache of keys and values) is of no use after either call. */
 #ifndef LINNET_LORA_ADAPTER_H
 #define LINNET_LORA_ADAPTER_H
 

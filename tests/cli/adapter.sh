@@ -68,6 +68,8 @@ g --adapter "$tmp/run"
 failure "$tmp/run: no adapter_config.json in it: not an adapter"
 g --adapter "$tmp/m.gguf"
 failure "$tmp/m.gguf: general.type is model; a file of an adapter has adapter"
+run "$LINNET" generate --model tests/fuzz/corpus/adapter/good-llama.gguf --prompt x
+failure "tests/fuzz/corpus/adapter/good-llama.gguf: an adapter, not a model; --adapter takes it, --model its base"
 adapter other mlp.up_proj 65
 g --adapter "$tmp/other"
 failure "$tmp/other: tensor base_model.model.model.layers.0.mlp.up_proj.lora_B.weight is 65 x 1; of the model's \

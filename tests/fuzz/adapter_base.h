@@ -10,8 +10,9 @@ enum { ADAPTER_BASES = 3 };
 static int adapter_base(size_t i, struct model *m, struct error *e)
 {
     static const char *const families[ADAPTER_BASES] = {
-        "llama", "phi3, tie_word_embeddings: false", "qwen2moe, num_experts: 2, num_experts_per_tok: 1, "
-        "moe_intermediate_size: 8, shared_expert_intermediate_size: 8, tie_word_embeddings: false"};
+        "llama", "phi3, tie_word_embeddings: false",
+        ("qwen2moe, num_experts: 2, num_experts_per_tok: 1, moe_intermediate_size: 8, "
+         "shared_expert_intermediate_size: 8, tie_word_embeddings: false")};
     struct model_config c;
     struct buffer yaml = {0};
     buffer_printf(&yaml, "model: {architecture: %s, vocab_size: 3, hidden_size: 8, intermediate_size: 8, "
