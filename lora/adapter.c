@@ -81,6 +81,12 @@ void lora_free(struct lora_adapter *a)
     *a = (struct lora_adapter){0};
 }
 
+/* Whether the pair's A is that of the pair before. */
+static bool shares_a(const struct lora_adapter *a, size_t i)
+{
+    return i > 0 && a->pairs[i].a == a->pairs[i - 1].a;
+}
+
 void lora_initialize(struct lora_adapter *a, uint64_t seed)
 {
     for (size_t i = 0; i < a->n_pairs; i++) {
@@ -88,11 +94,33 @@ void lora_initialize(struct lora_adapter *a, uint64_t seed)
         size_t in = p->linear->weight->cols;
         struct rng r;
         memset(p->b, 0, p->linear->weight->rows * p->rank * sizeof *p->b);
-        if (i > 0 && p->a == a->pairs[i - 1].a)
+        if (shares_a(a, i))
             continue;
         rng_init(&r, seed, i);
         for (size_t j = 0; j < p->rank * in; j++)
             p->a[j] = (float)((2 * rng_uniform(&r) - 1) / sqrt((double)in));
+    }
+}
+
+void lora_attach_gradients(struct lora_adapter *a, struct arena *arena)
+{
+    for (size_t i = 0; i < a->n_pairs; i++) {
+        struct lora_pair *p = &a->pairs[i];
+        const struct param *w = p->linear->weight;
+        p->da = shares_a(a, i) ? a->pairs[i - 1].da : arena_alloc(arena, p->rank * w->cols, sizeof *p->da);
+        p->db = arena_alloc(arena, w->rows * p->rank, sizeof *p->db);
+    }
+}
+
+void lora_clear_gradients(struct lora_adapter *a)
+{
+    for (size_t i = 0; i < a->n_pairs; i++) {
+        struct lora_pair *p = &a->pairs[i];
+        const struct param *w = p->linear->weight;
+        if (!p->db)
+            continue;
+        memset(p->da, 0, p->rank * w->cols * sizeof *p->da);
+        memset(p->db, 0, w->rows * p->rank * sizeof *p->db);
     }
 }
 
@@ -108,27 +136,63 @@ static float *low_rank(struct lora_adapter *a, size_t n)
     return a->low;
 }
 
-/* low (n, rank) = scale x A^T, then y += low B^T: two thin products, so that B A never exists. */
+/* low (n, rank) = scale x A^T, or with `backward` scale dy B. */
+static void to_low_rank(const struct lora_pair *p, float *low, const void *x, enum dtype type, size_t n, bool backward)
+{
+    const struct param *w = p->linear->weight;
+    size_t r = p->rank, from = backward ? w->rows : w->cols;
+    float scale = p->scale * p->adapter->strength;
+    gemm(false, !backward, n, r, from, type, x, from, DTYPE_F32, backward ? p->b : p->a, backward ? r : from, 0,
+         DTYPE_F32, low, r);
+    for (size_t i = 0; i < n * r; i++)
+        low[i] *= scale;
+}
+
+/* What a product that ends in `type` begins with: low, or it rounded into the half as much room behind it. */
+static const void *rounded_low(float *low, size_t n, enum dtype type)
+{
+    if (type == DTYPE_F32)
+        return low;
+    bf16_from_f32(low, (uint16_t *)(low + n), n);
+    return low + n;
+}
+
+/* y += low B^T: two thin products, so that B A never exists. */
 static void pair_forward(void *context, const struct linear *l, void *y, enum dtype y_type, const void *x,
                          enum dtype type, size_t n)
 {
     struct lora_pair *p = context;
-    size_t in = l->weight->cols, out = l->weight->rows, r = p->rank;
-    float *low, scale = p->scale * p->adapter->strength;
+    size_t out = l->weight->rows, r = p->rank;
     if (p->before && p->before->forward)
         p->before->forward(p->before->context, l, y, y_type, x, type, n);
     if (n == 0)
         return;
-    low = low_rank(p->adapter, n * r + (y_type == DTYPE_BF16 ? (n * r + 1) / 2 : 0));
-    gemm(false, true, n, r, in, type, x, in, DTYPE_F32, p->a, in, 0, DTYPE_F32, low, r);
-    for (size_t i = 0; i < n * r; i++)
-        low[i] *= scale;
-    const void *rounded = low;
-    if (y_type == DTYPE_BF16) { /* a product that ends in bf16 begins with it */
-        rounded = low + n * r;
-        bf16_from_f32(low, (uint16_t *)(low + n * r), n * r);
+    float *low = low_rank(p->adapter, 2 * n * r);
+    to_low_rank(p, low, x, type, n, false);
+    gemm(false, true, n, out, r, y_type, rounded_low(low, n * r, y_type), r, DTYPE_F32, p->b, r, 1, y_type, y, out);
+}
+
+/* dB += dy^T low, dlow = scale dy B, dA += dlow^T x, dx += dlow A. The pass's low was not kept: it is computed again. */
+static void pair_backward(void *context, const struct linear *l, void *dx, enum dtype dx_type, const void *dy,
+                          const void *x, enum dtype type, size_t n)
+{
+    struct lora_pair *p = context;
+    size_t in = l->weight->cols, out = l->weight->rows, r = p->rank;
+    if (p->before && p->before->backward)
+        p->before->backward(p->before->context, l, dx, dx_type, dy, x, type, n);
+    if (n == 0)
+        return;
+    float *low = low_rank(p->adapter, 2 * n * r);
+    if (p->db) {
+        to_low_rank(p, low, x, type, n, false);
+        gemm(true, false, out, r, n, type, dy, out, DTYPE_F32, low, r, 1, DTYPE_F32, p->db, r);
     }
-    gemm(false, true, n, out, r, y_type, rounded, r, DTYPE_F32, p->b, r, 1, y_type, y, out);
+    to_low_rank(p, low, dy, type, n, true);
+    if (p->da)
+        gemm(true, false, r, in, n, DTYPE_F32, low, r, type, x, in, 1, DTYPE_F32, p->da, in);
+    if (dx)
+        gemm(false, false, n, in, r, dx_type, rounded_low(low, n * r, dx_type), r, DTYPE_F32, p->a, in, 1, dx_type, dx,
+             in);
 }
 
 static struct matrix weight_before(void *context, const struct linear *l, enum dtype type)
@@ -143,7 +207,7 @@ void lora_attach(struct lora_adapter *a)
     for (size_t i = 0; i < a->n_pairs; i++) {
         struct lora_pair *p = &a->pairs[i];
         p->before = p->linear->hook;
-        p->hook = (struct linear_hook){.context = p, .forward = pair_forward,
+        p->hook = (struct linear_hook){.context = p, .forward = pair_forward, .backward = pair_backward,
                                        .weight = p->before && p->before->weight ? weight_before : NULL};
         p->linear->hook = &p->hook;
     }

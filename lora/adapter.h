@@ -23,6 +23,7 @@ struct lora_pair {
     size_t rank;
     float *a;             /* (rank, in) */
     float *b;             /* (out, rank) */
+    float *da, *db;       /* their gradients, to which backward passes add; NULL: frozen */
     float scale;
     struct lora_adapter *adapter;
     struct linear_hook hook;
@@ -37,7 +38,7 @@ struct lora_adapter {
     float strength;           /* all scales are multiplied by it: 1 until the user says otherwise */
     struct arena values;
     bool attached;
-    float *low;               /* (n, rank) scratch */
+    float *low;               /* scratch */
     size_t low_size;
 };
 
@@ -56,6 +57,11 @@ int lora_init(struct lora_adapter *a, struct model *m, const struct lora_want *w
 void lora_free(struct lora_adapter *a); /* must not be attached (CHECK) */
 /* How training begins (Hu et al.): A uniform within 1 / sqrt(in) either way, as PEFT has it, and B 0. */
 void lora_initialize(struct lora_adapter *a, uint64_t seed);
+
+/* Gives every A and B a gradient of zeros from the arena (or measures), as pairs share A also its gradient; and back to
+ * zeros. Without them an attached adapter is frozen: gradients only go through it. */
+void lora_attach_gradients(struct lora_adapter *a, struct arena *arena);
+void lora_clear_gradients(struct lora_adapter *a);
 
 /* The adapter attached last is the first to be detached (CHECK). */
 void lora_attach(struct lora_adapter *a);

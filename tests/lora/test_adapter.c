@@ -7,6 +7,7 @@
 #include "tests/infer/util.h"
 #include "tests/lora/random.h"
 #include "tests/model/architectures.h"
+#include "tests/model/rig.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -269,6 +270,83 @@ static void activations_in_bf16(void **state)
     model_free(&m);
 }
 
+/* --- gradients --- */
+
+/* The loss's slope along `values` in the direction of their gradient is that gradient's norm. */
+static void check_slope(struct rig *r, const char *what, float *values, const float *gradient, size_t n)
+{
+    double norm = 0, slopes[2];
+    float *saved = mem_alloc(n, sizeof *saved);
+    memcpy(saved, values, n * sizeof *saved);
+    for (size_t i = 0; i < n; i++)
+        norm += (double)gradient[i] * gradient[i];
+    norm = sqrt(norm);
+    assert_true(norm > 1e-5);
+    for (int k = 0; k < 2; k++) { /* Richardson's central differences */
+        double h = 0.02 / (k + 1), loss[2];
+        for (int side = 0; side < 2; side++) {
+            for (size_t i = 0; i < n; i++)
+                values[i] = (float)(saved[i] + (side ? -h : h) * gradient[i] / norm);
+            loss[side] = rig_loss(r, 0) / (double)r->batch.n_targets;
+        }
+        slopes[k] = (loss[0] - loss[1]) / (2 * h);
+    }
+    memcpy(values, saved, n * sizeof *saved);
+    double slope = (4 * slopes[1] - slopes[0]) / 3;
+    if (!(fabs(slope - norm) < 5e-3 * norm + 2e-5))
+        fail_msg("%s: the gradient's norm is %g, the slope %g", what, norm, slope);
+    mem_free(saved);
+}
+
+static void check_gradients(const struct example *x, bool shared)
+{
+    struct rig r = {0};
+    struct model_config c;
+    struct lora_adapter a, frozen;
+    struct arena plan = {0}, arena;
+    struct error e;
+    assert_ok(example_config(x, VOCAB, &c, &e), e);
+    rig_init(&r, &c, 2, 12);
+    example_weights(&r.model, 7);
+    random_batch(&r.batch, VOCAB, 4);
+    assert_ok(random_adapter(&r.model, true, shared, 5, &a, &e), e);
+    assert_ok(random_adapter(&r.model, true, shared, 6, &frozen, &e), e);
+    lora_attach_gradients(&a, &plan);
+    assert_ok(arena_init(&arena, plan.used, "test", &e), e);
+    lora_attach_gradients(&a, &arena);
+    lora_attach(&frozen);
+    lora_attach(&a);
+    rig_step(&r, 0);
+    lora_clear_gradients(&a);
+    rig_step(&r, 0);
+    for (size_t i = 0; i < a.n_pairs; i++) {
+        struct lora_pair *p = &a.pairs[i];
+        const struct param *w = p->linear->weight;
+        if (w->expert > 0 || w->layer > 1 || w->role == PARAM_ROUTER)
+            continue;
+        check_slope(&r, w->name, p->a, p->da, p->rank * w->cols);
+        check_slope(&r, w->name, p->b, p->db, w->rows * p->rank);
+    }
+    struct param *first = r.model.layers[0].ffn_norm.weight; /* through the adapters of the layers above */
+    check_slope(&r, first->name, first->value, first->grad, first->count);
+    lora_detach(&a);
+    lora_detach(&frozen);
+    lora_free(&a);
+    lora_free(&frozen);
+    arena_free(&arena);
+    rig_free(&r);
+}
+
+static void gradients_are_slopes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama", "phi4-mini", "gemma2", "granite"};
+    for (size_t i = 0; i < N_EXAMPLES; i++)
+        for (size_t j = 0; j < sizeof names / sizeof *names; j++)
+            if (strcmp(examples[i].name, names[j]) == 0)
+                check_gradients(&examples[i], j % 2);
+}
+
 /* --- what is refused --- */
 
 static void write_text(const char *name, const char *text)
@@ -453,6 +531,7 @@ int main(void)
         cmocka_unit_test(sums_and_strengths),
         cmocka_unit_test(a_tied_output_layer),
         cmocka_unit_test(activations_in_bf16),
+        cmocka_unit_test(gradients_are_slopes),
         cmocka_unit_test(wrong_configurations),
         cmocka_unit_test(wrong_tensors),
         cmocka_unit_test(not_a_number),
