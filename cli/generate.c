@@ -5,10 +5,10 @@
 #include "base/log.h"
 #include "cli/cache.h"
 #include "cli/command.h"
+#include "cli/inference.h"
 #include "cli/sampling.h"
 #include "cli/shared.h"
 #include "kernels/gemm.h"
-#include "model/load.h"
 #include "train/interrupt.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@
 static struct {
     char *model, *prompt, *prompt_file;
     size_t max_tokens, context;
-    struct option_strings stops;
+    struct option_strings stops, adapters;
     bool echo, json, ignore_end, parse_special, show_special;
 } flags;
 
@@ -26,6 +26,7 @@ static const struct option prompt_rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model),
      .placeholder = "PATH",
      .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
+    ADAPTER_ROW(FIELD(adapters)),
     {.key = "prompt", .flag = "--prompt", .letter = 'p', .type = OPTION_STRING,
      .offset = FIELD(prompt), .placeholder = "TEXT", .help = "the text to continue"},
     {.key = "prompt_file", .flag = "--prompt-file", .type = OPTION_STRING,
@@ -181,8 +182,7 @@ done:
 
 static int run(const struct command_input *in, struct error *e)
 {
-    struct model m = {0};
-    struct tokenizer *t = NULL;
+    struct inference model;
     struct buffer text = {0};
     kernels_set_threads(in->threads);
     int code = option_require(in->options, "", "model", e);
@@ -191,13 +191,10 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = check_stops(e);
     if (!code)
-        code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
-    if (!code)
-        model_use_integers(&m);
+        code = inference_load(flags.model, &flags.adapters, &model, e);
     if (!code) {
-        code = generate_text(&m, t, &text, e);
-        model_free(&m);
-        tokenizer_free(t);
+        code = generate_text(&model.model, model.tokenizer, &text, e);
+        inference_free(&model);
     }
     buffer_free(&text);
     return code;

@@ -43,6 +43,56 @@ void chat_session_say(struct chat_session *s, const char *role, const char *text
     json_array_append_new(s->messages, message);
 }
 
+static const char *role_of(const json_t *message)
+{
+    const char *role = json_string_value(json_object_get(message, "role"));
+    return role ? role : "";
+}
+
+void chat_session_set_system(struct chat_session *s, const char *text)
+{
+    if (strcmp(role_of(json_array_get(s->messages, 0)), "system") == 0)
+        json_array_remove(s->messages, 0);
+    if (!text)
+        return;
+    chat_session_say(s, "system", text, strlen(text));
+    size_t last = json_array_size(s->messages) - 1;
+    json_t *message = json_incref(json_array_get(s->messages, last));
+    json_array_remove(s->messages, last);
+    json_array_insert_new(s->messages, 0, message);
+}
+
+bool chat_session_undo(struct chat_session *s)
+{
+    size_t n = json_array_size(s->messages);
+    while (n > 0 && strcmp(role_of(json_array_get(s->messages, n - 1)), "user") != 0)
+        n--;
+    for (size_t i = json_array_size(s->messages); n > 0 && i >= n; i--)
+        json_array_remove(s->messages, i - 1);
+    return n > 0;
+}
+
+int chat_session_set_messages(struct chat_session *s, const json_t *messages, struct error *e)
+{
+    size_t i;
+    json_t *message;
+    if (!json_is_array(messages))
+        return error_set(e, ERR_FORMAT, "not a list of messages");
+    json_array_foreach(messages, i, message)
+        if (!*role_of(message) || !json_is_string(json_object_get(message, "content")))
+            return error_set(e, ERR_FORMAT, "message %zu is no {\"role\": \"...\", \"content\": \"...\"}", i);
+    json_t *copy = json_deep_copy(messages);
+    json_decref(s->messages);
+    s->messages = copy;
+    return OK;
+}
+
+void chat_session_recompute(struct chat_session *s)
+{
+    generator_reset(&s->generator);
+    s->fed.count = 0;
+}
+
 static const char *token_text(const struct tokenizer *t, int32_t id)
 {
     size_t n;
@@ -112,5 +162,24 @@ int chat_session_reply(struct chat_session *s, const struct generate_options *o,
         chat_session_say(s, "assistant", r->text.data ? r->text.data : "", r->text.size);
     else if (json_array_size(s->messages) > 0) /* as if it had not been said */
         json_array_remove(s->messages, json_array_size(s->messages) - 1);
+    return code;
+}
+
+int chat_session_reply_again(struct chat_session *s, const struct generate_options *o, generate_emit *emit,
+                             void *context, struct generation *r, struct error *e)
+{
+    json_t *before = json_copy(s->messages);
+    size_t n = json_array_size(s->messages);
+    if (n > 0 && strcmp(role_of(json_array_get(s->messages, n - 1)), "assistant") == 0)
+        json_array_remove(s->messages, --n);
+    int code = n > 0 && strcmp(role_of(json_array_get(s->messages, n - 1)), "user") == 0
+                   ? chat_session_reply(s, o, emit, context, r, e)
+                   : error_set(e, ERR_USAGE, "there is no message to answer yet");
+    if (code || json_array_size(s->messages) <= n) { /* unanswered */
+        json_decref(s->messages);
+        s->messages = before;
+    } else {
+        json_decref(before);
+    }
     return code;
 }

@@ -24,10 +24,24 @@ void chat_session_clear(struct chat_session *s);
 /* Appends a message; `role` is "system", "user" or "assistant". */
 void chat_session_say(struct chat_session *s, const char *role, const char *text, size_t n);
 
+/* What the model is told before the conversation from now on; NULL: nothing. */
+void chat_session_set_system(struct chat_session *s, const char *text);
+/* Takes the last exchange back: the user's last message and all after it. False when there is none. */
+bool chat_session_undo(struct chat_session *s);
+/* Other messages instead: a list of {"role", "content"}, both text, as this header's `messages`. ERR_FORMAT says which
+ * is none, with the session unchanged. */
+int chat_session_set_messages(struct chat_session *s, const json_t *messages, struct error *e);
+/* What was computed is of no use any more: the model's weights have changed. */
+void chat_session_recompute(struct chat_session *s);
+
 /* The model's turn: renders, generates as generate() does, and appends what the assistant said. On an error
  * the last message is taken back, so that the session goes on as if it had not been said. With o->context_shift a
  * conversation that outgrows the context goes on without its older parts, as long as it is only appended to. */
 int chat_session_reply(struct chat_session *s, const struct generate_options *o, generate_emit *emit,
                        void *context, struct generation *r, struct error *e);
+/* The same instead of the last answer, or of one to a last message that has none. On an error, and when it is interrupted
+ * before its first token, all stays as it was. ERR_USAGE when there is no message to answer. */
+int chat_session_reply_again(struct chat_session *s, const struct generate_options *o, generate_emit *emit,
+                             void *context, struct generation *r, struct error *e);
 
 #endif

@@ -142,12 +142,75 @@ static void a_refused_message_is_taken_back(void **state)
     model_free(&m);
 }
 
+static void undo_system_and_another_answer(void **state)
+{
+    (void)state;
+    struct model_config c = small_config(256, ROPE_HALF);
+    c.max_position_embeddings = 512;
+    struct model m = make_model(&c, 9);
+    struct tokenizer *t;
+    struct chat_session s;
+    struct generation r = {0};
+    struct generate_options o = options(12);
+    struct error e;
+    size_t fed;
+    assert_ok(tokenizer_new_bytes(NULL, 0, &t, &e), e);
+    assert_ok(chat_session_init(&s, &m, t, TEMPLATE, 512, &e), e);
+    assert_int_equal(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), ERR_USAGE);
+    assert_false(chat_session_undo(&s));
+    chat_session_set_system(&s, "be brief");
+    assert_false(chat_session_undo(&s));
+    say(&s, "user", "hello");
+    char *first = reply(&s, &fed);
+    json_t *before = json_deep_copy(s.messages);
+    say(&s, "user", "and now?");
+    mem_free(reply(&s, &fed));
+    assert_true(chat_session_undo(&s));
+    assert_true(json_equal(s.messages, before));
+
+    /* Of the same messages the same answer, however it was come to; of others another. */
+    assert_ok(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), e);
+    assert_true(json_equal(s.messages, before));
+    chat_session_recompute(&s);
+    assert_ok(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), e);
+    assert_int_equal(r.n_prompt, strlen("<system>be brief\n<user>hello\n<assistant>"));
+    assert_true(json_equal(s.messages, before));
+    chat_session_set_system(&s, "be long");
+    assert_int_equal(json_array_size(s.messages), 3);
+    chat_session_set_system(&s, NULL);
+    assert_int_equal(json_array_size(s.messages), 2);
+    assert_ok(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), e);
+    assert_true(r.text.size != strlen(first) || memcmp(r.text.data, first, r.text.size) != 0);
+
+    /* What fails leaves all as it was. */
+    json_decref(before);
+    before = json_deep_copy(s.messages);
+    o.sampler.top_p = 2;
+    assert_int_equal(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), ERR_USAGE);
+    assert_true(json_equal(s.messages, before));
+    json_t *wrong = json_pack("[{s:s, s:s}, {s:s}]", "role", "user", "content", "x", "role", "user");
+    assert_int_equal(chat_session_set_messages(&s, wrong, &e), ERR_FORMAT);
+    assert_string_equal(e.message, "message 1 is no {\"role\": \"...\", \"content\": \"...\"}");
+    assert_true(json_equal(s.messages, before));
+    json_array_remove(wrong, 1);
+    assert_ok(chat_session_set_messages(&s, wrong, &e), e);
+    assert_true(json_equal(s.messages, wrong));
+    json_decref(wrong);
+    json_decref(before);
+    mem_free(first);
+    generation_free(&r);
+    chat_session_free(&s);
+    tokenizer_free(t);
+    model_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_computed_is_kept),
         cmocka_unit_test(a_long_conversation_is_shifted),
         cmocka_unit_test(a_refused_message_is_taken_back),
+        cmocka_unit_test(undo_system_and_another_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
