@@ -37,8 +37,15 @@ enum {
     MOST_FRAMES = 1 << 17,
     MOST_ITEMS = 1 << 19,
     MOST_WORK = 1 << 25, /* items looked at in one call: about a second */
+    MASKS = 16,          /* the last ones are kept: inside a string, say, it is the same one for each token */
 };
 #define UNKNOWN UINT32_MAX
+
+struct known_mask {
+    uint32_t config; /* DEAD: none */
+    size_t count;    /* tokens allowed */
+    uint32_t *bits;
+};
 
 struct grammar_machine {
     const struct grammar *g;
@@ -56,6 +63,9 @@ struct grammar_machine {
     size_t n_met, met_capacity;
     uint32_t *seen; /* open addressing: 1 + index in met */
     size_t seen_size;
+    struct known_mask masks[MASKS];
+    const struct token_trie *trie; /* that they are for */
+    size_t next_mask;
     size_t work;
     bool too_many; /* more than GRAMMAR_MOST_STATES or MOST_WORK */
 };
@@ -131,6 +141,8 @@ static void machine_free(struct grammar_machine *m)
     mem_free(m->to);
     mem_free(m->met);
     mem_free(m->seen);
+    for (size_t i = 0; i < MASKS; i++)
+        mem_free(m->masks[i].bits);
     mem_free(m);
 }
 
@@ -480,15 +492,48 @@ static size_t walk(struct grammar_state *s, const struct token_trie *t, uint32_t
     return count;
 }
 
+static struct known_mask *find_mask(struct grammar_machine *m, const struct token_trie *t, uint32_t config)
+{
+    if (m->trie != t)
+        for (size_t i = 0; i < MASKS; i++) {
+            mem_free(m->masks[i].bits);
+            m->masks[i] = (struct known_mask){0};
+        }
+    m->trie = t;
+    for (size_t i = 0; i < MASKS; i++)
+        if (m->masks[i].config == config)
+            return &m->masks[i];
+    return NULL;
+}
+
+static void keep_mask(struct grammar_machine *m, uint32_t config, const uint32_t *bits, size_t words, size_t count)
+{
+    struct known_mask *k = &m->masks[m->next_mask++ % MASKS];
+    if (!k->bits)
+        k->bits = mem_alloc(words, sizeof *bits);
+    memcpy(k->bits, bits, words * sizeof *bits);
+    k->config = config;
+    k->count = count;
+}
+
 int grammar_mask(struct grammar_state *s, const struct token_trie *t, uint32_t *allowed, struct error *e)
 {
-    memset(allowed, 0, token_trie_words(t) * sizeof *allowed);
+    size_t words = token_trie_words(t), count = 0;
     begin_work(s);
-    size_t count = walk(s, t, allowed);
-    if (s->machine->too_many)
-        return too_many(e);
-    for (size_t i = 0; i < t->n_ends && grammar_may_end(s); i++, count++)
-        allow(allowed, t->ends[i]);
+    const struct known_mask *known = find_mask(s->machine, t, s->at);
+    if (known) {
+        memcpy(allowed, known->bits, words * sizeof *allowed);
+        count = known->count;
+    } else {
+        memset(allowed, 0, words * sizeof *allowed);
+        count = walk(s, t, allowed);
+        if (s->machine->too_many)
+            return too_many(e);
+        for (size_t i = 0; i < t->n_ends && grammar_may_end(s); i++, count++)
+            allow(allowed, t->ends[i]);
+        s->machine->trie = t; /* a walk may have made a new machine */
+        keep_mask(s->machine, s->at, allowed, words, count);
+    }
     if (count == 0)
         return error_set(e, ERR_FORMAT, "the grammar asks for something that no token of the vocabulary begins with");
     return OK;

@@ -72,8 +72,12 @@ bool grammar_must_end(const struct grammar_state *s); /* and nothing can follow 
 
 /* Sets the bits (token_trie_words of them) of all tokens that may come next and clears the others: those whose bytes the
  * grammar allows, and those that end a text where it may end. ERR_FORMAT when there are none, or too many ways to
- * read. Time: one step a node of the trie that the grammar allows, about two million of them a second that it has not
- * met before and some hundred million that it has. */
+ * read. The trie must stay the same object while a state is used with it.
+ *
+ * Time: nothing worth mentioning where the same sets of stacks come up again, as inside a string; else one step for each node
+ * of the trie that the grammar allows. Of steps known from before a hundred million fit into a second, of others about two
+ * million: a vocabulary of 128 000 takes 2 to 3 ms where nearly all of it is allowed, and under 0.1 ms where punctuation
+ * is due. A grammar that counts ([a-z]{1,500}) meets new sets with each token. */
 int grammar_mask(struct grammar_state *s, const struct token_trie *t, uint32_t *allowed, struct error *e);
 
 #endif
