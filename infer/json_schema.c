@@ -292,7 +292,8 @@ static int get_bounds(struct schema_writer *w, const json_t *schema, double *low
 
 static int put_integer(struct schema_writer *w, const json_t *schema, struct buffer *out)
 {
-    const double usual = 1e16 - 1, most = 9007199254740992.0; /* 2^53: beyond, bounds in f64 are not exact */
+    const int64_t usual = 9999999999999999;
+    const double most = 9007199254740992.0; /* 2^53: beyond, bounds in f64 are not exact */
     double low, high;
     bool strict;
     int code = get_bounds(w, schema, &low, &high, &strict);
@@ -306,16 +307,17 @@ static int put_integer(struct schema_writer *w, const json_t *schema, struct buf
         return schema_error(w, "bounds of integers beyond 2^53 are not supported");
     if (low > high)
         return schema_error(w, "no integer is within the bounds");
-    gbnf_integers(out, isinf(low) ? -(int64_t)usual : (int64_t)low, isinf(high) ? (int64_t)usual : (int64_t)high);
+    gbnf_integers(out, isinf(low) ? -usual : (int64_t)low, isinf(high) ? usual : (int64_t)high);
     return OK;
 }
 
 static int put_number(struct schema_writer *w, const json_t *schema, struct buffer *out)
 {
     const json_t *low = json_object_get(schema, "minimum");
+    if (low && !json_is_number(low))
+        return schema_error(w, "minimum: expected a number");
     if (json_object_get(schema, "maximum") || json_object_get(schema, "exclusiveMinimum") ||
-        json_object_get(schema, "exclusiveMaximum") || (low && json_number_value(low) != 0) ||
-        (low && !json_is_number(low)))
+        json_object_get(schema, "exclusiveMaximum") || (low && json_number_value(low) != 0))
         return schema_error(w, "bounds of numbers that are no integers are not supported, but for \"minimum\": 0");
     buffer_string(out, schema_shared(w, low ? "positive" : "number"));
     return OK;

@@ -221,13 +221,15 @@ static void put_members(struct schema_writer *w, const char *name, const struct 
         tails[i] = schema_name(w, name, "rest");
         schema_rule(w, tails[i], &body);
     }
-    buffer_printf(out, "\"{\" %s (", space);
+    bool some = needed > 0 || m->other;
+    buffer_printf(out, "\"{\" %s %s", space, some ? "((" : "");
     for (size_t i = 0; i < needed; i++)
         buffer_printf(out, "%s%s %s", i ? " | " : "", m->items[i].rule, tails[i + 1] ? tails[i + 1] : "");
     if (all_optional && m->other)
         buffer_printf(out, "%s%s (%s \",\" %s %s)*", needed ? " | " : "", m->other, space, space, m->other);
-    bool some = needed > 0 || m->other;
-    buffer_printf(out, some ? " %s)%s \"}\"" : "%s%s) \"}\"", some ? space : "", all_optional && some ? "?" : "");
+    if (some)
+        buffer_printf(out, ") %s)%s", space, all_optional ? "?" : "");
+    buffer_string(out, " \"}\"");
     mem_free(tails);
     buffer_free(&body);
 }

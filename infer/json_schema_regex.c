@@ -32,7 +32,7 @@ static void add(struct regex *r, uint32_t low, uint32_t high)
 static void class_code(struct buffer *out, uint32_t code)
 {
     char text[4];
-    if (code < 0x20 || code == 0x7F || strchr("[]\\^-", (int)code))
+    if (code < 0x20 || code == 0x7F || (code < 0x7F && strchr("[]\\^-", (int)code)))
         buffer_printf(out, "\\x%02X", code);
     else
         buffer_append(out, text, utf8_encode(code, text));
