@@ -144,7 +144,7 @@ static int generate_text(struct model *m, const struct tokenizer *t, const struc
     if (!code)
         code = choose_capacity(m, prompt.count, &capacity, e);
     if (!code)
-        code = generator_init(&g, m, t, capacity, GENERATOR_CHUNK, e);
+        code = generator_init(&g, m, t, capacity, RUNNER_CHUNK, e);
     if (code)
         goto done;
     if (!flags.json && flags.echo)
@@ -185,6 +185,8 @@ static int run(const struct command_input *in, struct error *e)
         code = check_stops(e);
     if (!code)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
+    if (!code)
+        model_use_integers(&m);
     if (!code) {
         code = generate_text(&m, t, &text, e);
         model_free(&m);
