@@ -148,6 +148,8 @@ static int generate_text(struct model *m, const struct tokenizer *t, const struc
         code = choose_capacity(m, prompt.count, &capacity, e);
     if (!code)
         code = generator_init(&g, m, t, capacity, RUNNER_CHUNK, e);
+    if (!code)
+        code = sampler_check(&o.sampler, g.n_choices, e);
     if (code)
         goto done;
     if (!flags.json && flags.echo)

@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "base/memory.h"
 
+#include <math.h>
+
 const char *stop_reason_name(enum stop_reason r)
 {
     static const char *const names[] = {
@@ -109,6 +111,23 @@ void completion_stop(struct completion *c, enum stop_reason reason)
         c->r->reason = STOPPED_STRING;
 }
 
+/* Why there is nothing to draw. */
+static int report_nothing(const struct completion *c, const float *logits, struct error *e)
+{
+    bool numbers = true, some = false;
+    for (size_t i = 0; i < c->sampler.vocab_size; i++) {
+        numbers &= !isnan(logits[i]) && logits[i] < INFINITY;
+        some |= logits[i] > -INFINITY;
+    }
+    size_t n = c->r->n_prompt + c->r->tokens.count;
+    if (numbers && some)
+        return error_set(e, ERR_USAGE, "after %zu tokens none is left to draw: logit biases forbid all%s", n,
+                         c->options->grammar ? " that the grammar allows" : "");
+    return error_set(e, ERR_FORMAT,
+                     "the model's output is not a number (NaN or infinite) after %zu tokens; "
+                     "its weights are damaged or the training diverged", n);
+}
+
 int completion_next(struct completion *c, const float *logits, int32_t *id, struct error *e)
 {
     const struct generate_options *o = c->options;
@@ -117,10 +136,7 @@ int completion_next(struct completion *c, const float *logits, int32_t *id, stru
         return code;
     *id = sampler_pick(&c->sampler, logits);
     if (*id < 0)
-        return error_set(e, ERR_FORMAT,
-                         "the model's output is not a number (NaN or infinite) after %zu tokens; "
-                         "its weights are damaged or the training diverged",
-                         c->r->n_prompt + c->r->tokens.count);
+        return report_nothing(c, logits, e);
     tokens_push(&c->r->tokens, *id);
     if (o->grammar)
         code = grammar_accept_token(&c->grammar, o->trie, *id, e);

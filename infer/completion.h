@@ -82,7 +82,7 @@ void completion_begin(struct completion *c, const int32_t *prompt, size_t n, boo
 
 /* Draws a token from logits (n_choices or more), notes it in *r and lets text through. `done` is set, with the
  * reason, when that was the last. ERR_FORMAT when the logits are not numbers, or no token of the vocabulary continues the
- * grammar (grammar_mask). */
+ * grammar (grammar_mask); ERR_USAGE when logit biases leave none. */
 int completion_next(struct completion *c, const float *logits, int32_t *id, struct error *e);
 
 /* Ends it from outside: the sequence is full, or the user has seen enough. Nothing when it is done already. */

@@ -221,14 +221,14 @@ static void put_members(struct schema_writer *w, const char *name, const struct 
         tails[i] = schema_name(w, name, "rest");
         schema_rule(w, tails[i], &body);
     }
-    bool some = needed > 0 || m->other;
-    buffer_printf(out, "\"{\" %s %s", space, some ? "((" : "");
+    bool some = needed > 0 || m->other, choice = needed > 1 || all_optional;
+    buffer_printf(out, "\"{\" %s %s", space, some && choice ? "((" : "");
     for (size_t i = 0; i < needed; i++)
         buffer_printf(out, "%s%s %s", i ? " | " : "", m->items[i].rule, tails[i + 1] ? tails[i + 1] : "");
     if (all_optional && m->other)
         buffer_printf(out, "%s%s (%s \",\" %s %s)*", needed ? " | " : "", m->other, space, space, m->other);
     if (some)
-        buffer_printf(out, ") %s)%s", space, all_optional ? "?" : "");
+        buffer_printf(out, choice ? ") %s)%s" : " %s%s", space, all_optional ? "?" : "");
     buffer_string(out, " \"}\"");
     mem_free(tails);
     buffer_free(&body);
