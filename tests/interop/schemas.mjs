@@ -1,11 +1,7 @@
 // Whether random texts of schemas' grammars satisfy the schemas, by Ajv: node schemas.mjs SCHEMAS TEXTS
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import path from 'node:path'
-
-const require = createRequire(path.resolve(process.env.CLIENTS ?? 'build/interop', 'x.js'))
-const Ajv = require('ajv/dist/2020').default
-const formats = require('ajv-formats').default
+import Ajv from 'ajv/dist/2020.js'
+import formats from 'ajv-formats'
 
 const schemas = JSON.parse(readFileSync(process.argv[2], 'utf8'))
 // oneOf is a choice here, as documented
@@ -15,8 +11,8 @@ const relax = (s) =>
     ? Object.fromEntries(Object.entries(s).map(([k, v]) => [k === 'oneOf' ? 'anyOf' : k, relax(v)]))
     : s
 const validators = schemas.map((schema) => {
-  const ajv = new Ajv({ strict: false, allErrors: true })
-  formats(ajv)
+  const ajv = new Ajv.default({ strict: false, allErrors: true })
+  formats.default(ajv)
   return ajv.compile(relax(schema))
 })
 const distinct = schemas.map(() => new Set())
