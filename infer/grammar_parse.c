@@ -191,7 +191,8 @@ uint32_t grammar_add_set(struct grammar *g, struct code_range *r, size_t n, bool
 {
     struct code_set set = {.first = (uint32_t)g->n_ranges};
     uint32_t next = 0; /* the first character that no range so far holds or lies behind */
-    qsort(r, n, sizeof *r, by_low);
+    if (n > 1)
+        qsort(r, n, sizeof *r, by_low);
     for (size_t i = 0; i < n;) {
         uint32_t low = r[i].low, high = r[i].high;
         for (i++; i < n && r[i].low <= high + 1; i++)

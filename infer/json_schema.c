@@ -9,6 +9,14 @@
 
 /* --- Errors, places, names -------------------------------------------------------------------------------- */
 
+int schema_cut(const char *text, size_t most)
+{
+    size_t n = strlen(text);
+    for (n = n < most ? n : most; n > 0 && (text[n] & 0xC0) == 0x80;)
+        n--;
+    return (int)n;
+}
+
 int schema_error(struct schema_writer *w, const char *format, ...)
 {
     char what[700];
@@ -16,8 +24,8 @@ int schema_error(struct schema_writer *w, const char *format, ...)
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    return error_set(w->e, ERR_FORMAT, "JSON schema: %.*s: %s", w->path.size < 200 ? (int)w->path.size : 200,
-                     w->path.data, what);
+    return error_set(w->e, ERR_FORMAT, "JSON schema: %.*s: %.*s", schema_cut(w->path.data, 200), w->path.data,
+                     schema_cut(what, sizeof what - 5), what);
 }
 
 size_t schema_enter(struct schema_writer *w, const char *keyword, const char *member)
@@ -126,7 +134,8 @@ int schema_resolve(struct schema_writer *w, const char *ref, const json_t **sche
     const char *at = ref + 1;
     *schema = w->root;
     if (*ref != '#' || (*at && *at != '/'))
-        return schema_error(w, "$ref \"%.100s\": only places in the same document (#/$defs/...) are supported", ref);
+        return schema_error(w, "$ref \"%.*s\": only places in the same document (#/$defs/...) are supported",
+                            schema_cut(ref, 100), ref);
     while (*at == '/' && *schema) {
         struct buffer part = {0};
         for (at++; *at && *at != '/'; at++)
@@ -141,7 +150,7 @@ int schema_resolve(struct schema_writer *w, const char *ref, const json_t **sche
             *schema = json_object_get(*schema, key);
         buffer_free(&part);
     }
-    return *schema ? OK : schema_error(w, "$ref \"%.100s\": there is nothing there", ref);
+    return *schema ? OK : schema_error(w, "$ref \"%.*s\": there is nothing there", schema_cut(ref, 100), ref);
 }
 
 static int add_type(struct schema_writer *w, const json_t *name, unsigned *types)

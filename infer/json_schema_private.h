@@ -53,6 +53,8 @@ const struct schema_keyword *schema_keyword(const char *name); /* NULL: not supp
 
 /* ERR_FORMAT "JSON schema: #/properties/a: ..." */
 int schema_error(struct schema_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* For "%.*s": the length of a text, or of as many whole characters of it as fit `most` bytes. */
+int schema_cut(const char *text, size_t most);
 /* Descends in `path`: what to give schema_leave. */
 size_t schema_enter(struct schema_writer *w, const char *keyword, const char *member);
 void schema_leave(struct schema_writer *w, size_t mark);

@@ -91,7 +91,8 @@ struct token_trie *token_trie_new(const struct tokenizer *t, size_t n_tokens)
     for (size_t i = 0; i < trie->n_tokens; i++)
         if (length_of(trie, (int32_t)i) > 0 && length_of(trie, (int32_t)i) <= TOKEN_TRIE_DEPTH)
             trie->ids[n_ids++] = (int32_t)i;
-    qsort_r(trie->ids, n_ids, sizeof *trie->ids, by_bytes, trie);
+    if (n_ids > 1)
+        qsort_r(trie->ids, n_ids, sizeof *trie->ids, by_bytes, trie);
     make_nodes(trie, n_ids);
     return trie;
 }
