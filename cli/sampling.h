@@ -10,7 +10,7 @@ extern const struct option sampling_rows[SAMPLING_ROWS]; /* of a struct sampler_
 
 #define SAMPLING_SECTION(options) \
     {.name = "", .rows = sampling_rows, .n_rows = SAMPLING_ROWS, .object = (options), \
-     .help = "Sampling, in this order: penalties, top-n-sigma, top-k, typical-p, top-p, min-p, temperature"}
+     .help = "Sampling: penalties, top-n-sigma, top-k, typical-p, top-p, min-p, temperature"}
 
 /* And of what restricts them. */
 struct constraint_flags {
