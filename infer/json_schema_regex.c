@@ -1,6 +1,6 @@
-/* A subset of ECMA-262's regular expressions: characters, ., classes, \d \w \s and their negations, groups that do not
- * look around, alternatives, quantifiers, and ^ and $ at the ends. Without ^ or $ any text may stand there, as a
- * pattern may match anywhere. */
+/* A subset of ECMA-262's regular expressions: characters, ., classes, \d \w \s and their negations, groups that
+ * do not look around, alternatives, quantifiers, and ^ and $ at the ends. Without ^ or $ any text may stand
+ * there, as a pattern may match anywhere. */
 #include "infer/grammar_private.h"
 #include "infer/json_schema_private.h"
 

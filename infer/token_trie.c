@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A token with text of its own, so that what follows it is not the start of a text; TOKEN_NONE if there is none. */
+/* A token with text of its own, so that what follows it is not the start of a text; TOKEN_NONE if there is
+ * none. */
 static int32_t find_visible(const struct tokenizer *t, struct buffer *out)
 {
     for (size_t i = 0; i < tokenizer_vocab_size(t); i++) {
