@@ -20,6 +20,8 @@ static struct {
 } flags;
 static struct sampler_options sampling;
 static struct cache_options cache;
+static struct constraint_flags constraints;
+static struct constraint constraint; /* of every answer */
 
 #define FIELD(member) offsetof(__typeof__(flags), member)
 
@@ -54,6 +56,7 @@ static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Conversation"},
     SAMPLING_SECTION(&sampling),
     CACHE_SECTION(&cache),
+    CONSTRAINT_SECTION(&constraints),
 };
 
 enum { USUAL_CONTEXT = 4096 };
@@ -111,6 +114,7 @@ int chat_answer(struct chat *c, bool again, struct error *e)
                                  .interrupted = interrupt_requested};
     generate_emit *emit = flags.json ? NULL : print_text;
     o.sampler.seed += c->n_again; /* another draw */
+    constraint_apply(&constraint, c->model->tokenizer, c->session.generator.n_choices, &o);
     interrupt_install();
     int code = again ? chat_session_reply_again(&c->session, &o, emit, NULL, &r, e)
                      : chat_session_reply(&c->session, &o, emit, NULL, &r, e);
@@ -241,9 +245,13 @@ static int run(const struct command_input *in, struct error *e)
     init_settings(&c);
     int code = option_require(in->options, "", "model", e);
     if (!code)
+        code = constraint_open(&constraint, &constraints, e);
+    if (!code)
         code = inference_load(flags.model, &flags.adapters, &model, e);
-    if (code)
+    if (code) {
+        constraint_close(&constraint);
         return code;
+    }
     code = start(&c.session, &model.model, model.tokenizer, &variables, e);
     if (!code) {
         c.system = mem_string(flags.system);
@@ -254,6 +262,7 @@ static int run(const struct command_input *in, struct error *e)
     }
     json_decref(variables);
     inference_free(&model);
+    constraint_close(&constraint);
     return code;
 }
 
