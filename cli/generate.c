@@ -144,7 +144,7 @@ static int generate_text(struct model *m, const struct tokenizer *t, const struc
     if (!code)
         code = choose_capacity(m, prompt.count, &capacity, e);
     if (!code)
-        code = generator_init(&g, m, t, capacity, GENERATOR_CHUNK, e);
+        code = generator_init(&g, m, t, capacity, RUNNER_CHUNK, e);
     if (code)
         goto done;
     if (!flags.json && flags.echo)

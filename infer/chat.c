@@ -14,7 +14,7 @@ int chat_session_init(struct chat_session *s, struct model *m, const struct toke
                          "generate continues a text; --chat-template gives a template");
     int code = chat_template_parse("the chat template", text, strlen(text), &s->template, e);
     if (!code)
-        code = generator_init(&s->generator, m, t, capacity, GENERATOR_CHUNK, e);
+        code = generator_init(&s->generator, m, t, capacity, RUNNER_CHUNK, e);
     s->messages = json_array();
     if (code)
         chat_session_free(s);
@@ -73,9 +73,8 @@ static size_t keep_common(struct chat_session *s, const struct tokens *wanted)
     size_t n = 0;
     while (n < s->fed.count && n + 1 < wanted->count && s->fed.ids[n] == wanted->ids[n])
         n++;
-    generator_rewind(&s->generator, n);
-    s->fed.count = n;
-    return n;
+    s->fed.count = generator_rewind(&s->generator, n);
+    return s->fed.count;
 }
 
 static void note_fed(struct chat_session *s, const int32_t *ids, size_t n)

@@ -2,9 +2,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "infer/stop.h"
-
-#include <string.h>
 
 int prompt_tokens(const struct tokenizer *t, const char *text, size_t n, bool parse_special,
                   struct tokens *out, struct error *e)
@@ -24,70 +21,51 @@ int prompt_tokens(const struct tokenizer *t, const char *text, size_t n, bool pa
     return OK;
 }
 
-static void take_memory(struct generator *g)
-{
-    activations_init(&g->activations, g->model, DTYPE_F32, 1, g->chunk, KEEP_NOTHING, &g->arena);
-    batch_init(&g->batch, 1, g->chunk, &g->arena);
-    g->logits = arena_alloc(&g->arena, g->model->config.vocab_size, sizeof(float));
-}
-
 int generator_init(struct generator *g, struct model *m, const struct tokenizer *t, size_t capacity,
                    size_t chunk, struct error *e)
 {
-    CHECK(capacity > 0 && chunk > 0);
+    CHECK(capacity > 0);
     *g = (struct generator){.model = m, .tokenizer = t, .capacity = capacity,
-                            .chunk = chunk < capacity ? chunk : capacity,
                             .n_choices = m->config.vocab_size};
     if (t && tokenizer_vocab_size(t) < g->n_choices)
         g->n_choices = tokenizer_vocab_size(t);
-    take_memory(g);
-    size_t size = g->arena.used;
-    activations_free(&g->activations);
-    int code = arena_init(&g->arena, size, "the activations of a prompt", e);
-    if (!code) {
-        take_memory(g);
-        code = kv_cache_init(&g->cache, m, capacity, e);
-    }
+    if (chunk > capacity)
+        chunk = capacity;
+    int code = runner_init(&g->runner, m, chunk, e);
+    if (!code)
+        code = kv_cache_init(&g->cache, m, DTYPE_F32, capacity, chunk, e);
     if (code) {
         generator_free(g);
         return code;
     }
+    g->logits = mem_alloc(m->config.vocab_size, sizeof *g->logits);
     model_reserve_positions(m, capacity);
     return OK;
 }
 
 void generator_free(struct generator *g)
 {
-    activations_free(&g->activations);
+    runner_free(&g->runner);
     kv_cache_free(&g->cache);
-    arena_free(&g->arena);
+    mem_free(g->logits);
     *g = (struct generator){0};
 }
 
 void generator_reset(struct generator *g)
 {
-    g->cache.length = 0;
+    kv_cache_rewind(&g->cache, 0);
 }
 
-void generator_rewind(struct generator *g, size_t n)
+size_t generator_rewind(struct generator *g, size_t n)
 {
-    CHECK(n <= g->cache.length);
-    g->cache.length = n;
+    return kv_cache_rewind(&g->cache, n);
 }
 
 static void feed_chunk(struct generator *g, const int32_t *ids, size_t n, bool last)
 {
-    struct batch b = g->batch;
-    b.seq_len = n;
-    b.first_key = NULL;
-    memcpy(b.input_ids, ids, n * sizeof *ids);
-    for (size_t i = 0; i < n; i++)
-        b.positions[i] = (int32_t)(g->cache.length + i);
-    const float *hidden = decoder_forward(g->model, &g->activations, &b, &g->cache, 0);
-    if (last) {
-        struct output_layer layer = decoder_output_layer(g->model, DTYPE_F32);
-        output_logits(&layer, DTYPE_F32, hidden + (n - 1) * layer.c, g->logits, 1);
-    }
+    const float *hidden = runner_forward(&g->runner, &(struct runner_tokens){&g->cache, ids, n}, 1);
+    if (last)
+        runner_logits(&g->runner, hidden + (n - 1) * g->model->config.hidden_size, 1, g->logits);
 }
 
 int generator_feed(struct generator *g, const int32_t *ids, size_t n, bool (*interrupted)(void),
@@ -99,12 +77,11 @@ int generator_feed(struct generator *g, const int32_t *ids, size_t n, bool (*int
         return error_set(e, ERR_USAGE,
                          "%zu tokens do not fit: the context is %zu tokens, of which %zu are taken",
                          n, g->capacity, before);
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] < 0 || (size_t)ids[i] >= g->model->config.vocab_size)
-            return error_set(e, ERR_USAGE, "token %d is none of the model's %zu", (int)ids[i],
-                             g->model->config.vocab_size);
+    int code = runner_check_tokens(g->model, ids, n, e);
+    if (code)
+        return code;
     for (size_t done = 0; done < n;) {
-        size_t now = n - done < g->chunk ? n - done : g->chunk;
+        size_t now = n - done < g->runner.chunk ? n - done : g->runner.chunk;
         if (done > 0 && interrupted && interrupted()) {
             generator_rewind(g, before);
             return error_set(e, ERR_INTERRUPTED, "interrupted");
@@ -115,102 +92,22 @@ int generator_feed(struct generator *g, const int32_t *ids, size_t n, bool (*int
     return OK;
 }
 
-const char *stop_reason_name(enum stop_reason r)
+/* Draws and feeds until there is a reason to stop. */
+static int decode_loop(struct generator *g, struct completion *c, struct error *e)
 {
-    static const char *const names[] = {
-        [STOPPED_END] = "end",         [STOPPED_STRING] = "stop",
-        [STOPPED_LENGTH] = "length",   [STOPPED_CONTEXT] = "context",
-        [STOPPED_INTERRUPTED] = "interrupted",
-    };
-    return names[r];
-}
-
-void generation_free(struct generation *r)
-{
-    tokens_free(&r->tokens);
-    buffer_free(&r->text);
-    *r = (struct generation){0};
-}
-
-/* Tokens to text: whole characters first, then what cannot be part of a stop string. */
-struct text_output {
-    const struct generator *g;
-    const struct generate_options *o;
-    struct decode_stream stream;
-    struct stop_filter filter;
-    struct buffer characters;
-    generate_emit *emit;
-    void *context;
-    struct generation *r;
-};
-
-/* Lets the text since `before` go to the caller. */
-static void pass_on(struct text_output *out, size_t before)
-{
-    const struct buffer *text = &out->r->text;
-    if (out->emit && text->size > before)
-        out->emit(out->context, text->data + before, text->size - before);
-}
-
-/* True when a stop string is complete. */
-static bool put_token(struct text_output *out, int32_t id)
-{
-    size_t before = out->r->text.size;
-    buffer_clear(&out->characters);
-    decode_stream_push(&out->stream, out->g->tokenizer, id, out->o->show_special, &out->characters);
-    bool found =
-        stop_filter_push(&out->filter, out->characters.data, out->characters.size, &out->r->text);
-    pass_on(out, before);
-    return found;
-}
-
-/* The end of the text; true when its very last bytes complete a stop string. */
-static bool put_end(struct text_output *out)
-{
-    size_t before = out->r->text.size;
-    buffer_clear(&out->characters);
-    decode_stream_flush(&out->stream, &out->characters);
-    bool found =
-        stop_filter_push(&out->filter, out->characters.data, out->characters.size, &out->r->text);
-    if (!found)
-        stop_filter_flush(&out->filter, &out->r->text);
-    pass_on(out, before);
-    return found;
-}
-
-/* Draws, puts and feeds until there is a reason to stop. */
-static int decode_loop(struct generator *g, struct sampler *s, struct text_output *out,
-                       struct error *e)
-{
-    const struct generate_options *o = out->o;
-    struct generation *r = out->r;
-    for (;;) {
-        int32_t id = sampler_pick(s, g->logits);
-        if (id < 0)
-            return error_set(e, ERR_FORMAT,
-                             "the model's output is not a number (NaN or infinite) after %zu tokens; "
-                             "its weights are damaged or the training diverged", g->cache.length);
-        tokens_push(&r->tokens, id);
-        if (!o->ignore_end && tokenizer_is_end(g->tokenizer, id)) {
-            r->reason = STOPPED_END;
+    while (!c->done) {
+        int32_t id;
+        int code = completion_next(c, g->logits, &id, e);
+        if (code)
+            return code;
+        if (g->cache.length == g->capacity)
+            completion_stop(c, STOPPED_CONTEXT);
+        if (c->done)
             return OK;
-        }
-        if (put_token(out, id)) {
-            r->reason = STOPPED_STRING;
-            return OK;
-        }
-        bool interrupted = o->interrupted && o->interrupted(),
-             enough = o->max_tokens && r->tokens.count >= o->max_tokens;
-        if (interrupted || enough || g->cache.length == g->capacity) {
-            r->reason = interrupted ? STOPPED_INTERRUPTED
-                        : enough    ? STOPPED_LENGTH
-                                    : STOPPED_CONTEXT;
-            return OK;
-        }
-        sampler_accept(s, id);
         feed_chunk(g, &id, 1, true);
-        r->n_decoded++;
+        c->r->n_decoded++;
     }
+    return OK;
 }
 
 static int check_prompt(const struct generator *g, size_t n, struct error *e)
@@ -226,60 +123,30 @@ static int check_prompt(const struct generator *g, size_t n, struct error *e)
     return OK;
 }
 
-/* SentencePiece drops the space in front of a text's first word; after a prompt it is none. */
-static bool any_text(const struct tokenizer *t, const int32_t *ids, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!tokenizer_is_special(t, ids[i]))
-            return true;
-    return false;
-}
-
-static int prefill(struct generator *g, struct sampler *s, const int32_t *prompt, size_t n,
-                   const struct generate_options *o, struct generation *r, struct error *e)
-{
-    double start = clock_seconds();
-    int code = generator_feed(g, prompt, n, o->interrupted, e);
-    for (size_t i = 0; i < n && !code; i++)
-        sampler_accept(s, prompt[i]);
-    r->prefill_seconds = clock_seconds() - start;
-    return code;
-}
-
 int generate(struct generator *g, const int32_t *prompt, size_t n,
              const struct generate_options *o, generate_emit *emit, void *context,
              struct generation *r, struct error *e)
 {
-    struct sampler sampler;
-    struct text_output out = {.g = g, .o = o, .filter = {.stops = o->stops, .n_stops = o->n_stops},
-                              .emit = emit, .context = context, .r = r};
-    r->tokens.count = 0;
-    buffer_clear(&r->text);
-    r->n_prompt = n;
-    r->n_decoded = 0;
-    r->prefill_seconds = r->decode_seconds = 0;
-    int code = sampler_init(&sampler, &o->sampler, g->n_choices, e);
+    struct completion c;
+    bool continues = g->cache.length > 0;
+    int code = completion_init(&c, g->tokenizer, g->n_choices, o, emit, context, r, e);
     if (!code)
         code = check_prompt(g, n, e);
     if (code)
         goto done;
-    out.stream.started = g->cache.length > 0 || any_text(g->tokenizer, prompt, n);
-    code = prefill(g, &sampler, prompt, n, o, r, e);
-    if (code == ERR_INTERRUPTED) {
-        r->reason = STOPPED_INTERRUPTED;
-        code = OK;
-        goto done;
-    }
-    if (code)
-        goto done;
+    completion_begin(&c, prompt, n, continues);
     double start = clock_seconds();
-    code = decode_loop(g, &sampler, &out, e);
-    r->decode_seconds = clock_seconds() - start;
-    if (!code && r->reason != STOPPED_STRING && put_end(&out))
-        r->reason = STOPPED_STRING;
+    code = generator_feed(g, prompt, n, o->interrupted, e);
+    double fed = clock_seconds();
+    r->prefill_seconds = fed - start;
+    if (code == ERR_INTERRUPTED) {
+        completion_stop(&c, STOPPED_INTERRUPTED);
+        code = OK;
+    } else if (!code) {
+        code = decode_loop(g, &c, e);
+        r->decode_seconds = clock_seconds() - fed;
+    }
 done:
-    buffer_free(&out.characters);
-    stop_filter_free(&out.filter);
-    sampler_free(&sampler);
+    completion_free(&c);
     return code;
 }

@@ -2,20 +2,17 @@
  * activations for a chunk of the prompt, logits), reserved once for any number of sequences.
  *
  *     prompt_tokens(tokenizer, text, n, false, &ids, e);
- *     generator_init(&g, &model, tokenizer, capacity, GENERATOR_CHUNK, e);
+ *     generator_init(&g, &model, tokenizer, capacity, RUNNER_CHUNK, e);
  *     generate(&g, ids.ids, ids.count, &options, print, context, &result, e);
  *     generator_reset(&g);   ... and again, also after the weights have changed
  */
 #ifndef LINNET_INFER_GENERATE_H
 #define LINNET_INFER_GENERATE_H
 
-#include "infer/sampler.h"
-#include "model/decoder.h"
-#include "tokenizer/tokenizer.h"
+#include "infer/completion.h"
+#include "infer/runner.h"
 
 #include <stdbool.h>
-
-enum { GENERATOR_CHUNK = 128 }; /* tokens of a prompt at a time: enough for products of matrices */
 
 /* Appends the ids of a text to begin a sequence with: BOS first where the model expects it. An empty
  * text is BOS or else EOS alone; ERR_USAGE when the vocabulary has neither. With `parse_special`,
@@ -26,12 +23,9 @@ int prompt_tokens(const struct tokenizer *t, const char *text, size_t n, bool pa
 struct generator {
     struct model *model;
     const struct tokenizer *tokenizer;
-    size_t capacity;   /* positions of the sequence */
-    size_t chunk;
-    size_t n_choices;  /* tokens that may be generated: those the tokenizer knows */
-    struct arena arena;
-    struct activations activations;
-    struct batch batch;
+    size_t capacity;       /* positions of the sequence */
+    size_t n_choices;      /* tokens that may be generated: those the tokenizer knows */
+    struct runner runner;
     struct kv_cache cache; /* cache.length: tokens of the sequence so far */
     float *logits;         /* (vocab_size), after the last token */
 };
@@ -44,47 +38,15 @@ int generator_init(struct generator *g, struct model *m, const struct tokenizer 
 void generator_free(struct generator *g);
 /* An empty sequence. */
 void generator_reset(struct generator *g);
-/* Back to the first n tokens; n must not exceed those there are (CHECK). The logits are of no use
- * until the next feed. */
-void generator_rewind(struct generator *g, size_t n);
+/* Back to the first n tokens, or to fewer (kv_cache_rewind); n must not exceed those there are (CHECK). Returns how
+ * many there are now. The logits are of no use until the next feed. */
+size_t generator_rewind(struct generator *g, size_t n);
 
 /* Appends n > 0 tokens to the sequence; g->logits are then those of what follows the last. ERR_USAGE
  * when they do not fit or an id is no row of the embedding, with the sequence unchanged;
  * ERR_INTERRUPTED when `interrupted` (may be NULL) says so between chunks. */
 int generator_feed(struct generator *g, const int32_t *ids, size_t n, bool (*interrupted)(void),
                    struct error *e);
-
-enum stop_reason {
-    STOPPED_END,         /* the model ended the text */
-    STOPPED_STRING,      /* a stop string came up */
-    STOPPED_LENGTH,      /* max_tokens */
-    STOPPED_CONTEXT,     /* the sequence is full */
-    STOPPED_INTERRUPTED,
-};
-const char *stop_reason_name(enum stop_reason r); /* "end", "stop", "length", "context", ... */
-
-struct generate_options {
-    struct sampler_options sampler;
-    size_t max_tokens;         /* 0: until the sequence is full */
-    const char *const *stops;  /* strings that end the text and are no part of it; not empty */
-    size_t n_stops;
-    bool ignore_end;           /* go on after an end token */
-    bool show_special;         /* special tokens appear in the text */
-    bool (*interrupted)(void); /* asked between tokens; NULL: never */
-};
-
-struct generation {
-    struct tokens tokens;      /* what was drawn, an end token and a stop string's included */
-    struct buffer text;        /* what was let through */
-    enum stop_reason reason;
-    size_t n_prompt;
-    size_t n_decoded; /* tokens that were fed again, one by one */
-    double prefill_seconds, decode_seconds;
-};
-void generation_free(struct generation *r);
-
-/* Receives text as it comes: whole UTF-8 characters, n > 0. */
-typedef void generate_emit(void *context, const char *text, size_t n);
 
 /* Feeds the prompt, then draws tokens and feeds them until there is a reason to stop; `emit` may be
  * NULL. *r is filled anew and must be zeroed or the result of an earlier call, whose memory is used

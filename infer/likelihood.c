@@ -12,17 +12,16 @@ enum { CHUNK = 128, FIRST_ROOM = 512 };
 static void take_memory(struct likelihood *l)
 {
     const struct model_config *c = &l->model->config;
-    activations_init(&l->activations, l->model, DTYPE_F32, 1, l->chunk, KEEP_NOTHING, &l->arena);
-    batch_init(&l->batch, 1, l->chunk, &l->arena);
+    size_t chunk = l->runner.chunk;
     l->cached = arena_alloc(&l->arena, l->room, sizeof *l->cached);
-    l->scratch = arena_alloc(&l->arena,
-                             linear_cross_entropy_scratch(l->chunk, c->hidden_size, c->vocab_size),
+    l->targets = arena_alloc(&l->arena, chunk, sizeof *l->targets);
+    l->scratch = arena_alloc(&l->arena, linear_cross_entropy_scratch(chunk, c->hidden_size, c->vocab_size),
                              sizeof(float));
 }
 
 static void give_memory_back(struct likelihood *l)
 {
-    activations_free(&l->activations);
+    runner_free(&l->runner);
     kv_cache_free(&l->cache);
     arena_free(&l->arena);
     l->room = 0;
@@ -37,15 +36,16 @@ static int reserve(struct likelihood *l, size_t inputs, struct error *e)
         return OK;
     give_memory_back(l);
     l->room = room < l->capacity ? room : l->capacity;
-    l->chunk = l->room < CHUNK ? l->room : CHUNK;
-    take_memory(l);
-    size_t size = l->arena.used;
-    activations_free(&l->activations);
-    int code = arena_init(&l->arena, size, "the activations of a sequence", e);
+    size_t chunk = l->room < CHUNK ? l->room : CHUNK;
+    int code = runner_init(&l->runner, l->model, chunk, e);
+    if (!code)
+        code = kv_cache_init(&l->cache, l->model, DTYPE_F32, l->room, chunk, e);
     if (!code) {
         take_memory(l);
-        code = kv_cache_init(&l->cache, l->model, l->room, e);
+        code = arena_init(&l->arena, l->arena.used, "the logits of a sequence", e);
     }
+    if (!code)
+        take_memory(l);
     if (code)
         give_memory_back(l);
     else
@@ -71,11 +71,7 @@ static int check_sequence(const struct likelihood *l, const int32_t *ids, size_t
     if (n_counted > l->capacity)
         return error_set(e, ERR_USAGE, "%zu tokens to predict are more than the context of %zu",
                          n_counted, l->capacity);
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] < 0 || (size_t)ids[i] >= l->model->config.vocab_size)
-            return error_set(e, ERR_USAGE, "token %d is none of the model's %zu", (int)ids[i],
-                             l->model->config.vocab_size);
-    return OK;
+    return runner_check_tokens(l->model, ids, n, e);
 }
 
 /* Keeps in the cache what these inputs begin with too, but at most `limit` of them. */
@@ -84,27 +80,24 @@ static void keep_common(struct likelihood *l, const int32_t *ids, size_t limit)
     size_t n = 0;
     while (n < limit && n < l->cache.length && l->cached[n] == ids[n])
         n++;
-    l->cache.length = n;
+    kv_cache_rewind(&l->cache, n);
 }
 
 /* The next n inputs and their targets, from those of row `first` of the sequence on. */
 static double feed(struct likelihood *l, const int32_t *ids, size_t n, size_t first)
 {
-    struct batch b = l->batch;
     size_t before = l->cache.length;
     bool counts = false;
-    b.seq_len = n;
-    b.first_key = NULL;
     for (size_t i = 0; i < n; i++) {
         bool counted = before + i >= first;
-        b.input_ids[i] = l->cached[before + i] = ids[before + i];
-        b.positions[i] = (int32_t)(before + i);
-        b.targets[i] = counted ? ids[before + i + 1] : TARGET_IGNORED;
+        l->cached[before + i] = ids[before + i];
+        l->targets[i] = counted ? ids[before + i + 1] : TARGET_IGNORED;
         counts |= counted;
     }
-    const float *hidden = decoder_forward(l->model, &l->activations, &b, &l->cache, 0);
+    const float *hidden =
+        runner_forward(&l->runner, &(struct runner_tokens){&l->cache, ids + before, n}, 1);
     l->n_fed += n;
-    return counts ? score_rows(l->model, hidden, b.targets, n, l->scratch) : 0;
+    return counts ? score_rows(l->model, hidden, l->targets, n, l->scratch) : 0;
 }
 
 int likelihood_of(struct likelihood *l, const int32_t *ids, size_t n, size_t n_counted, double *sum,
@@ -126,10 +119,10 @@ int likelihood_of(struct likelihood *l, const int32_t *ids, size_t n, size_t n_c
     keep_common(l, ids, first);
     while (l->cache.length < inputs) {
         size_t left = inputs - l->cache.length;
-        nats += feed(l, ids, left < l->chunk ? left : l->chunk, first);
+        nats += feed(l, ids, left < l->runner.chunk ? left : l->runner.chunk, first);
     }
     if (!isfinite(nats)) {
-        l->cache.length = 0;
+        kv_cache_rewind(&l->cache, 0);
         return error_set(e, ERR_FORMAT, "the model's output is not a number");
     }
     *sum = -nats;

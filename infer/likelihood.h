@@ -4,17 +4,17 @@
 #ifndef LINNET_INFER_LIKELIHOOD_H
 #define LINNET_INFER_LIKELIHOOD_H
 
-#include "model/decoder.h"
+#include "infer/runner.h"
 
 struct likelihood {
     struct model *model;
     size_t capacity;    /* most inputs of a sequence */
-    size_t room, chunk; /* inputs there is memory for now; at a time */
-    struct arena arena;
-    struct activations activations;
-    struct batch batch;
+    size_t room;        /* inputs there is memory for now */
+    struct runner runner;
     struct kv_cache cache;
+    struct arena arena;
     int32_t *cached; /* the cache.length tokens in the cache */
+    int32_t *targets; /* (chunk) */
     float *scratch;
     size_t n_fed; /* tokens computed so far, for whoever wants to know what was saved */
 };

@@ -1,6 +1,7 @@
 #include "infer/score.h"
 
 #include "base/check.h"
+#include "infer/runner.h"
 #include "kernels/cross_entropy.h"
 
 #include <math.h>
@@ -170,41 +171,28 @@ static bool distribution(const float *logits, size_t n, size_t top, struct token
 enum { CHUNK = 64 };
 
 struct distribution_pass {
-    struct arena arena;
-    struct activations activations;
-    struct batch batch;
+    struct runner runner;
     struct kv_cache cache;
     float *logits;
 };
 
-static void take_pass_memory(struct distribution_pass *p, const struct model *m, size_t chunk)
-{
-    activations_init(&p->activations, m, DTYPE_F32, 1, chunk, KEEP_NOTHING, &p->arena);
-    batch_init(&p->batch, 1, chunk, &p->arena);
-    p->logits = arena_alloc(&p->arena, chunk * m->config.vocab_size, sizeof(float));
-}
-
-static int pass_init(struct distribution_pass *p, const struct model *m, size_t n,
-                     struct error *e)
+static int pass_init(struct distribution_pass *p, struct model *m, size_t n, struct error *e)
 {
     *p = (struct distribution_pass){0};
     size_t chunk = n < CHUNK ? n : CHUNK;
-    take_pass_memory(p, m, chunk);
-    size_t size = p->arena.used;
-    activations_free(&p->activations);
-    int code = arena_init(&p->arena, size, "the logits of a text", e);
+    int code = runner_init(&p->runner, m, chunk, e);
     if (!code)
-        code = kv_cache_init(&p->cache, m, n, e);
+        code = kv_cache_init(&p->cache, m, DTYPE_F32, n, chunk, e);
     if (!code)
-        take_pass_memory(p, m, chunk);
+        p->logits = mem_alloc(chunk * m->config.vocab_size, sizeof *p->logits);
     return code;
 }
 
 static void pass_free(struct distribution_pass *p)
 {
-    activations_free(&p->activations);
+    runner_free(&p->runner);
     kv_cache_free(&p->cache);
-    arena_free(&p->arena);
+    mem_free(p->logits);
 }
 
 int score_distributions(struct model *m, const int32_t *ids, size_t n, size_t top,
@@ -216,18 +204,12 @@ int score_distributions(struct model *m, const int32_t *ids, size_t n, size_t to
     int code = pass_init(&p, m, n, e);
     if (!code)
         model_reserve_positions(m, n);
-    for (size_t from = 0; from < n && !code; from += p.batch.seq_len) {
-        struct batch b = p.batch;
-        b.seq_len = n - from < p.batch.seq_len ? n - from : p.batch.seq_len;
-        b.first_key = NULL;
-        for (size_t i = 0; i < b.seq_len; i++) {
-            b.input_ids[i] = ids[from + i];
-            b.positions[i] = (int32_t)(from + i);
-        }
-        const float *hidden = decoder_forward(m, &p.activations, &b, &p.cache, 0);
-        struct output_layer layer = decoder_output_layer(m, DTYPE_F32);
-        output_logits(&layer, DTYPE_F32, hidden, p.logits, b.seq_len);
-        for (size_t i = 0; i < b.seq_len && !code; i++)
+    for (size_t from = 0, now; from < n && !code; from += now) {
+        now = n - from < p.runner.chunk ? n - from : p.runner.chunk;
+        const float *hidden =
+            runner_forward(&p.runner, &(struct runner_tokens){&p.cache, ids + from, now}, 1);
+        runner_logits(&p.runner, hidden, now, p.logits);
+        for (size_t i = 0; i < now && !code; i++)
             if (!distribution(p.logits + i * vocab, vocab, top, out + (from + i) * top))
                 code = error_set(e, ERR_FORMAT,
                                  "the model's output at position %zu is not a number", from + i);

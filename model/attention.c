@@ -4,6 +4,8 @@
 #include "kernels/rope.h"
 #include "model/pass.h"
 
+#include <string.h>
+
 static struct attention_shape attention_shape(const struct pass *p, const struct layer *l)
 {
     const struct model_config *c = &p->m->config;
@@ -11,7 +13,6 @@ static struct attention_shape attention_shape(const struct pass *p, const struct
     return (struct attention_shape){
         .n_batch = p->b->n_rows,
         .n_queries = p->b->seq_len,
-        .n_past = p->cache ? p->cache->length : 0,
         .n_heads = l->shape.n_heads,
         .n_kv_heads = l->shape.n_kv_heads,
         .head_dim = c->head_dim,
@@ -43,6 +44,26 @@ static size_t norm_rows(const struct pass *p, const struct layer_norm *w, size_t
     return p->n * n_heads * p->m->config.head_dim / w->weight->cols;
 }
 
+/* The keys and values of each sequence go to their place in its cache, and its queries see all that are there. */
+static void cached_attention(const struct pass *p, const struct layer *l, struct layer_activations *s)
+{
+    size_t query = layer_query_width(p->m, l), key = layer_key_width(p->m, l), at = 0;
+    const int32_t *first = first_keys(p, l);
+    for (size_t i = 0; i < p->caches->n; i++) {
+        struct kv_cache *cache = p->caches->spans[i].cache;
+        size_t n = p->caches->spans[i].n_tokens, before = l->kv_before * cache->capacity;
+        float *k = (float *)cache->k + before, *v = (float *)cache->v + before;
+        memcpy(k + cache->length * key, (float *)s->k + at * key, n * key * sizeof *k);
+        memcpy(v + cache->length * key, (float *)s->v + at * key, n * key * sizeof *v);
+        struct attention_shape shape = attention_shape(p, l);
+        shape.n_past = cache->length;
+        shape.n_queries = n;
+        attention_forward((float *)s->attn + at * query, NULL, (float *)s->q + at * query, k, v,
+                          first ? first + at : NULL, &shape);
+        at += n;
+    }
+}
+
 void attention_branch(const struct pass *p, size_t i)
 {
     const struct layer *l = &p->m->layers[i];
@@ -50,33 +71,28 @@ void attention_branch(const struct pass *p, size_t i)
     size_t n = p->n, query = layer_query_width(p->m, l), key = layer_key_width(p->m, l);
     enum dtype type = p->type;
 
-    /* With a cache, this call's keys and values go straight to their place in it. */
-    void *k = s->k, *v = s->v, *k_all = s->k, *v_all = s->v;
-    if (p->cache) {
-        k_all = p->cache->k + l->kv_before * p->cache->capacity;
-        v_all = p->cache->v + l->kv_before * p->cache->capacity;
-        k = (float *)k_all + p->cache->length * key;
-        v = (float *)v_all + p->cache->length * key;
-    }
     bool normed = l->q_norm.weight != NULL;
     const void *x = branch_input(p, &l->attn_norm, &s->attn_norm, s->input);
     linear_forward(&l->q, normed ? s->q_raw : s->q, type, x, type, n);
-    linear_forward(&l->k, normed ? s->k_raw : k, type, x, type, n);
-    linear_forward(&l->v, v, type, x, type, n);
+    linear_forward(&l->k, normed ? s->k_raw : s->k, type, x, type, n);
+    linear_forward(&l->v, s->v, type, x, type, n);
     if (normed) {
         pass_norm(p, &l->q_norm, s->q, type, &s->q_norm, s->q_raw, type,
                   norm_rows(p, &l->q_norm, l->shape.n_heads));
-        pass_norm(p, &l->k_norm, k, type, &s->k_norm, s->k_raw, type,
+        pass_norm(p, &l->k_norm, s->k, type, &s->k_norm, s->k_raw, type,
                   norm_rows(p, &l->k_norm, l->shape.n_kv_heads));
     }
     if (l->shape.rotates) {
         struct rope rope = layer_rope(p, l);
         rope_forward(s->q, type, p->b->positions, &rope, n, l->shape.n_heads, query);
-        rope_forward(k, type, p->b->positions, &rope, n, l->shape.n_kv_heads, key);
+        rope_forward(s->k, type, p->b->positions, &rope, n, l->shape.n_kv_heads, key);
     }
-    struct attention_shape shape = attention_shape(p, l);
-    attention_forward(s->attn, p->a->kept ? s->lse : NULL, s->q, k_all, v_all, first_keys(p, l),
-                      &shape);
+    if (p->caches) {
+        cached_attention(p, l, s);
+    } else {
+        struct attention_shape shape = attention_shape(p, l);
+        attention_forward(s->attn, p->a->kept ? s->lse : NULL, s->q, s->k, s->v, first_keys(p, l), &shape);
+    }
     void *out = l->attn_post_norm.weight ? s->attn_out : p->a->branch;
     linear_forward(&l->output, out, type, s->attn, type, n);
     if (l->attn_post_norm.weight)

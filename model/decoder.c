@@ -9,33 +9,14 @@
 #include <string.h>
 
 static struct pass make_pass(const struct model *m, struct activations *a, const struct batch *b,
-                             struct kv_cache *cache, uint64_t dropout_seed)
+                             const struct kv_spans *caches, uint64_t dropout_seed)
 {
     CHECK(b->n_rows * b->seq_len <= a->n_rows * a->seq_len);
     return (struct pass){
-        .m = m, .a = a, .b = b, .cache = cache, .n = b->n_rows * b->seq_len, .type = a->type,
+        .m = m, .a = a, .b = b, .caches = caches, .n = b->n_rows * b->seq_len, .type = a->type,
         .dropout_seed = dropout_seed,
         .dropout = dropout_seed ? (float)m->config.resid_dropout : 0,
     };
-}
-
-int kv_cache_init(struct kv_cache *cache, const struct model *m, size_t capacity, struct error *e)
-{
-    *cache = (struct kv_cache){.capacity = capacity};
-    size_t n = capacity * model_key_width(m);
-    int code = arena_init(&cache->arena, 2 * (n * sizeof(float) + ARENA_ALIGN), "the key/value cache",
-                          e);
-    if (code)
-        return code;
-    cache->k = arena_alloc(&cache->arena, n, sizeof(float));
-    cache->v = arena_alloc(&cache->arena, n, sizeof(float));
-    return OK;
-}
-
-void kv_cache_free(struct kv_cache *cache)
-{
-    arena_free(&cache->arena);
-    *cache = (struct kv_cache){0};
 }
 
 /* --- norms --- */
@@ -160,27 +141,52 @@ static void block_backward(const struct pass *p, size_t i)
 
 /* --- all of it --- */
 
-/* A window's first key, or the document's where that is later. */
-static void start_windows(const struct pass *p)
+/* A window's first key, or the document's where that is later, for n tokens from `at` on that follow `past`. */
+static void start_windows_of(const struct pass *p, size_t at, size_t n, size_t past)
 {
-    const struct batch *b = p->b;
-    size_t past = p->cache ? p->cache->length : 0, window = p->m->config.sliding_window;
-    for (size_t i = 0; p->a->window_start && i < p->n; i++) {
-        size_t keys = i % b->seq_len + past + 1, first = b->first_key ? (size_t)b->first_key[i] : 0;
+    size_t window = p->m->config.sliding_window;
+    const int32_t *first_key = p->b->first_key;
+    for (size_t i = 0; i < n; i++) {
+        size_t keys = past + i + 1, first = first_key ? (size_t)first_key[at + i] : 0;
         size_t start = keys > window ? keys - window : 0;
-        p->a->window_start[i] = (int32_t)(start > first ? start : first);
+        p->a->window_start[at + i] = (int32_t)(start > first ? start : first);
     }
 }
 
+static void start_windows(const struct pass *p)
+{
+    const struct batch *b = p->b;
+    if (!p->a->window_start)
+        return;
+    for (size_t at = 0; !p->caches && at < p->n; at += b->seq_len)
+        start_windows_of(p, at, b->seq_len, 0);
+    for (size_t i = 0, at = 0; p->caches && i < p->caches->n; i++) {
+        const struct kv_span *s = &p->caches->spans[i];
+        start_windows_of(p, at, s->n_tokens, s->cache->length);
+        at += s->n_tokens;
+    }
+}
+
+/* The caches have room for all of the batch, and are of the kind that a pass can use. */
+static void check_caches(const struct pass *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->caches->n; i++) {
+        const struct kv_span *s = &p->caches->spans[i];
+        CHECK(s->n_tokens <= s->cache->capacity - s->cache->length);
+        n += s->n_tokens;
+    }
+    CHECK(p->b->n_rows == 1 && n == p->n && p->type == DTYPE_F32);
+}
+
 const void *decoder_forward(const struct model *m, struct activations *a, const struct batch *b,
-                            struct kv_cache *cache, uint64_t dropout_seed)
+                            const struct kv_spans *caches, uint64_t dropout_seed)
 {
     const struct model_config *c = &m->config;
     const struct param *table = m->token_embd;
-    struct pass p = make_pass(m, a, b, cache, dropout_seed);
-    CHECK(!cache || (b->n_rows == 1 && cache->length + b->seq_len <= cache->capacity));
-    CHECK(!cache || a->type == DTYPE_F32);
-
+    struct pass p = make_pass(m, a, b, caches, dropout_seed);
+    if (caches)
+        check_caches(&p);
     a->router_loss = 0;
     start_windows(&p);
     embedding_forward(a->layers[0].input, table->data, table->type, table->halves, b->input_ids,
@@ -188,8 +194,8 @@ const void *decoder_forward(const struct model *m, struct activations *a, const 
     for (size_t i = 0; i < c->num_hidden_layers; i++)
         block_forward(&p, i);
     pass_norm(&p, &m->output_norm, a->hidden, p.type, &a->last_norm, a->last, DTYPE_F32, p.n);
-    if (cache)
-        cache->length += b->seq_len;
+    for (size_t i = 0; caches && i < caches->n; i++)
+        caches->spans[i].cache->length += caches->spans[i].n_tokens;
     return a->hidden;
 }
 

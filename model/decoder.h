@@ -5,22 +5,14 @@
 #include "data/batch.h"
 #include "kernels/cross_entropy.h"
 #include "model/activations.h"
-
-/* Keys and values of one sequence, for generation: of each layer (capacity, K), one layer after another. */
-struct kv_cache {
-    size_t capacity, length; /* positions */
-    float *k, *v;
-    struct arena arena;
-};
-int kv_cache_init(struct kv_cache *cache, const struct model *m, size_t capacity, struct error *e);
-void kv_cache_free(struct kv_cache *cache);
+#include "model/kv_cache.h"
 
 /* Runs b->n_rows x b->seq_len tokens (at most the activations' capacity) and returns a->hidden, (N, C)
- * of the activations' type. With a cache (activations in f32): one row, whose tokens follow the cache's;
- * they are added to it. Rotary angles must have been reserved for every position. dropout_seed: of this
+ * of the activations' type. With caches (activations in f32): one row, whose tokens follow those in the
+ * caches and are added to them; there must be room for them. Rotary angles must have been reserved for every position. dropout_seed: of this
  * call's masks; 0 turns dropout off. */
 const void *decoder_forward(const struct model *m, struct activations *a, const struct batch *b,
-                             struct kv_cache *cache, uint64_t dropout_seed);
+                             const struct kv_spans *caches, uint64_t dropout_seed);
 
 /* The derivative of the last decoder_forward on the same batch: adds to every parameter's gradient.
  * dhidden: (N, C), f32; it may be a->dnormed, which is free until this call. */

@@ -9,7 +9,7 @@ struct pass {
     const struct model *m;
     struct activations *a;
     const struct batch *b;
-    struct kv_cache *cache;
+    const struct kv_spans *caches; /* NULL: none */
     size_t n;               /* tokens */
     enum dtype type;        /* of what products read */
     uint64_t dropout_seed;

@@ -201,7 +201,7 @@ static float *logits_of(struct model *m, size_t n, const size_t *pieces)
     assert_ok(arena_init(&arena, plan.used, "test", &e), e);
     activations_init(&a, m, DTYPE_F32, 1, n, KEEP_NOTHING, &arena);
     batch_init(&b, 1, n, &arena);
-    assert_ok(kv_cache_init(&cache, m, n, &e), e);
+    assert_ok(kv_cache_init(&cache, m, DTYPE_F32, n, n, &e), e);
     model_reserve_positions(m, n);
     float *logits = mem_alloc(n * m->config.vocab_size, sizeof *logits);
     struct output_layer head = decoder_output_layer(m, DTYPE_F32);
@@ -213,7 +213,8 @@ static float *logits_of(struct model *m, size_t n, const size_t *pieces)
             b.input_ids[i] = (int32_t)rng_below(&rng, m->config.vocab_size);
             b.positions[i] = (int32_t)(done + i);
         }
-        const float *hidden = decoder_forward(m, &a, &b, pieces ? &cache : NULL, 0);
+        const float *hidden = decoder_forward(
+            m, &a, &b, pieces ? &(struct kv_spans){&(struct kv_span){&cache, b.seq_len}, 1} : NULL, 0);
         output_logits(&head, DTYPE_F32, hidden, logits + done * head.v, b.seq_len);
     }
     kv_cache_free(&cache);
