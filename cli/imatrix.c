@@ -34,13 +34,14 @@ static const struct option rows[] = {
      .help = "tokens of one chunk (default: 512, or the model's context where that is less)"},
     {.key = "chunks", .flag = "--chunks", .type = OPTION_SIZE, .offset = FIELD(chunks), .maximum = 1 << 24,
      .help = "stop after so many; 0: at the end of the text"},
-    {.key = "process_output", .flag = "--process-output", .type = OPTION_BOOL, .offset = FIELD(process_output),
-     .help = "measure the output layer too"},
+    {.key = "process_output", .flag = "--process-output", .type = OPTION_BOOL,
+     .offset = FIELD(process_output), .help = "measure the output layer too"},
     {.key = "legacy", .flag = "--legacy", .type = OPTION_BOOL, .offset = FIELD(legacy),
      .help = "write the old form (.dat) instead of GGUF"},
     {.key = "force", .flag = "--force", .type = OPTION_BOOL, .offset = FIELD(force),
      .help = "replace what is there"},
-    {.key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json), .help = "print one JSON object"},
+    {.key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json),
+     .help = "print one JSON object"},
 };
 static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Flags"},
@@ -83,8 +84,8 @@ static void show_progress(struct pass *p, const struct corpus *corpus)
     char detail[64] = "";
     if (p->importance.n_chunks)
         snprintf(detail, sizeof detail, "perplexity %.2f", score_perplexity(&p->importance.score));
-    progress_update(&p->progress, flags.chunks ? (double)p->importance.n_chunks : (double)corpus_bytes_read(corpus),
-                    detail);
+    double done = flags.chunks ? (double)p->importance.n_chunks : (double)corpus_bytes_read(corpus);
+    progress_update(&p->progress, done, detail);
 }
 
 enum { PIECE_BYTES = 1 << 16 }; /* of text between two looks at the progress */
@@ -95,11 +96,11 @@ static int run_text(struct pass *p, struct corpus *corpus, struct error *e)
     bool inside = false; /* a text that came in pieces */
     int code;
     while (!(code = corpus_next(corpus, PIECE_BYTES, &text, e)) && text.n > 0 && !has_enough(p)) {
-        for (size_t i = 0; i < text.n && !code; i++) {
+        for (size_t i = 0; i < text.n && !code && !has_enough(p); i++) {
             if (!inside && begins_with_bos(p->t))
                 tokens_push(&p->tokens, tokenizer_bos(p->t));
-            tokenizer_encode(p->t, text.text.data + text.offsets[i], text.offsets[i + 1] - text.offsets[i], false,
-                             &p->tokens);
+            tokenizer_encode(p->t, text.text.data + text.offsets[i], text.offsets[i + 1] - text.offsets[i],
+                             false, &p->tokens);
             inside = text.continues[i];
             code = run_chunks(p, e);
             show_progress(p, corpus);
@@ -114,7 +115,8 @@ static int run_text(struct pass *p, struct corpus *corpus, struct error *e)
 static int run_corpus(struct pass *p, struct error *e)
 {
     struct corpus *corpus = NULL;
-    int code = corpus_open((const char *const *)flags.data.items, flags.data.count, flags.text_field, &corpus, e);
+    int code = corpus_open((const char *const *)flags.data.items, flags.data.count, flags.text_field,
+                           &corpus, e);
     if (code)
         return code;
     if (!tokenizer_cuts_safely(p->t))
@@ -123,8 +125,8 @@ static int run_corpus(struct pass *p, struct error *e)
                    flags.chunks ? (double)flags.chunks : (double)corpus_bytes_total(corpus));
     code = run_text(p, corpus, e);
     if (!code && p->importance.n_chunks == 0)
-        code = error_set(e, ERR_USAGE, "--data: the text has %zu tokens, less than one chunk of %zu: give more text, or "
-                         "a smaller --context", p->tokens.count, p->importance.context);
+        code = error_set(e, ERR_USAGE, "--data: the text has %zu tokens, less than one chunk of %zu: give more "
+                         "text, or a smaller --context", p->tokens.count, p->importance.context);
     if (!code)
         progress_finish(&p->progress, "");
     corpus_close(corpus);
@@ -155,8 +157,8 @@ static size_t warn_of_gaps(const struct imatrix *im)
         for (size_t j = 0; j < im->entries[i].n_experts; j++, of++)
             n += im->entries[i].counts[j] == 0;
     if (n)
-        log_warn("%zu of %zu matrices belong to experts that no token went to: all their columns are taken to be "
-                 "as important; more text helps", n, of);
+        log_warn("%zu of %zu matrices belong to experts that no token went to: all their columns are taken "
+                 "to be as important; more text helps", n, of);
     return n;
 }
 
@@ -164,10 +166,10 @@ static void print_report(const struct imatrix *im, const struct score *score, si
 {
     size_t tokens = im->n_chunks * im->chunk_size;
     if (flags.json)
-        print_json_line(json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "entries", (json_int_t)im->n_entries,
-                                  "chunks", (json_int_t)im->n_chunks, "chunk_size", (json_int_t)im->chunk_size,
-                                  "tokens", (json_int_t)tokens, "unseen", (json_int_t)n_gaps, "perplexity",
-                                  score_perplexity(score), "seconds", seconds));
+        print_json_line(json_pack(
+            "{s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "entries", (json_int_t)im->n_entries, "chunks",
+            (json_int_t)im->n_chunks, "chunk_size", (json_int_t)im->chunk_size, "tokens", (json_int_t)tokens,
+            "unseen", (json_int_t)n_gaps, "perplexity", score_perplexity(score), "seconds", seconds));
     else
         printf("entries     %zu\nchunks      %zu of %zu tokens\ntokens      %zu\nperplexity  %.4f\n"
                "seconds     %.2f\n", im->n_entries, im->n_chunks, im->chunk_size, tokens, score_perplexity(score),
@@ -224,9 +226,10 @@ const struct command command_imatrix = {
     .group = "Models",
     .summary = "measure which columns matter, for quantisation",
     .usage = "--model PATH --data PATH... --out FILE [FLAGS]",
-    .notes = "The text runs through the model in chunks; for each matrix, the squares of what its columns are "
-             "multiplied\nwith are averaged. The file is as llama.cpp's llama-imatrix writes it. Some hundred chunks of "
-             "text like that\nwhich the model is for are enough. The perplexity is of the second half of each chunk.\n"
+    .notes = "The text runs through the model in chunks; for each matrix, the squares of what its columns are\n"
+             "multiplied with are averaged. The file is as llama.cpp's llama-imatrix writes it. Some hundred\n"
+             "chunks of text like that which the model is for are enough. The perplexity is of the second\n"
+             "half of each chunk.\n"
              "\n"
              "Example:\n"
              "  linnet imatrix --model model.gguf --data calibration.txt --out model.imatrix.gguf\n",

@@ -83,8 +83,8 @@ struct reader {
 static const unsigned char *take(struct reader *r, size_t n, const char *what)
 {
     if (n > r->size - r->pos) {
-        error_set(r->e, ERR_FORMAT, "offset %zu: %s needs %zu bytes and there are %zu: the file is cut short, or no "
-                  "importance matrix", r->pos, what, n, r->size - r->pos);
+        error_set(r->e, ERR_FORMAT, "offset %zu: %s needs %zu bytes and there are %zu: the file is cut "
+                  "short, or no importance matrix", r->pos, what, n, r->size - r->pos);
         return NULL;
     }
     r->pos += n;
@@ -105,8 +105,8 @@ static int take_count(struct reader *r, const char *what, int32_t least, size_t 
                          (int)least);
     *value = (size_t)v;
     if (unit && *value > (r->size - r->pos) / unit)
-        return error_set(r->e, ERR_FORMAT, "offset %zu: %s is %d, more than the rest of the file can hold: it is "
-                         "cut short, or no importance matrix", at, what, (int)v);
+        return error_set(r->e, ERR_FORMAT, "offset %zu: %s is %d, more than the rest of the file can hold: "
+                         "it is cut short, or no importance matrix", at, what, (int)v);
     return OK;
 }
 
@@ -245,6 +245,9 @@ static int read_origin(const struct gguf *g, struct imatrix *im, struct error *e
         code = gguf_get_size(g, "imatrix.chunk_count", &im->n_chunks, e);
     if (!code)
         code = gguf_get_size(g, "imatrix.chunk_size", &im->chunk_size, e);
+    if (!code && (im->n_chunks > INT32_MAX || im->chunk_size > INT32_MAX))
+        code = error_set(e, ERR_FORMAT, "%zu chunks of %zu tokens are more than any text has", im->n_chunks,
+                         im->chunk_size);
     const struct gguf_kv *datasets = code ? NULL : gguf_find(g, "imatrix.datasets");
     if (!datasets)
         return code;

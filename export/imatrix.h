@@ -1,6 +1,6 @@
-/* Importance matrices: for each matrix of a model, the mean of the squares of each column's inputs over some
- * text. Quantisation keeps the columns that see large inputs more exact. Both forms of llama.cpp's llama-imatrix
- * are read and written; docs/file-formats.md has them byte by byte. */
+/* Importance matrices: for each matrix of a model, the mean of the squares of each column's inputs over
+ * some text. Quantisation keeps the columns that see large inputs more exact. Both forms of llama.cpp's
+ * llama-imatrix are read and written; docs/file-formats.md has them byte by byte. */
 #ifndef LINNET_EXPORT_IMATRIX_H
 #define LINNET_EXPORT_IMATRIX_H
 
@@ -12,7 +12,7 @@ struct imatrix_entry {
     char *name;         /* GGUF tensor name */
     float *values;      /* (n_experts, n_cols) mean squares: finite, not negative */
     size_t n;
-    size_t count;       /* tokens seen, or calls where chunk_size is 0: of the expert that saw most; at least 1 */
+    size_t count;       /* tokens seen (calls where chunk_size is 0) by the expert that saw most; at least 1 */
     size_t n_experts;   /* divides n; 1 for all but experts, and also for those in the old form */
     size_t *counts;     /* (n_experts) */
 };
@@ -38,7 +38,8 @@ void imatrix_free(struct imatrix *im);
 void imatrix_collect(struct imatrix *im, const struct importance *from, const char *dataset);
 
 /* Writes `path` atomically: as GGUF, or with `legacy` in the old form, which has one count for all experts of a
- * tensor, in chunks and rounded up. There must be entries (CHECK). */
+ * tensor, in chunks and rounded up; ERR_USAGE for what its 32-bit counts cannot hold. There must be entries
+ * (CHECK). */
 int imatrix_write(const struct imatrix *im, const char *path, bool legacy, struct error *e);
 
 #endif

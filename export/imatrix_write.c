@@ -38,8 +38,8 @@ static void put(struct gguf_writer *w, struct imatrix_entry *entry, const char *
                 gguf_source *source)
 {
     char *name = mem_printf("%s%s", entry->name, suffix);
-    gguf_put_tensor(w, name, DTYPE_F32, entry->n_experts > 1 ? 2 : 1, (size_t[]){cols, entry->n_experts}, source,
-                    entry);
+    int n_dims = entry->n_experts > 1 ? 2 : 1;
+    gguf_put_tensor(w, name, DTYPE_F32, n_dims, (size_t[]){cols, entry->n_experts}, source, entry);
     mem_free(name);
 }
 
@@ -75,10 +75,24 @@ static void append_text(struct buffer *b, const char *text)
     buffer_string(b, text);
 }
 
-/* Values times a number of calls, which a reader divides by again. */
-static void append_entry(struct buffer *b, const struct imatrix_entry *entry, size_t chunk_size)
+/* Chunks that the expert which saw most was seen in at least. */
+static size_t count_calls(const struct imatrix *im, const struct imatrix_entry *entry)
 {
-    size_t calls = chunk_size ? entry->count / chunk_size + (entry->count % chunk_size != 0) : entry->count;
+    size_t chunk = im->chunk_size ? im->chunk_size : 1;
+    return entry->count / chunk + (entry->count % chunk != 0);
+}
+
+static bool fits_old(const struct imatrix *im)
+{
+    bool fits = im->n_entries <= INT32_MAX && im->n_chunks <= INT32_MAX;
+    for (size_t i = 0; i < im->n_entries; i++)
+        fits = fits && im->entries[i].n <= INT32_MAX && count_calls(im, &im->entries[i]) <= INT32_MAX;
+    return fits;
+}
+
+/* Values times a number of calls, which a reader divides by again. */
+static void append_entry(struct buffer *b, const struct imatrix_entry *entry, size_t calls)
+{
     append_text(b, entry->name);
     append_i32(b, calls);
     append_i32(b, entry->n);
@@ -90,10 +104,12 @@ static int write_old(const struct imatrix *im, const char *path, struct error *e
 {
     struct file_writer out = {0};
     struct buffer b = {0};
+    if (!fits_old(im))
+        return error_set(e, ERR_USAGE, "%s: more entries, values or calls than the old form can count", path);
     int code = file_writer_open(&out, path, e);
     append_i32(&b, im->n_entries);
     for (size_t i = 0; i < im->n_entries && !code; i++) {
-        append_entry(&b, &im->entries[i], im->chunk_size);
+        append_entry(&b, &im->entries[i], count_calls(im, &im->entries[i]));
         if (fwrite(b.data, 1, b.size, out.stream) != b.size)
             code = error_set_errno(e, "%s: cannot write", path);
         buffer_clear(&b);

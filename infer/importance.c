@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 
-#include <math.h>
+#include <float.h>
 #include <string.h>
 
 /* --- adding up --- */
@@ -42,7 +42,7 @@ static void add_rows(struct importance *im, struct importance_input *to, size_t 
     add_squares(sums, x, weight, n, to->n_cols);
     to->counts[expert] += count_rows(weight, n);
     for (size_t i = 0; i < to->n_cols && !im->broken; i++)
-        if (!isfinite(sums[i]))
+        if (!(sums[i] <= (double)FLT_MAX)) /* what a file can hold */
             im->broken = to;
 }
 
@@ -81,7 +81,8 @@ static void hook_linear(struct linear *l, const struct linear_hook *from, const 
     l->hook = to;
 }
 
-static void hook_feed_forward(struct feed_forward *f, const struct linear_hook *from, const struct linear_hook *to)
+static void hook_feed_forward(struct feed_forward *f, const struct linear_hook *from,
+                              const struct linear_hook *to)
 {
     hook_linear(&f->gate, from, to);
     hook_linear(&f->up, from, to);
@@ -134,8 +135,9 @@ static void find_inputs(struct importance *im, bool head)
     im->input_of = mem_zero(m->n_params, sizeof *im->input_of);
     for (size_t i = 0; i < im->list.n_tensors; i++) {
         const struct tensor *t = &im->list.tensors[i];
-        bool last = i + 1 == im->list.n_tensors; /* an output layer that is the embedding as well is there again */
-        bool again = !last && im->list.tensors[im->list.n_tensors - 1].pieces[0].param == t->pieces[0].param;
+        const struct tensor *last = &im->list.tensors[im->list.n_tensors - 1];
+        /* an embedding that is written once more, as the output layer, is measured as that */
+        bool again = t != last && last->pieces[0].param == t->pieces[0].param;
         if (is_measured(im, t->pieces[0].param, head) && !again)
             add_tensor(im, t);
     }
@@ -153,7 +155,8 @@ static void take_memory(struct importance *im)
         sizeof(float));
 }
 
-int importance_init(struct importance *im, struct model *m, const struct importance_options *o, struct error *e)
+int importance_init(struct importance *im, struct model *m, const struct importance_options *o,
+                    struct error *e)
 {
     CHECK(o->context >= 4 && o->n_rows > 0);
     *im = (struct importance){.model = m, .context = o->context, .n_rows = o->n_rows};

@@ -1,14 +1,15 @@
-/* How large the inputs are that each column of a model's matrices sees: the sums that importance matrices are made
- * of. A hook on every linear layer (model/linear.h) adds up squares while text runs through the model. */
+/* How large the inputs are that each column of a model's matrices sees: the sums that importance matrices
+ * are made of. A hook on every linear layer (model/linear.h) adds up squares while text runs through the
+ * model. */
 #ifndef LINNET_INFER_IMPORTANCE_H
 #define LINNET_INFER_IMPORTANCE_H
 
 #include "infer/score.h"
 #include "model/tensors.h"
 
-/* One tensor of the model's GGUF file. Matrices that share a tensor by rows (attn_qkv) read the same input, which
- * counts once. What an expert's `down` reads is taken before the router's weight is on it, as llama.cpp
- * multiplies it afterwards. */
+/* One tensor of the model's GGUF file. Matrices that share a tensor by rows (attn_qkv) read the same input,
+ * which counts once. What an expert's `down` reads is taken before the router's weight is on it, as
+ * llama.cpp multiplies it afterwards. */
 struct importance_input {
     const char *name;
     size_t n_cols, n_experts; /* 1 but for experts */
@@ -25,7 +26,7 @@ struct importance {
     struct score score;              /* of the second half of each chunk, as llama.cpp's perplexity */
     /* private */
     struct tensor_list list;
-    struct importance_input **input_of; /* (n_params); NULL: not measured, or already by another part of its tensor */
+    struct importance_input **input_of; /* (n_params); NULL: not measured, or by another part of its tensor */
     struct importance_input *head, *broken; /* or NULL */
     struct linear_hook hook;
     struct arena arena;
@@ -43,11 +44,13 @@ struct importance_options {
 
 /* Hooks every linear layer of the blocks, none of which may have a hook (CHECK), until importance_free: *im
  * must stay where it is. Reserves the model's positions. ERR_MEMORY. */
-int importance_init(struct importance *im, struct model *m, const struct importance_options *o, struct error *e);
+int importance_init(struct importance *im, struct model *m, const struct importance_options *o,
+                    struct error *e);
 void importance_free(struct importance *im);
 
-/* Adds a chunk of `context` tokens, rows of the embedding (CHECK). Runs whole batches as they fill; finish runs what is
- * left, after which sums and score are complete. ERR_FORMAT when an input is not finite: names its tensor. */
+/* Adds a chunk of `context` tokens, rows of the embedding (CHECK). Runs whole batches as they fill; finish
+ * runs what is left, after which sums and score are complete. ERR_FORMAT when an input is not finite, or its
+ * square more than f32 holds: names the tensor. */
 int importance_add(struct importance *im, const int32_t *ids, struct error *e);
 int importance_finish(struct importance *im, struct error *e);
 
