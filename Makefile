@@ -28,8 +28,12 @@ comma := ,
 DNNL       ?= $(wildcard /usr/include/dnnl.h /usr/include/*/dnnl.h)
 DNNL_FLAGS = $(if $(DNNL),-DLINNET_DNNL)
 DNNL_LIBS  = $(if $(DNNL),-ldnnl)
+# Optional: libedit, for lines that are typed at a terminal. `make EDIT=` builds without it.
+EDIT       ?= $(wildcard /usr/include/histedit.h)
+EDIT_FLAGS = $(if $(EDIT),-DLINNET_EDIT)
+EDIT_LIBS  = $(if $(EDIT),-ledit)
 
-ALL_CFLAGS = -std=c11 -fopenmp $(WARN) $(CFLAGS) $(FILE_FLAGS) $(PKG_CFLAGS) $(BLAS_FLAGS) $(DNNL_FLAGS)
+ALL_CFLAGS = -std=c11 -fopenmp $(WARN) $(CFLAGS) $(FILE_FLAGS) $(PKG_CFLAGS) $(BLAS_FLAGS) $(DNNL_FLAGS) $(EDIT_FLAGS)
 ALL_LIBS   = $(BLAS_LIBS) $(DNNL_LIBS) $(PKG_LIBS) -lm
 
 SOURCES := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
@@ -90,7 +94,7 @@ $(LIBRARY): $(filter-out $(BUILD)/cli/%,$(OBJECTS))
 	@$(AR) rcs $@ $^
 
 $(BUILD)/linnet: $(OBJECTS)
-	@$(CC) $(ALL_CFLAGS) $^ -o $@ $(ALL_LIBS)
+	@$(CC) $(ALL_CFLAGS) $^ -o $@ $(ALL_LIBS) $(EDIT_LIBS)
 	@echo "  built $@"
 
 $(BUILD)/tests/%: tests/%.c $(LIBRARY)
@@ -118,4 +122,4 @@ $(BUILD)/%.o: %.c
 	@echo "  CC $<"
 	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
--include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BUILD)/tests/interop/random_model.d
+-include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BUILD)/tests/interop/random_model.d $(BUILD)/tests/interop/random_adapter.d

@@ -32,6 +32,8 @@ struct generate_options {
     const char *const *stops;  /* strings that end the text and are no part of it; not empty */
     size_t n_stops;
     bool ignore_end;           /* go on after an end token */
+    bool context_shift;        /* a full sequence drops its older half and goes on; whoever feeds tokens sees to it */
+    size_t keep;               /* but for its first tokens */
     bool show_special;         /* special tokens appear in the text */
     bool (*interrupted)(void); /* asked between tokens; NULL: never */
     /* What the text must follow from its first character on; NULL: nothing. An end token is drawn only where
