@@ -119,9 +119,9 @@ const struct command command_bench_infer = {
     .name = "bench infer",
     .group = "Measure",
     .summary = "speed of reading a prompt and of generating after it",
-    .usage = "--model PATH [--prompt-tokens N] [--gen-tokens N] [--json]",
-    .notes = "The prompt's tokens mean nothing: speed does not depend on them. Measure twice, as the first run of a "
-             "mapped\nfile waits for the disk.\n",
+    .usage = "--model PATH [FLAGS]",
+    .notes = "The prompt's tokens mean nothing: speed does not depend on them. The first run with a file "
+             "waits\nfor the disk.\n",
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,

@@ -26,6 +26,10 @@ static int check_vocabulary(const struct tokenizer *a, const struct tokenizer *b
                              "--draft-model %s: another vocabulary: token %zu is \"%.60s\", in the model \"%.60s\"; a draft "
                              "must be of the same family", path, i, also, text);
     }
+    if (other < n)
+        return error_set(e, ERR_USAGE,
+                         "--draft-model %s: knows %zu of the model's %zu tokens; a draft must be of the same family", path,
+                         other, n);
     return OK;
 }
 

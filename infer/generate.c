@@ -143,8 +143,8 @@ static size_t propose(struct generator *g, const struct generate_options *o, con
         room = DRAFT_MOST;
     if (room >= g->runner.chunk)
         room = g->runner.chunk - 1;
-    if (o->max_tokens && room > o->max_tokens - r->tokens.count)
-        room = o->max_tokens - r->tokens.count;
+    if (o->max_tokens && room >= o->max_tokens - r->tokens.count) /* one more is drawn than is guessed */
+        room = o->max_tokens - r->tokens.count - 1;
     tokens_push(&g->text, id);
     size_t n = drafter_propose(g->drafter, &g->text, room, out);
     g->text.count--;
