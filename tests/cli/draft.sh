@@ -40,16 +40,18 @@ usage_error 'generate ' '--draft-model and --prompt-lookup: one of them, not bot
 run "$LINNET" generate --model "$tmp/run" --prompt x --draft-model "$tmp/other"
 usage_error 'generate ' \
     "--draft-model $tmp/other: knows 300 of the model's 400 tokens; a draft must be of the same family"
-run "$LINNET" pretrain -c "$tmp/tiny.yaml" --data tests/cli/draft.sh --out "$tmp/another" --quiet \
-    --set tokenizer.vocab_size=300 --set train.iters=1 --set train.max_seq_length=16 --set train.batch_size=1
-run "$LINNET" generate --model "$tmp/other" --prompt x --draft-model "$tmp/another"
+sed 's/the/zqz/g; s/and/xzx/g' "$tmp/corpus.jsonl" >"$tmp/strange.jsonl"
+run "$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/strange.jsonl" --out "$tmp/another" --quiet \
+    --set train.iters=1
+status 0
+run "$LINNET" generate --model "$tmp/run" --prompt x --draft-model "$tmp/another"
 status 2
 grep -q "^linnet: error: --draft-model $tmp/another: another vocabulary: token [0-9]* is " "$tmp/stderr" ||
     fail "no word of the vocabulary"
 run "$LINNET" generate --model "$tmp/run" --prompt x --draft-model "$tmp/nowhere"
 status 1
 run "$LINNET" generate --model "$tmp/run" --prompt x --prompt-lookup --draft-tokens 16
-usage_error 'generate ' "--draft-tokens: 16 is more than the largest allowed, 15"
+usage_error 'generate ' "--draft-tokens: expected a whole number from 1 to 15, found \"16\""
 run "$LINNET" bench infer --model "$tmp/q.gguf" --prompt-tokens 8 --gen-tokens 8 --draft-model "$tmp/run" --json
 status 0
 for key in prefill_tokens_per_s decode_tokens_per_s peak_rss_mb guessed_tokens right_guesses; do
