@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "kernels/blocks.h"
 #include "kernels/half.h"
+#include "kernels/interleave.h"
 #include "tests/test.h"
 
 #include <math.h>
@@ -236,6 +237,65 @@ static void test_not_numbers(void **state)
     mem_free(b);
 }
 
+/* Interleaved weights give back their rows; products with them are those of the reference, and of any number of rows the
+ * same bits, but for the rows of weights that fill no panel. */
+static void test_interleaved(void **state)
+{
+    (void)state;
+    enum { K = 768, MOST_M = 19, WHOLE = N / INTERLEAVED_ROWS * INTERLEAVED_ROWS };
+    size_t n_types = 0;
+    for (size_t t = 0; t < N_TYPES; t++) {
+        if (!interleave_pays(types[t], K))
+            continue;
+        n_types++;
+        for (int scales = 0; scales < KINDS; scales++) {
+            size_t bytes, row_bytes;
+            assert_true(dtype_bytes(types[t], N * K, &bytes) && dtype_bytes(types[t], K, &row_bytes));
+            unsigned char *b = random_blocks(types[t], N * K, scales, 31), *inter = mem_alloc(bytes, 1),
+                          *row = mem_alloc(row_bytes, 1);
+            float *a = random_rows(MOST_M, K, scales == MIXED ? OUTLIER : SPREAD, 37),
+                  *ref = mem_alloc(MOST_M * N, sizeof *ref), *c = mem_alloc(MOST_M * N, sizeof *c),
+                  *one = mem_alloc(N, sizeof *one);
+            double *want = mem_alloc(MOST_M * N, sizeof *want), *rounding = mem_alloc(MOST_M * N, sizeof *rounding),
+                   *size = mem_alloc(MOST_M * N, sizeof *size);
+            interleave(types[t], N, K, b, inter);
+            for (size_t j = 0; j < N; j++) {
+                interleaved_row(types[t], N, K, inter, j, row);
+                assert_memory_equal(row, b + j * row_bytes, row_bytes);
+            }
+            exact(types[t], b, a, MOST_M, K, K, want, rounding, size);
+            cpu_set_level(CPU_REF);
+            quantized_product(MOST_M, N, K, a, K, types[t], b, K, ref, N);
+            cpu_set_level(CPU_AVX512);
+            static const size_t rows[] = {MOST_M, 13, 7, 1}; /* whole panels, and few rows */
+            for (size_t v = 0; v < sizeof rows / sizeof *rows; v++) {
+                const size_t m = rows[v];
+                quantized_product_interleaved(m, N, K, a, K, types[t], inter, c, N);
+                for (size_t i = 0; i < m * N; i++)
+                    if (!(fabs(c[i] - ref[i]) <= 4e-6 * size[i] + 1e-28))
+                        fail_msg("%s m %zu, element %zu: %g, reference %g (size %g)", dtype_info(types[t])->name, m, i,
+                                 c[i], ref[i], size[i]);
+                for (size_t r = 0; r < m; r++) {
+                    quantized_product_interleaved(1, N, K, a + r * K, K, types[t], inter, one, N);
+                    assert_memory_equal(one, c + r * N, WHOLE * sizeof *one);
+                }
+            }
+            mem_free(a), mem_free(b), mem_free(inter), mem_free(row), mem_free(ref), mem_free(c), mem_free(one);
+            mem_free(want), mem_free(rounding), mem_free(size);
+        }
+    }
+    assert_false(interleave_pays(DTYPE_Q4_0, 40)); /* no whole blocks */
+    assert_false(interleave_pays(DTYPE_F16, 64));
+    cpu_set_level(CPU_REF);
+    assert_false(interleave_pays(DTYPE_Q4_0, 64));
+    cpu_set_level(CPU_AVX512);
+    if (n_types == 0) {
+        print_message("skipped: products with interleaved weights need AVX512-VNNI\n");
+        skip();
+    }
+    assert_int_equal(n_types, 13);
+}
+
 static void test_supported(void **state)
 {
     (void)state;
@@ -251,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products),    cmocka_unit_test(test_odd_lengths),
         cmocka_unit_test(test_adversarial), cmocka_unit_test(test_not_numbers),
+        cmocka_unit_test(test_interleaved),
         cmocka_unit_test(test_supported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
