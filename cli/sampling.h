@@ -5,11 +5,11 @@
 #include "base/options.h"
 #include "infer/sampler.h"
 
-enum { SAMPLING_ROWS = 7 };
+enum { SAMPLING_ROWS = 14 };
 extern const struct option sampling_rows[SAMPLING_ROWS]; /* of a struct sampler_options */
 
 #define SAMPLING_SECTION(options) \
     {.name = "", .rows = sampling_rows, .n_rows = SAMPLING_ROWS, .object = (options), \
-     .help = "Sampling, in this order: penalty, top-k, top-p, min-p, temperature"}
+     .help = "Sampling, in this order: penalties, top-n-sigma, top-k, typical-p, top-p, min-p, temperature"}
 
 #endif
