@@ -48,6 +48,7 @@ extern const struct command command_generate;
 extern const struct command command_help;
 extern const struct command command_info;
 extern const struct command command_pretrain;
+extern const struct command command_serve;
 extern const struct command command_tokenizer_decode, command_tokenizer_encode,
     command_tokenizer_train;
 

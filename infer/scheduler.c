@@ -125,13 +125,20 @@ int scheduler_start(struct scheduler **out, struct model *m, const struct tokeni
 
 void scheduler_stop(struct scheduler *s)
 {
-    if (!s)
-        return;
     pthread_mutex_lock(&s->lock);
+    bool running = !s->stopping;
     s->closed = s->stopping = true;
     pthread_mutex_unlock(&s->lock);
     scheduler_cancel_all(s);
-    pthread_join(s->thread, NULL);
+    if (running)
+        pthread_join(s->thread, NULL);
+}
+
+void scheduler_free(struct scheduler *s)
+{
+    if (!s)
+        return;
+    scheduler_stop(s);
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     mem_free(s->running);

@@ -5,7 +5,7 @@
  *     scheduler_submit(s, jobs, n, ids, e);       from any thread
  *     ... job->progress and job->finished are called by the scheduler's thread ...
  *     scheduler_cancel(s, ids[0]);
- *     scheduler_stop(s);
+ *     scheduler_free(s);
  *
  * What a sequence leaves in its slot is used again by a prompt that begins as it did, so that the next turn of a
  * conversation computes little more than what is new. */
@@ -27,8 +27,10 @@ struct scheduler_options {
  * else may use the model. */
 int scheduler_start(struct scheduler **s, struct model *m, const struct tokenizer *t,
                     const struct scheduler_options *o, struct error *e);
-/* Jobs still there are cancelled, which calls their `finished`. NULL is fine. */
+/* No more jobs are taken, those there are cancelled, and the thread ends: no job's functions are called any more.
+ * What takes a scheduler can still be called. */
 void scheduler_stop(struct scheduler *s);
+void scheduler_free(struct scheduler *s); /* stops it, too; NULL is fine */
 
 /* Takes n > 0 jobs or none. ids (n) name them to scheduler_cancel. Their functions are called by the scheduler's
  * thread, perhaps before this returns; they must be quick and may call scheduler_cancel alone. Errors: ERR_USAGE,

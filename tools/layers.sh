@@ -39,6 +39,7 @@ only 'hdf5\.h' 'formats/hdf5_*'
 only 'yaml\.h' 'base/yaml.c'
 only 'jansson\.h' 'base/json.h'
 only 'zlib\.h' 'data/*'
+only 'microhttpd\.h' 'infer/http.c'
 only 'pcre2\.h' 'tokenizer/*'
 only 'utf8proc\.h' 'tokenizer/*'
 # Ours and the BLAS's threads are set together, in one place.

@@ -96,7 +96,7 @@ static void rig_init(struct rig *r, size_t n_slots, size_t max_queued)
 
 static void rig_free(struct rig *r)
 {
-    scheduler_stop(r->s);
+    scheduler_free(r->s);
     tokenizer_free(r->t);
     model_free(&r->m);
 }
@@ -396,7 +396,7 @@ static void probabilities_are_those_of_a_full_pass(void **state)
     assert_int_equal(a[1].result.reason, STOPPED_LENGTH);
     assert_int_equal(a[1].result.n_generated, 0);
     memcpy(ids + N, a[0].ids + N, DRAWN * sizeof *ids);
-    scheduler_stop(r.s);
+    scheduler_free(r.s);
     r.s = NULL;
     float *want = full_logits(&r.m, ids, N + DRAWN);
     assert_true(isnan(a[0].logprobs[0]) && isnan(a[1].logprobs[0]));
