@@ -114,6 +114,8 @@ ifneq ($(filter x86_64 amd64,$(shell uname -m)),)
 %_avx2.o: FILE_FLAGS += -mavx2 -mfma -mf16c
 %_avx512.o: FILE_FLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c \
                           -mprefer-vector-width=512
+%_avx512vnni.o: FILE_FLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx2 -mfma \
+                              -mf16c -mprefer-vector-width=512
 %_avx512bf16.o: FILE_FLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma \
                               -mf16c -mprefer-vector-width=512
 endif

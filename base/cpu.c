@@ -73,6 +73,15 @@ bool cpu_has_bf16(void)
 #endif
 }
 
+bool cpu_has_vnni(void)
+{
+#if defined(__x86_64__)
+    return cpu_level() == CPU_AVX512 && __builtin_cpu_supports("avx512vnni");
+#else
+    return false;
+#endif
+}
+
 /* The first thread of each core names itself in its siblings list. */
 static bool is_first_of_core(int cpu)
 {

@@ -17,6 +17,8 @@ enum cpu_level cpu_level(void);
 const char *cpu_level_name(enum cpu_level level);
 bool cpu_has_bf16(void); /* AVX512-BF16 or AMX-BF16, and the level allows it */
 
+bool cpu_has_vnni(void); /* AVX512-VNNI, and the level allows it */
+
 /* Sets the level, at most what the hardware has; for tests, which run every variant. */
 void cpu_set_level(enum cpu_level level);
 

@@ -212,6 +212,7 @@ static int run(const struct command_input *in, struct error *e)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (code)
         return code;
+    model_use_integers(&m);
     code = start(&s, &m, t, &variables, e);
     if (!code) {
         begin(&s);

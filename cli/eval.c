@@ -192,6 +192,8 @@ static int run_ppl(const struct command_input *in, struct error *e)
         code = option_require(in->options, "", "data", e);
     if (!code)
         code = model_load(ppl.model, WEIGHTS_MAPPED, &m, &t, e);
+    if (!code)
+        model_use_integers(&m);
     if (code)
         return code;
     code = score_model(&m, t, e);
@@ -279,6 +281,8 @@ static int run_logits(const struct command_input *in, struct error *e)
         code = option_require(in->options, "", "text", e);
     if (!code)
         code = model_load(logits.model, WEIGHTS_MAPPED, &m, &t, e);
+    if (!code)
+        model_use_integers(&m);
     if (code)
         return code;
     code = show_distributions(&m, t, e);

@@ -305,6 +305,8 @@ static int run(const struct command_input *in, struct error *e)
         code = check_details(e);
     if (!code)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
+    if (!code)
+        model_use_integers(&m);
     if (!code) {
         code = score_model(&m, t, f, e);
         model_free(&m);

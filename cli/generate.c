@@ -185,6 +185,8 @@ static int run(const struct command_input *in, struct error *e)
         code = check_stops(e);
     if (!code)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
+    if (!code)
+        model_use_integers(&m);
     if (!code) {
         code = generate_text(&m, t, &text, e);
         model_free(&m);

@@ -4,6 +4,8 @@
 #ifndef LINNET_KERNELS_BLOCKS_H
 #define LINNET_KERNELS_BLOCKS_H
 
+#include "kernels/half.h"
+
 #include <stdint.h>
 
 /* 32 elements. Element j is the low nibble of qs[j], element j + 16 the high one. */
@@ -139,6 +141,24 @@ static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
 
 /* E2M1, doubled to be whole. */
 static const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+/* 2^(e - 128): half of the block's scale, the levels being doubled. */
+static inline float mxfp4_scale(uint8_t e)
+{
+    return float_from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
+}
+
+/* Half of an E4M3 number whose sign is ignored, the levels being doubled; 0x7f, which is no number,
+ * counts as 0. A normal one differs from an f32 in the place of its bits and its exponent's bias. */
+static inline float nvfp4_scale(uint8_t bits)
+{
+    const int e = bits >> 3 & 15, m = bits & 7;
+    if (bits == 0x7f)
+        return 0;
+    if (e == 0)
+        return (float)m * 0x1p-10f;
+    return float_from_bits((uint32_t)(e - 7 - 1 + 127) << 23 | (uint32_t)m << 20);
+}
 
 /* Scale and minimum j (0-7) of q4_k and q5_k. */
 static inline void k_scale_min(const uint8_t s[12], int j, uint8_t *scale, uint8_t *min)

@@ -4,6 +4,7 @@
 #include "kernels/activation.h"
 #include "kernels/gemm.h"
 #include "kernels/profile.h"
+#include "kernels/quantized.h"
 #include "kernels/table.h"
 
 #include <math.h>
@@ -55,8 +56,11 @@ void output_logits(const struct output_layer *layer, enum dtype type, const void
     enum { PIECE = 8192 }; /* of a row: the one row of decoding is worth all threads too */
     size_t v = layer->v, pieces = (v + PIECE - 1) / PIECE;
     float scale = scale_of(layer);
-    gemm(false, true, n, v, layer->c, type, hidden, layer->c, layer->w_type, layer->w, layer->ld, 0,
-         DTYPE_F32, logits, v);
+    if (layer->in_integers && type == DTYPE_F32)
+        quantized_product(n, v, layer->c, hidden, layer->c, layer->w_type, layer->w, layer->ld, logits, v);
+    else
+        gemm(false, true, n, v, layer->c, type, hidden, layer->c, layer->w_type, layer->w, layer->ld, 0,
+             DTYPE_F32, logits, v);
     if (!layer->bias && scale == 1 && layer->softcap == 0)
         return;
 #pragma omp parallel for schedule(static) if (n * v > 4096)

@@ -90,29 +90,11 @@ static void from_iq4_nl(const void *from, float *y, size_t n_blocks)
         from_levels(iq4_values, b->qs, half_to_f32(b->d), y);
 }
 
-/* 2^(e - 128): half of the block's scale, the levels being doubled. */
-static inline float mxfp4_scale(uint8_t e)
-{
-    return float_from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
-}
-
 static void from_mxfp4(const void *from, float *y, size_t n_blocks)
 {
     const struct block_mxfp4 *b = from;
     for (size_t i = 0; i < n_blocks; i++, b++, y += 32)
         from_levels(mxfp4_values, b->qs, mxfp4_scale(b->e), y);
-}
-
-/* Half of an E4M3 number whose sign is ignored, the levels being doubled; 0x7f, which is no number,
- * counts as 0. A normal one differs from an f32 in the place of its bits and its exponent's bias. */
-static inline float nvfp4_scale(uint8_t bits)
-{
-    const int e = bits >> 3 & 15, m = bits & 7;
-    if (bits == 0x7f)
-        return 0;
-    if (e == 0)
-        return (float)m * 0x1p-10f;
-    return float_from_bits((uint32_t)(e - 7 - 1 + 127) << 23 | (uint32_t)m << 20);
 }
 
 static void from_nvfp4(const void *from, float *y, size_t n_blocks)

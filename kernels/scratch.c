@@ -6,9 +6,13 @@
 #include <pthread.h>
 #include <stdint.h>
 
+enum { OWN, SHARED, SLOTS };
+
 struct scratch {
-    float *memory; /* as allocated */
-    size_t capacity;
+    struct slot {
+        float *memory; /* as allocated */
+        size_t capacity;
+    } slots[SLOTS];
 };
 
 /* A key rather than only _Thread_local: its destructor frees what a finished thread held. */
@@ -19,7 +23,8 @@ static _Thread_local struct scratch *own;
 static void scratch_free(void *p)
 {
     struct scratch *s = p;
-    mem_free(s->memory);
+    for (int i = 0; i < SLOTS; i++)
+        mem_free(s->slots[i].memory);
     mem_free(s);
 }
 
@@ -38,15 +43,24 @@ static struct scratch *own_scratch(void)
     return own;
 }
 
-float *scratch_floats(size_t n)
+static void *reserve(struct slot *s, size_t n)
 {
     enum { LINE = ARENA_ALIGN / sizeof(float) };
-    struct scratch *s = own_scratch();
     if (n > s->capacity || !s->memory) {
         mem_free(s->memory);
         s->memory = mem_alloc(n + LINE, sizeof *s->memory);
         s->capacity = n;
     }
     uintptr_t address = (uintptr_t)s->memory;
-    return (float *)((address + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
+    return (void *)((address + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
+}
+
+float *scratch_floats(size_t n)
+{
+    return reserve(&own_scratch()->slots[OWN], n);
+}
+
+void *scratch_shared(size_t bytes)
+{
+    return reserve(&own_scratch()->slots[SHARED], bytes / sizeof(float) + 1);
 }

@@ -8,4 +8,7 @@
  * to the largest size asked for and stays, so a training step allocates nothing after the first. */
 float *scratch_floats(size_t n);
 
+/* Likewise, beside that: for what the calling thread prepares and others read, who use their own scratch then. */
+void *scratch_shared(size_t bytes);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/gemm.h"
+#include "kernels/quantized.h"
 #include "model/model.h"
 
 static struct matrix effective_weight(const struct linear *l, enum dtype type)
@@ -16,7 +17,10 @@ void linear_forward(const struct linear *l, void *y, enum dtype y_type, const vo
 {
     size_t out = l->weight->rows, in = l->weight->cols;
     struct matrix w = effective_weight(l, type);
-    gemm(false, true, n, out, in, type, x, in, w.type, w.data, w.ld, 0, y_type, y, out);
+    if (w.in_integers && type == DTYPE_F32 && y_type == DTYPE_F32)
+        quantized_product(n, out, in, x, in, w.type, w.data, w.ld, y, out);
+    else
+        gemm(false, true, n, out, in, type, x, in, w.type, w.data, w.ld, 0, y_type, y, out);
     if (l->bias)
         bias_add(y, y_type, l->bias->value, n, out);
     if (l->hook && l->hook->forward)
@@ -45,6 +49,7 @@ struct output_layer linear_output_layer(const struct linear *l, enum dtype type)
 {
     struct matrix w = effective_weight(l, type);
     return (struct output_layer){.v = l->weight->rows, .c = l->weight->cols, .w_type = w.type,
-                                 .w = w.data, .ld = w.ld, .bias = l->bias ? l->bias->value : NULL,
+                                 .w = w.data, .ld = w.ld, .in_integers = w.in_integers,
+                                 .bias = l->bias ? l->bias->value : NULL,
                                  .dw_beta = 1};
 }

@@ -5,6 +5,7 @@
 #include "kernels/halves.h"
 #include "model/load.h"
 #include "model/names.h"
+#include "kernels/quantized.h"
 #include "model/rope_scaling.h"
 
 #include <math.h>
@@ -304,8 +305,14 @@ void model_join(struct model *m)
 struct matrix param_matrix(const struct param *p)
 {
     if (p->halves)
-        return (struct matrix){p->value, 2 * p->cols, DTYPE_BF16};
-    return (struct matrix){p->data, p->cols, p->type};
+        return (struct matrix){p->value, 2 * p->cols, DTYPE_BF16, false};
+    return (struct matrix){p->data, p->cols, p->type, p->in_integers};
+}
+
+void model_use_integers(struct model *m)
+{
+    for (size_t i = 0; i < m->n_params; i++)
+        m->params[i].in_integers = m->params[i].matrix && quantized_supports(m->params[i].type);
 }
 
 void model_initialize(struct model *m, uint64_t seed)

@@ -27,6 +27,7 @@ struct param {
     const void *data;             /* count elements of `type`: `value`, or in a mapped file */
     enum dtype type;
     float *value;                 /* own memory, f32; NULL until allocated, and where it is a file's */
+    bool in_integers;             /* blocks whose products are computed in 8 bits: model_use_integers */
     bool halves;                  /* value is split as kernels/halves.h says: see model_split */
     void *grad;                   /* count of grad_type; NULL when frozen */
     enum dtype grad_type;         /* f32 or bf16 */
@@ -92,6 +93,9 @@ int model_allocate(struct model *m, struct error *e);
  * Only decoder and optimiser know what to do with a split model. No-ops where that is done. */
 void model_split(struct model *m);
 void model_join(struct model *m);
+/* From now on products with weights in blocks round what they are multiplied with to 8 bits, and are several times
+ * as fast (kernels/quantized.h): for inference. Without it they are as exact as those with f32. */
+void model_use_integers(struct model *m);
 /* Random initial weights, a function of the seed alone. */
 void model_initialize(struct model *m, uint64_t seed);
 /* Gives every parameter a gradient from the arena (or measures). Those of the blocks' matrices
@@ -112,6 +116,7 @@ struct matrix {
     const void *data;
     size_t ld;
     enum dtype type;
+    bool in_integers;
 };
 /* The parameter as it is stored; its bf16 half if the model is split. */
 struct matrix param_matrix(const struct param *p);
