@@ -21,6 +21,7 @@ const struct command *const commands[] = {
     &command_convert,
     &command_info,
     &command_bench_gemm,
+    &command_bench_infer,
     &command_bench_train,
     &command_bench_tokenizer,
     &command_help,

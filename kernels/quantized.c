@@ -53,7 +53,10 @@ static void few(const struct quantized_kernels *kernels, const struct weight_row
 #pragma omp parallel for schedule(static) if (m * n * k > WORTH_THREADS)
     for (size_t from = 0; from < n; from += PIECE)
         for (size_t j = from; j < from + PIECE && j < n; j++)
-            kernels->dot(w, j, a, 0, m, c + j, ldc);
+            if (m == 1)
+                c[j] = w->form->row_dot(w, j, a, 0);
+            else
+                kernels->dot(w, j, a, m, c + j, ldc);
 }
 
 static void many(const struct quantized_kernels *kernels, const struct weight_rows *w,

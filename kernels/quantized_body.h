@@ -55,6 +55,7 @@ INLINE float vf_total(vf x)
 
 #ifndef AHEAD
 #define AHEAD 8192
+#define HINT _MM_HINT_T0
 #endif
 enum { DOT_ROWS = 4, CHAINS = 4 }; /* sums of a row that do not wait for each other */
 
@@ -114,8 +115,10 @@ INLINE void dot_strip(const size_t m, const int group, const bool is_signed, con
     }
 }
 
-INLINE void dot_rows(const size_t m, const int group, const bool is_signed, const struct weight_rows *w,
-                     size_t j, const struct activation_rows *a, size_t r, float *out, size_t stride)
+/* m, group, is_signed and, where it is to be inlined, unpack are constants. */
+INLINE void dot_rows(void (*unpack)(const void *, struct weight_strip *), const size_t m, const int group,
+                     const bool is_signed, const struct weight_rows *w, size_t j, const struct activation_rows *a,
+                     size_t r, float *out, size_t stride)
 {
     struct weight_strip strip;
     vf sum[DOT_ROWS][CHAINS];
@@ -125,8 +128,8 @@ INLINE void dot_rows(const size_t m, const int group, const bool is_signed, cons
     for (size_t s = 0; s < w->n_strips; s++) {
         const unsigned char *ahead = w->data + j * w->row_bytes + s * w->strip_bytes + AHEAD;
         for (size_t i = 0; i < w->strip_bytes; i += 64)
-            _mm_prefetch((const void *)(ahead + i), _MM_HINT_T0);
-        load_strip(w, j, s, &strip);
+            _mm_prefetch((const void *)(ahead + i), HINT);
+        load_strip(unpack, w, j, s, &strip);
         dot_strip(m, group, is_signed, w->form, &strip, a, r, s, sum);
     }
     for (size_t i = 0; i < m; i++)
@@ -134,29 +137,40 @@ INLINE void dot_rows(const size_t m, const int group, const bool is_signed, cons
 }
 
 INLINE void dot_rows_of(const size_t m, const struct weight_rows *w, size_t j, const struct activation_rows *a,
-                        size_t r, float *out, size_t stride)
+                        float *out, size_t stride)
 {
     const bool is_signed = LANES == 8 && w->form->is_signed;
     if (w->form->group == 32 && !is_signed)
-        dot_rows(m, 32, false, w, j, a, r, out, stride);
+        dot_rows(w->form->unpack, m, 32, false, w, j, a, 0, out, stride);
     else if (w->form->group == 32)
-        dot_rows(m, 32, true, w, j, a, r, out, stride);
+        dot_rows(w->form->unpack, m, 32, true, w, j, a, 0, out, stride);
     else if (!is_signed)
-        dot_rows(m, 16, false, w, j, a, r, out, stride);
+        dot_rows(w->form->unpack, m, 16, false, w, j, a, 0, out, stride);
     else
-        dot_rows(m, 16, true, w, j, a, r, out, stride);
+        dot_rows(w->form->unpack, m, 16, true, w, j, a, 0, out, stride);
 }
 
-static void dot(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t r, size_t m,
-                float *out, size_t stride)
+static void dot(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t m, float *out,
+                size_t stride)
 {
     switch (m) {
-    case 1: dot_rows_of(1, w, j, a, r, out, stride); break;
-    case 2: dot_rows_of(2, w, j, a, r, out, stride); break;
-    case 3: dot_rows_of(3, w, j, a, r, out, stride); break;
-    case 4: dot_rows_of(4, w, j, a, r, out, stride); break;
+    case 1: dot_rows_of(1, w, j, a, out, stride); break;
+    case 2: dot_rows_of(2, w, j, a, out, stride); break;
+    case 3: dot_rows_of(3, w, j, a, out, stride); break;
+    case 4: dot_rows_of(4, w, j, a, out, stride); break;
     }
 }
+
+#define DEFINE_ROW_DOT(type, name, group, bias, has_offset, is_signed)                             \
+    static float row_dot_##name(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t r) \
+    {                                                                                              \
+        float out;                                                                                 \
+        dot_rows(unpack_##name, 1, group, LANES == 8 && is_signed, w, j, a, r, &out, 1);           \
+        return out;                                                                                \
+    }
+LEVEL_FORMS(DEFINE_ROW_DOT)
+#define ROW_DOT(name) row_dot_##name
+DEFINE_LEVEL_FORM
 
 /* --- many rows --- */
 
@@ -227,7 +241,7 @@ static void fill_panel(struct panel *p, const struct weight_rows *w, size_t j, s
     for (size_t half = 0; half < PANELS; half++) {
         for (size_t c = 0; c < LANES; c++)
             if (half * LANES + c < columns)
-                load_strip(w, j + half * LANES + c, s, &strips[c]);
+                load_strip(w->form->unpack, w, j + half * LANES + c, s, &strips[c]);
             else
                 memset(&strips[c], 0, sizeof strips[c]);
         for (size_t i = 0; i < STRIP / 4; i += LANES)

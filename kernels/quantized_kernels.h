@@ -17,9 +17,14 @@ struct weight_strip {
     float scale[STRIP_GROUPS], offset[STRIP_GROUPS];
 };
 
+struct weight_rows;
+struct activation_rows;
+
 /* How a type unpacks. */
 struct level_form {
     void (*unpack)(const void *blocks, struct weight_strip *s);
+    /* Row r of the activations times row j of the weights: the commonest product, of decoding one sequence. */
+    float (*row_dot)(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t r);
     int group;        /* 16 or 32 elements share a scale */
     int bias;
     bool has_offset;  /* else offset is not written */
@@ -49,10 +54,10 @@ struct quantized_kernels {
     const struct level_form *(*form)(enum dtype type); /* NULL: it has no blocks */
     /* x (k) becomes row r. */
     void (*round_row)(const struct activation_rows *a, size_t r, const float *x, size_t k);
-    /* m rows from r on, at most few_rows, times row j of the weights: out[0], out[stride], ... */
+    /* m rows, at most few_rows, times row j of the weights: out[0], out[stride], ... */
     size_t few_rows;
-    void (*dot)(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t r, size_t m,
-                float *out, size_t stride);
+    void (*dot)(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t m, float *out,
+                size_t stride);
     /* m rows times rows [j, j + columns) of the weights: c (m, columns). sums: m * panel_columns floats of
      * scratch. panel_columns, the most columns, is 0 where there is no such way. */
     size_t panel_columns;

@@ -30,18 +30,32 @@ static float strip_dot(const struct level_form *f, const struct weight_strip *w,
     return total;
 }
 
-static void dot(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t r, size_t m,
-                float *out, size_t stride)
+static void dot(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t m, float *out,
+                size_t stride)
 {
     struct weight_strip strip;
     for (size_t i = 0; i < m; i++)
         out[i * stride] = 0;
     for (size_t s = 0; s < w->n_strips; s++) {
-        load_strip(w, j, s, &strip);
+        load_strip(w->form->unpack, w, j, s, &strip);
         for (size_t i = 0; i < m; i++)
-            out[i * stride] += strip_dot(w->form, &strip, a, r + i, s);
+            out[i * stride] += strip_dot(w->form, &strip, a, i, s);
     }
 }
+
+static float row_dot(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t r)
+{
+    struct weight_strip strip;
+    float sum = 0;
+    for (size_t s = 0; s < w->n_strips; s++) {
+        load_strip(w->form->unpack, w, j, s, &strip);
+        sum += strip_dot(w->form, &strip, a, r, s);
+    }
+    return sum;
+}
+
+#define ROW_DOT(name) row_dot
+DEFINE_LEVEL_FORM
 
 const struct quantized_kernels quantized_kernels_ref = {
     .form = level_form, .round_row = round_row, .few_rows = SIZE_MAX, .dot = dot,

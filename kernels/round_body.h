@@ -55,13 +55,15 @@ static void round_row(const struct activation_rows *a, size_t r, const float *x,
     }
 }
 
-/* Strip s of row j. */
-static inline void load_strip(const struct weight_rows *w, size_t j, size_t s, struct weight_strip *strip)
+/* Strip s of row j. `unpack` is the form's, or, to have it inlined, known where this is compiled. */
+static inline __attribute__((always_inline)) void
+load_strip(void (*unpack)(const void *, struct weight_strip *), const struct weight_rows *w, size_t j, size_t s,
+           struct weight_strip *strip)
 {
     enum { LARGEST = 34 * 16 }; /* bytes: q8_0 */
     const unsigned char *from = w->data + j * w->row_bytes + s * w->strip_bytes;
     if (s + 1 < w->n_strips || w->tail_bytes == w->strip_bytes) {
-        w->form->unpack(from, strip);
+        unpack(from, strip);
         return;
     }
     _Alignas(2) unsigned char rest[LARGEST] = {0};

@@ -77,6 +77,24 @@ static inline uint64_t two_words(const uint8_t a[4], const uint8_t b[4])
     return low | (uint64_t)high << 32;
 }
 
+/* Words shifted right by `low` bits in the first half, by `high` in the second. */
+static inline __m512i shift_halves(__m512i x, int low, int high)
+{
+    return _mm512_srlv_epi16(x, _mm512_inserti64x4(_mm512_set1_epi16((short)low), _mm256_set1_epi16((short)high), 1));
+}
+
+static inline __m512i twice_32(const uint8_t *from)
+{
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)from));
+}
+
+/* Bytes of the first half that have bit n, of the second that have bit n + 1. */
+static inline __mmask64 with_bit(__m512i x, int n)
+{
+    return _mm512_test_epi8_mask(
+        x, _mm512_inserti64x4(_mm512_set1_epi8((char)(1 << n)), _mm256_set1_epi8((char)(2 << n)), 1));
+}
+
 static inline __m512i table_of_16(const int8_t *table)
 {
     return _mm512_broadcast_i32x4(_mm_add_epi8(_mm_loadu_si128((const void *)table), _mm_set1_epi8((char)SIGNED_SHIFT)));
@@ -101,20 +119,26 @@ static inline void fifth_bits(const uint8_t bits[4], uint8_t *restrict q)
         q[j] = (uint8_t)(q[j] | (bits[j / 8] & bit[j % 8] ? 16 : 0));
 }
 
-/* The entries of a table that 16 bytes' nibbles name. */
-static inline void look_up(const int8_t table[16], const uint8_t *restrict qs, uint8_t *restrict q)
+/* The entries of a table that 16 bytes below 16 name. */
+static inline void look_up_bytes(const int8_t table[16], const uint8_t *restrict names, uint8_t *restrict q)
 {
 #if defined(__SSSE3__)
-    __m128i t = _mm_add_epi8(_mm_loadu_si128((const void *)table), _mm_set1_epi8((char)SIGNED_SHIFT));
-    __m128i x = _mm_loadu_si128((const void *)qs), low = _mm_set1_epi8(15);
-    _mm_storeu_si128((void *)q, _mm_shuffle_epi8(t, _mm_and_si128(x, low)));
-    _mm_storeu_si128((void *)(q + 16), _mm_shuffle_epi8(t, _mm_and_si128(_mm_srli_epi16(x, 4), low)));
+    const __m128i t = _mm_add_epi8(_mm_loadu_si128((const void *)table), _mm_set1_epi8((char)SIGNED_SHIFT));
+    _mm_storeu_si128((void *)q, _mm_shuffle_epi8(t, _mm_loadu_si128((const void *)names)));
 #else
-    for (int j = 0; j < 16; j++) {
-        q[j] = (uint8_t)(table[qs[j] & 15] + SIGNED_SHIFT);
-        q[j + 16] = (uint8_t)(table[qs[j] >> 4] + SIGNED_SHIFT);
-    }
+    for (int j = 0; j < 16; j++)
+        q[j] = (uint8_t)(table[names[j]] + SIGNED_SHIFT);
 #endif
+}
+
+/* And that 16 bytes' nibbles name. */
+__attribute__((unused)) static inline void look_up(const int8_t table[16], const uint8_t *restrict qs,
+                                                   uint8_t *restrict q)
+{
+    uint8_t names[32];
+    nibbles(qs, names);
+    look_up_bytes(table, names, q);
+    look_up_bytes(table, names + 16, q + 16);
 }
 
 /* --- blocks of 32: sixteen in a strip --- */
@@ -181,9 +205,17 @@ static void unpack_q8_0(const void *from, struct weight_strip *s)
 {
     const struct block_q8_0 *b = from;
     HALVES(s->scale, b, d);
+#if PAIRS
+    for (int i = 0; i < 16; i += 2) {
+        const __m512i first = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)b[i].qs));
+        const __m512i x = _mm512_inserti64x4(first, _mm256_loadu_si256((const void *)b[i + 1].qs), 1);
+        _mm512_store_si512(s->q + 32 * i, _mm512_xor_si512(x, _mm512_set1_epi8((char)SIGNED_SHIFT)));
+    }
+#else
     for (int i = 0; i < 16; i++)
         for (int j = 0; j < 32; j++)
             s->q[32 * i + j] = (uint8_t)(b[i].qs[j] + SIGNED_SHIFT);
+#endif
 }
 
 static void unpack_iq4_nl(const void *from, struct weight_strip *s)
@@ -210,11 +242,21 @@ static void unpack_nvfp4(const void *from, struct weight_strip *s)
     for (int g = 0; g < 32; g++, q += 16) {
         const uint8_t *qs = b[g / 4].qs + g % 4 * 8;
         s->scale[g] = nvfp4_scale(b[g / 4].scales[g % 4]);
+        uint8_t nibble[16];
         for (int j = 0; j < 8; j++) {
-            q[j] = (uint8_t)(mxfp4_values[qs[j] & 15] + SIGNED_SHIFT);
-            q[j + 8] = (uint8_t)(mxfp4_values[qs[j] >> 4] + SIGNED_SHIFT);
+            nibble[j] = qs[j] & 15;
+            nibble[j + 8] = qs[j] >> 4;
         }
+        look_up_bytes(mxfp4_values, nibble, q);
     }
+}
+
+/* Bit j of x, doubled, in byte j: x in each byte of a word, of which each keeps its own bit. */
+static inline void eight_bits(uint8_t x, uint8_t *restrict q)
+{
+    static const uint8_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    for (int j = 0; j < 8; j++)
+        q[j] = x & bit[j] ? 2 : 0;
 }
 
 static void unpack_q1_0(const void *from, struct weight_strip *s)
@@ -222,8 +264,8 @@ static void unpack_q1_0(const void *from, struct weight_strip *s)
     const struct block_q1_0 *b = from;
     for (int g = 0; g < 16; g++)
         s->scale[g] = one_half(b[g / 4].d);
-    for (int i = 0; i < STRIP; i++)
-        s->q[i] = (uint8_t)((b[i / 128].qs[i % 128 / 8] >> i % 8 & 1) * 2);
+    for (int i = 0; i < STRIP; i += 8)
+        eight_bits(b[i / 128].qs[i % 128 / 8], s->q + i);
 }
 
 static void unpack_q2_0(const void *from, struct weight_strip *s)
@@ -231,8 +273,10 @@ static void unpack_q2_0(const void *from, struct weight_strip *s)
     const struct block_q2_0 *b = from;
     for (int g = 0; g < 16; g++)
         s->scale[g] = one_half(b[g / 2].d);
-    for (int i = 0; i < STRIP; i++)
-        s->q[i] = b[i / 64].qs[i % 64 / 4] >> i % 4 * 2 & 3;
+    for (int i = 0; i < STRIP; i += 4) {
+        const uint32_t x = b[i / 64].qs[i % 64 / 4], four = (x | x << 6 | x << 12 | x << 18) & 0x03030303;
+        memcpy(s->q + i, &four, sizeof four);
+    }
 }
 
 /* --- blocks of 256: two in a strip --- */
@@ -263,13 +307,37 @@ static void unpack_tq1_0(const void *from, struct weight_strip *s)
 /* 256 numbers of 2 bits: of each 32 bytes the lowest bits are the first 32. */
 static inline void pairs_of_bits(const uint8_t *restrict qs, uint8_t *restrict q)
 {
-    for (int half = 0; half < 2; half++, qs += 32, q += 128)
+    for (int half = 0; half < 2; half++, qs += 32, q += 128) {
+#if PAIRS
+        const __m512i x = twice_32(qs), three = _mm512_set1_epi8(3);
+        _mm512_store_si512(q, _mm512_and_si512(shift_halves(x, 0, 2), three));
+        _mm512_store_si512(q + 64, _mm512_and_si512(shift_halves(x, 4, 6), three));
+#else
         for (int j = 0; j < 32; j++) {
             q[j] = qs[j] & 3;
             q[j + 32] = qs[j] >> 2 & 3;
             q[j + 64] = qs[j] >> 4 & 3;
             q[j + 96] = qs[j] >> 6;
         }
+#endif
+    }
+}
+
+/* Adds 2^place to the bytes of 256 of which bit n of `bits` (32 bytes, n the 32 at hand) is set. */
+static inline void upper_bits(const uint8_t *restrict bits, int place, uint8_t *restrict q)
+{
+#if PAIRS
+    const __m512i x = twice_32(bits);
+    for (int n = 0; n < 8; n += 2) {
+        const __m512i y = _mm512_load_si512(q + 32 * n);
+        _mm512_store_si512(q + 32 * n,
+                           _mm512_mask_add_epi8(y, with_bit(x, n), y, _mm512_set1_epi8((char)(1 << place))));
+    }
+#else
+    for (int n = 0; n < 8; n++)
+        for (int j = 0; j < 32; j++)
+            q[32 * n + j] = (uint8_t)(q[32 * n + j] | (bits[j] >> n & 1) << place);
+#endif
 }
 
 static void unpack_tq2_0(const void *from, struct weight_strip *s)
@@ -295,43 +363,61 @@ static void unpack_q2_k(const void *from, struct weight_strip *s)
     }
 }
 
+/* to[j] = a * (byte j of the first word + add), to[8 + j] = b * (byte j of the second + add); bytes are signed. */
+static inline void byte_scales(uint64_t first, uint64_t second, int add, float a, float b, float *restrict to)
+{
+#if PAIRS
+    const __m512i x = _mm512_cvtepi8_epi32(_mm_set_epi64x((long long)second, (long long)first));
+    _mm512_storeu_ps(to, _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(x, _mm512_set1_epi32(add))),
+                                       _mm512_mask_blend_ps(0xff00, _mm512_set1_ps(a), _mm512_set1_ps(b))));
+#else
+    for (int j = 0; j < 8; j++) {
+        to[j] = a * (float)((int8_t)(first >> 8 * j) + add);
+        to[j + 8] = b * (float)((int8_t)(second >> 8 * j) + add);
+    }
+#endif
+}
+
 static void unpack_q3_k(const void *from, struct weight_strip *s)
 {
     const struct block_q3_k *b = from;
     for (int i = 0; i < 2; i++, b++) {
         const float d = one_half(b->d);
-        uint32_t packed[3], scale[4];
-        uint8_t bytes[16], *q = s->q + 256 * i;
-        memcpy(packed, b->scales, sizeof packed);
-        for (int w = 0; w < 4; w++)
-            scale[w] = (packed[w % 2] >> w / 2 * 4 & 0x0f0f0f0f) | (packed[2] >> 2 * w & 0x03030303) << 4;
-        memcpy(bytes, scale, sizeof bytes);
-        for (int g = 0; g < 16; g++)
-            s->scale[16 * i + g] = d * (float)(bytes[g] - 32);
+        uint64_t low;
+        uint32_t high;
+        uint8_t *q = s->q + 256 * i;
+        memcpy(&low, b->scales, sizeof low);
+        memcpy(&high, b->scales + 8, sizeof high);
+        const uint64_t pairs[2] = {(high & 0x03030303) | (uint64_t)(high >> 2 & 0x03030303) << 32,
+                                   (high >> 4 & 0x03030303) | (uint64_t)(high >> 6 & 0x03030303) << 32};
+        const uint64_t nibble = 0x0f0f0f0f0f0f0f0f;
+        byte_scales((low & nibble) | pairs[0] << 4, (low >> 4 & nibble) | pairs[1] << 4, -32, d, d,
+                    s->scale + 16 * i);
         pairs_of_bits(b->qs, q);
-        for (int n = 0; n < 8; n++)
-            for (int j = 0; j < 32; j++)
-                q[32 * n + j] = (uint8_t)(q[32 * n + j] | (b->hmask[j] >> n & 1) << 2);
+        upper_bits(b->hmask, 2, q);
     }
 }
 
-/* The eight scales and minima of q4_k and q5_k, four bytes at a time. */
-static inline void k_scales(const uint8_t packed[12], float d, float dmin, float *scale, float *offset)
+/* The eight scales and minima of q4_k and q5_k, one in a byte, four bytes at a time. */
+static inline void k_bytes(const uint8_t packed[12], uint64_t *scales, uint64_t *mins)
 {
-    uint32_t u[3], scales[2], mins[2];
-    uint8_t bytes[16];
+    uint32_t u[3];
     memcpy(u, packed, sizeof u);
-    scales[0] = u[0] & 0x3f3f3f3f;
-    scales[1] = (u[2] & 0x0f0f0f0f) | (u[0] >> 6 & 0x03030303) << 4;
-    mins[0] = u[1] & 0x3f3f3f3f;
-    mins[1] = (u[2] >> 4 & 0x0f0f0f0f) | (u[1] >> 6 & 0x03030303) << 4;
-    memcpy(bytes, scales, 8);
-    memcpy(bytes + 8, mins, 8);
-    for (int j = 0; j < 8; j++) {
-        scale[j] = d * (float)bytes[j];
-        offset[j] = -dmin * (float)bytes[8 + j];
-    }
+    const uint32_t scale = (u[2] & 0x0f0f0f0f) | (u[0] >> 6 & 0x03030303) << 4,
+                   min = (u[2] >> 4 & 0x0f0f0f0f) | (u[1] >> 6 & 0x03030303) << 4;
+    *scales = (u[0] & 0x3f3f3f3f) | (uint64_t)scale << 32;
+    *mins = (u[1] & 0x3f3f3f3f) | (uint64_t)min << 32;
 }
+
+/* Of two blocks with the same fields d, dmin and scales. */
+#define K_SCALES(s, b)                                                                             \
+    do {                                                                                           \
+        uint64_t scales_[2], mins_[2];                                                             \
+        k_bytes((b)[0].scales, &scales_[0], &mins_[0]);                                            \
+        k_bytes((b)[1].scales, &scales_[1], &mins_[1]);                                            \
+        byte_scales(scales_[0], scales_[1], 0, one_half((b)[0].d), one_half((b)[1].d), (s)->scale);   \
+        byte_scales(mins_[0], mins_[1], 0, -one_half((b)[0].dmin), -one_half((b)[1].dmin), (s)->offset); \
+    } while (0)
 
 /* 256 nibbles: of each 32 bytes the low ones are the first 32. */
 static inline void k_nibbles(const uint8_t *restrict qs, uint8_t *restrict q)
@@ -350,81 +436,119 @@ static inline void k_nibbles(const uint8_t *restrict qs, uint8_t *restrict q)
 static void unpack_q4_k(const void *from, struct weight_strip *s)
 {
     const struct block_q4_k *b = from;
-    for (int i = 0; i < 2; i++, b++) {
-        k_scales(b->scales, one_half(b->d), one_half(b->dmin), s->scale + 8 * i, s->offset + 8 * i);
-        k_nibbles(b->qs, s->q + 256 * i);
-    }
+    K_SCALES(s, b);
+    for (int i = 0; i < 2; i++)
+        k_nibbles(b[i].qs, s->q + 256 * i);
 }
 
 static void unpack_q5_k(const void *from, struct weight_strip *s)
 {
     const struct block_q5_k *b = from;
-    for (int i = 0; i < 2; i++, b++) {
-        uint8_t *q = s->q + 256 * i;
-        k_scales(b->scales, one_half(b->d), one_half(b->dmin), s->scale + 8 * i, s->offset + 8 * i);
-        k_nibbles(b->qs, q);
-        for (int n = 0; n < 8; n++)
-            for (int j = 0; j < 32; j++)
-                q[32 * n + j] = (uint8_t)(q[32 * n + j] | (b->qh[j] >> n & 1) << 4);
+    K_SCALES(s, b);
+    for (int i = 0; i < 2; i++) {
+        k_nibbles(b[i].qs, s->q + 256 * i);
+        upper_bits(b[i].qh, 4, s->q + 256 * i);
     }
+}
+
+/* 128 numbers of 6 bits: the low four in 64 bytes, low nibbles first; the others in pairs of bits of 32. */
+static inline void six_bits(const uint8_t *restrict l, const uint8_t *restrict h, uint8_t *restrict q)
+{
+#if PAIRS
+    const __m512i x = _mm512_loadu_si512(l), y = twice_32(h), low = _mm512_set1_epi8(15),
+                  pair = _mm512_set1_epi8(0x30);
+    const __m512i up = _mm512_slli_epi16(y, 2), first = _mm512_mask_slli_epi16(up, 0xffff, y, 4),
+                  second = _mm512_mask_srli_epi16(y, 0xffff0000, y, 2);
+    _mm512_store_si512(q, _mm512_or_si512(_mm512_and_si512(x, low), _mm512_and_si512(first, pair)));
+    _mm512_store_si512(q + 64, _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(x, 4), low),
+                                               _mm512_and_si512(second, pair)));
+#else
+    for (int j = 0; j < 32; j++) {
+        q[j] = (uint8_t)((l[j] & 15) | (h[j] & 3) << 4);
+        q[j + 32] = (uint8_t)((l[j + 32] & 15) | (h[j] >> 2 & 3) << 4);
+        q[j + 64] = (uint8_t)(l[j] >> 4 | (h[j] >> 4 & 3) << 4);
+        q[j + 96] = (uint8_t)(l[j + 32] >> 4 | h[j] >> 6 << 4);
+    }
+#endif
 }
 
 static void unpack_q6_k(const void *from, struct weight_strip *s)
 {
     const struct block_q6_k *b = from;
     for (int i = 0; i < 2; i++, b++) {
+        uint64_t scales[2];
+        memcpy(scales, b->scales, sizeof scales);
         const float d = one_half(b->d);
-        for (int g = 0; g < 16; g++)
-            s->scale[16 * i + g] = d * (float)b->scales[g];
-        for (int half = 0; half < 2; half++) {
-            const uint8_t *restrict l = b->ql + 64 * half, *restrict h = b->qh + 32 * half;
-            uint8_t *restrict q = s->q + 256 * i + 128 * half;
-            for (int j = 0; j < 32; j++) {
-                q[j] = (uint8_t)((l[j] & 15) | (h[j] & 3) << 4);
-                q[j + 32] = (uint8_t)((l[j + 32] & 15) | (h[j] >> 2 & 3) << 4);
-                q[j + 64] = (uint8_t)(l[j] >> 4 | (h[j] >> 4 & 3) << 4);
-                q[j + 96] = (uint8_t)(l[j + 32] >> 4 | h[j] >> 6 << 4);
-            }
-        }
+        byte_scales(scales[0], scales[1], 0, d, d, s->scale + 16 * i);
+        six_bits(b->ql, b->qh, s->q + 256 * i);
+        six_bits(b->ql + 64, b->qh + 32, s->q + 256 * i + 128);
     }
+}
+
+/* The eight scales of 6 bits, one in a byte. */
+static inline uint64_t iq4_scales(const struct block_iq4_xs *b)
+{
+    uint32_t low;
+    memcpy(&low, b->scales_l, sizeof low);
+    uint64_t x = low, y = b->scales_h;
+    x = (x | x << 16) & 0x0000ffff0000ffff; /* nibbles apart */
+    x = (x | x << 8) & 0x00ff00ff00ff00ff;
+    x = (x | x << 4) & 0x0f0f0f0f0f0f0f0f;
+    y = (y | y << 24) & 0x000000ff000000ff; /* pairs of bits apart */
+    y = (y | y << 12) & 0x000f000f000f000f;
+    y = (y | y << 6) & 0x0303030303030303;
+    return x | y << 4;
 }
 
 static void unpack_iq4_xs(const void *from, struct weight_strip *s)
 {
     const struct block_iq4_xs *b = from;
+    uint64_t scales[2];
+    float d[2];
     for (int i = 0; i < 2; i++, b++) {
-        const float d = one_half(b->d);
-        for (int n = 0; n < 8; n++) {
-            const int low = b->scales_l[n / 2] >> n % 2 * 4 & 15, high = b->scales_h >> 2 * n & 3;
-            s->scale[8 * i + n] = d * (float)((low | high << 4) - 32);
+        scales[i] = iq4_scales(b);
+        d[i] = one_half(b->d);
+#if PAIRS
+        for (int n = 0; n < 8; n += 2)
+            _mm512_store_si512(s->q + 256 * i + 32 * n,
+                               _mm512_shuffle_epi8(table_of_16(iq4_values),
+                                                   nibbles_of_two(b->qs + 16 * n, b->qs + 16 * n + 16)));
+#else
+        for (int n = 0; n < 8; n++)
             look_up(iq4_values, b->qs + 16 * n, s->q + 256 * i + 32 * n);
-        }
+#endif
     }
+    byte_scales(scales[0], scales[1], -32, d[0], d[1], s->scale);
 }
 
-static const struct level_form *level_form(enum dtype type)
-{
-    enum { SIGNED = SIGNED_SHIFT };
-    static const struct level_form forms[] = {
-        [DTYPE_Q4_0] = {unpack_q4_0, 32, 8, false, false},
-        [DTYPE_Q4_1] = {unpack_q4_1, 32, 0, true, false},
-        [DTYPE_Q5_0] = {unpack_q5_0, 32, 16, false, false},
-        [DTYPE_Q5_1] = {unpack_q5_1, 32, 0, true, false},
-        [DTYPE_Q8_0] = {unpack_q8_0, 32, SIGNED, false, true},
-        [DTYPE_IQ4_NL] = {unpack_iq4_nl, 32, SIGNED, false, true},
-        [DTYPE_MXFP4] = {unpack_mxfp4, 32, SIGNED, false, true},
-        [DTYPE_NVFP4] = {unpack_nvfp4, 16, SIGNED, false, true},
-        [DTYPE_Q1_0] = {unpack_q1_0, 32, 1, false, false},
-        [DTYPE_Q2_0] = {unpack_q2_0, 32, 1, false, false},
-        [DTYPE_TQ1_0] = {unpack_tq1_0, 32, 1, false, false},
-        [DTYPE_TQ2_0] = {unpack_tq2_0, 32, 1, false, false},
-        [DTYPE_Q2_K] = {unpack_q2_k, 16, 0, true, false},
-        [DTYPE_Q3_K] = {unpack_q3_k, 16, 4, false, false},
-        [DTYPE_Q4_K] = {unpack_q4_k, 32, 0, true, false},
-        [DTYPE_Q5_K] = {unpack_q5_k, 32, 0, true, false},
-        [DTYPE_Q6_K] = {unpack_q6_k, 16, 32, false, false},
-        [DTYPE_IQ4_XS] = {unpack_iq4_xs, 32, SIGNED, false, true},
-    };
-    bool known = (size_t)type < sizeof forms / sizeof *forms && forms[type].unpack;
-    return known ? &forms[type] : NULL;
-}
+/* Every type: X(type, name, elements that share a scale, bias, whether there is an offset, whether levels are signed) */
+#define LEVEL_FORMS(X)                                                                             \
+    X(DTYPE_Q4_0, q4_0, 32, 8, false, false)                                                       \
+    X(DTYPE_Q4_1, q4_1, 32, 0, true, false)                                                        \
+    X(DTYPE_Q5_0, q5_0, 32, 16, false, false)                                                      \
+    X(DTYPE_Q5_1, q5_1, 32, 0, true, false)                                                        \
+    X(DTYPE_Q8_0, q8_0, 32, SIGNED_SHIFT, false, true)                                             \
+    X(DTYPE_IQ4_NL, iq4_nl, 32, SIGNED_SHIFT, false, true)                                         \
+    X(DTYPE_MXFP4, mxfp4, 32, SIGNED_SHIFT, false, true)                                           \
+    X(DTYPE_NVFP4, nvfp4, 16, SIGNED_SHIFT, false, true)                                           \
+    X(DTYPE_Q1_0, q1_0, 32, 1, false, false)                                                       \
+    X(DTYPE_Q2_0, q2_0, 32, 1, false, false)                                                       \
+    X(DTYPE_TQ1_0, tq1_0, 32, 1, false, false)                                                     \
+    X(DTYPE_TQ2_0, tq2_0, 32, 1, false, false)                                                     \
+    X(DTYPE_Q2_K, q2_k, 16, 0, true, false)                                                        \
+    X(DTYPE_Q3_K, q3_k, 16, 4, false, false)                                                       \
+    X(DTYPE_Q4_K, q4_k, 32, 0, true, false)                                                        \
+    X(DTYPE_Q5_K, q5_k, 32, 0, true, false)                                                        \
+    X(DTYPE_Q6_K, q6_k, 16, 32, false, false)                                                      \
+    X(DTYPE_IQ4_XS, iq4_xs, 32, SIGNED_SHIFT, false, true)
+
+/* The table of them; ROW_DOT(name) is struct level_form's member row_dot. */
+#define LEVEL_FORM(type, name, group, bias, has_offset, is_signed)                                 \
+    [type] = {unpack_##name, ROW_DOT(name), group, bias, has_offset, is_signed},
+#define DEFINE_LEVEL_FORM                                                                          \
+    static const struct level_form *level_form(enum dtype type)                                    \
+    {                                                                                              \
+        static const struct level_form forms[] = {LEVEL_FORMS(LEVEL_FORM)};                        \
+        bool known = (size_t)type < sizeof forms / sizeof *forms && forms[type].unpack;            \
+        return known ? &forms[type] : NULL;                                                        \
+    }

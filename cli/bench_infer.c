@@ -1,0 +1,125 @@
+/* linnet bench infer */
+#include "base/log.h"
+#include "base/memory.h"
+#include "cli/command.h"
+#include "cli/shared.h"
+#include "infer/generate.h"
+#include "kernels/gemm.h"
+#include "model/load.h"
+
+static struct {
+    char *model;
+    size_t prompt_tokens, gen_tokens, chunk, repeat;
+    bool json;
+} flags;
+
+#define FIELD(member) offsetof(__typeof__(flags), member)
+
+static const struct option rows[] = {
+    {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model), .placeholder = "PATH",
+     .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
+    {.key = "prompt_tokens", .flag = "--prompt-tokens", .type = OPTION_SIZE, .offset = FIELD(prompt_tokens),
+     .default_value = "256", .minimum = 1, .maximum = 1 << 20, .help = "tokens of the prompt"},
+    {.key = "gen_tokens", .flag = "--gen-tokens", .type = OPTION_SIZE, .offset = FIELD(gen_tokens),
+     .default_value = "64", .minimum = 1, .maximum = 1 << 20, .help = "tokens generated after it, one by one"},
+    {.key = "chunk", .flag = "--chunk", .type = OPTION_SIZE, .offset = FIELD(chunk), .default_value = "256",
+     .minimum = 1, .maximum = 1 << 16, .help = "tokens of the prompt that are computed together"},
+    {.key = "repeat", .flag = "--repeat", .type = OPTION_SIZE, .offset = FIELD(repeat), .default_value = "1",
+     .minimum = 1, .maximum = 1000, .help = "measure so often, and report the fastest"},
+    {.key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json),
+     .help = "print the figures as JSON"},
+};
+static struct option_section sections[] = {
+    {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Flags"},
+};
+
+/* Tokens per second, of the fastest of all runs. */
+struct speed {
+    double prefill, decode;
+};
+
+static int32_t likeliest(const float *logits, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        best = logits[i] > logits[best] ? i : best;
+    return (int32_t)best;
+}
+
+static int measure(struct generator *g, const int32_t *prompt, struct speed *s, struct error *e)
+{
+    generator_reset(g);
+    double begin = clock_seconds();
+    int code = generator_feed(g, prompt, flags.prompt_tokens, NULL, e);
+    double fed = clock_seconds();
+    for (size_t i = 0; i < flags.gen_tokens && !code; i++) {
+        int32_t id = likeliest(g->logits, g->model->config.vocab_size);
+        code = generator_feed(g, &id, 1, NULL, e);
+    }
+    double end = clock_seconds(), prefill = (double)flags.prompt_tokens / (fed - begin),
+           decode = (double)flags.gen_tokens / (end - fed);
+    s->prefill = prefill > s->prefill ? prefill : s->prefill;
+    s->decode = decode > s->decode ? decode : s->decode;
+    return code;
+}
+
+static void report(const struct speed *s, int threads)
+{
+    double peak = (double)mem_resident_peak() / 1e6;
+    if (flags.json)
+        print_json(json_pack("{s:f, s:f, s:I, s:I, s:i, s:f}", "prefill_tokens_per_s", s->prefill,
+                             "decode_tokens_per_s", s->decode, "prompt_tokens", (json_int_t)flags.prompt_tokens,
+                             "gen_tokens", (json_int_t)flags.gen_tokens, "threads", threads, "peak_rss_mb",
+                             peak));
+    else
+        printf("prefill            %10.2f tokens/s, a prompt of %zu\n"
+               "decoding           %10.2f tokens/s, %zu after it\n"
+               "peak memory        %10.0f MB\n",
+               s->prefill, flags.prompt_tokens, s->decode, flags.gen_tokens, peak);
+}
+
+static int bench(struct model *m, int threads, struct error *e)
+{
+    struct generator g = {0};
+    struct speed s = {0};
+    int32_t *prompt = mem_alloc(flags.prompt_tokens, sizeof *prompt);
+    for (size_t i = 0; i < flags.prompt_tokens; i++)
+        prompt[i] = (int32_t)(i * 7919 % m->config.vocab_size);
+    int code = generator_init(&g, m, NULL, flags.prompt_tokens + flags.gen_tokens, flags.chunk, e);
+    for (size_t i = 0; i < flags.repeat && !code; i++)
+        code = measure(&g, prompt, &s, e);
+    if (!code)
+        report(&s, threads);
+    generator_free(&g);
+    mem_free(prompt);
+    return code;
+}
+
+static int run(const struct command_input *in, struct error *e)
+{
+    struct model m = {0};
+    struct tokenizer *t = NULL;
+    kernels_set_threads(in->threads);
+    int code = option_require(in->options, "", "model", e);
+    if (!code)
+        code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
+    if (code)
+        return code;
+    model_use_integers(&m);
+    code = bench(&m, in->threads, e);
+    model_free(&m);
+    tokenizer_free(t);
+    return code;
+}
+
+const struct command command_bench_infer = {
+    .name = "bench infer",
+    .group = "Measure",
+    .summary = "speed of reading a prompt and of generating after it",
+    .usage = "--model PATH [--prompt-tokens N] [--gen-tokens N] [--json]",
+    .notes = "The prompt's tokens mean nothing: speed does not depend on them. Measure twice, as the first run of a "
+             "mapped\nfile waits for the disk.\n",
+    .sections = sections,
+    .n_sections = COUNT(sections),
+    .run = run,
+};
