@@ -19,6 +19,8 @@ static struct {
     bool json;
 } flags;
 static struct sampler_options sampling;
+static struct constraint_flags constraints;
+static struct constraint constraint; /* of every answer */
 
 #define FIELD(member) offsetof(__typeof__(flags), member)
 
@@ -51,6 +53,7 @@ static const struct option rows[] = {
 static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Conversation"},
     SAMPLING_SECTION(&sampling),
+    CONSTRAINT_SECTION(&constraints),
 };
 
 enum { USUAL_CONTEXT = 4096 };
@@ -82,6 +85,7 @@ static int answer(struct chat_session *s, const char *text, size_t n, struct err
     struct generation r = {0};
     struct generate_options o = {.sampler = sampling, .max_tokens = flags.max_tokens,
                                  .interrupted = interrupt_requested};
+    constraint_apply(&constraint, s->generator.tokenizer, s->generator.n_choices, &o);
     chat_session_say(s, "user", text, n);
     interrupt_install();
     int code = chat_session_reply(s, &o, flags.json ? NULL : print_text, NULL, &r, e);
@@ -209,9 +213,13 @@ static int run(const struct command_input *in, struct error *e)
     kernels_set_threads(in->threads);
     int code = option_require(in->options, "", "model", e);
     if (!code)
+        code = constraint_open(&constraint, &constraints, e);
+    if (!code)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
-    if (code)
+    if (code) {
+        constraint_close(&constraint);
         return code;
+    }
     model_use_integers(&m);
     code = start(&s, &m, t, &variables, e);
     if (!code) {
@@ -220,6 +228,7 @@ static int run(const struct command_input *in, struct error *e)
         chat_session_free(&s);
     }
     json_decref(variables);
+    constraint_close(&constraint);
     model_free(&m);
     tokenizer_free(t);
     return code;

@@ -56,11 +56,13 @@ static const struct option output_rows[] = {
 };
 
 static struct sampler_options sampling;
+static struct constraint_flags constraints;
 
 static struct option_section sections[] = {
     {.name = "", .rows = prompt_rows, .n_rows = COUNT(prompt_rows), .object = &flags,
      .help = "Prompt"},
     SAMPLING_SECTION(&sampling),
+    CONSTRAINT_SECTION(&constraints),
     {.name = "", .rows = output_rows, .n_rows = COUNT(output_rows), .object = &flags,
      .help = "Output"},
 };
@@ -133,18 +135,21 @@ static void report(const struct generation *r)
 }
 
 static int generate_text(struct model *m, const struct tokenizer *t, const struct buffer *text,
-                         struct error *e)
+                         struct constraint *constraint, struct error *e)
 {
     struct generator g = {0};
     struct generation r = {0};
     struct tokens prompt = {0};
     struct generate_options o = generate_options();
     size_t capacity = 0;
+    constraint_apply(constraint, t, m->config.vocab_size, &o);
     int code = prompt_tokens(t, text->data, text->size, flags.parse_special, &prompt, e);
     if (!code)
         code = choose_capacity(m, prompt.count, &capacity, e);
     if (!code)
         code = generator_init(&g, m, t, capacity, RUNNER_CHUNK, e);
+    if (!code)
+        code = sampler_check(&o.sampler, g.n_choices, e);
     if (code)
         goto done;
     if (!flags.json && flags.echo)
@@ -177,6 +182,7 @@ static int run(const struct command_input *in, struct error *e)
     struct model m = {0};
     struct tokenizer *t = NULL;
     struct buffer text = {0};
+    struct constraint constraint = {0};
     kernels_set_threads(in->threads);
     int code = option_require(in->options, "", "model", e);
     if (!code)
@@ -184,14 +190,17 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = check_stops(e);
     if (!code)
+        code = constraint_open(&constraint, &constraints, e);
+    if (!code)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (!code)
         model_use_integers(&m);
     if (!code) {
-        code = generate_text(&m, t, &text, e);
+        code = generate_text(&m, t, &text, &constraint, e);
         model_free(&m);
         tokenizer_free(t);
     }
+    constraint_close(&constraint);
     buffer_free(&text);
     return code;
 }

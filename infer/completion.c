@@ -1,5 +1,10 @@
 #include "infer/completion.h"
 
+#include "base/check.h"
+#include "base/memory.h"
+
+#include <math.h>
+
 const char *stop_reason_name(enum stop_reason r)
 {
     static const char *const names[] = {
@@ -28,7 +33,13 @@ int completion_init(struct completion *c, const struct tokenizer *t, size_t n_ch
     buffer_clear(&r->text);
     r->n_prompt = r->n_decoded = 0;
     r->prefill_seconds = r->decode_seconds = 0;
-    return sampler_init(&c->sampler, &o->sampler, n_choices, e);
+    int code = sampler_init(&c->sampler, &o->sampler, n_choices, e);
+    if (!code && o->grammar) {
+        CHECK(o->trie && o->trie->n_tokens >= n_choices);
+        grammar_state_init(&c->grammar, o->grammar);
+        c->sampler.allowed = c->allowed = mem_zero(token_trie_words(o->trie), sizeof *c->allowed);
+    }
+    return code;
 }
 
 void completion_free(struct completion *c)
@@ -36,6 +47,8 @@ void completion_free(struct completion *c)
     buffer_free(&c->characters);
     stop_filter_free(&c->filter);
     sampler_free(&c->sampler);
+    grammar_state_free(&c->grammar);
+    mem_free(c->allowed);
     *c = (struct completion){0};
 }
 
@@ -98,20 +111,43 @@ void completion_stop(struct completion *c, enum stop_reason reason)
         c->r->reason = STOPPED_STRING;
 }
 
+/* Why there is nothing to draw. */
+static int report_nothing(const struct completion *c, const float *logits, struct error *e)
+{
+    bool numbers = true, some = false;
+    for (size_t i = 0; i < c->sampler.vocab_size; i++) {
+        numbers &= !isnan(logits[i]) && logits[i] < INFINITY;
+        some |= logits[i] > -INFINITY;
+    }
+    size_t n = c->r->n_prompt + c->r->tokens.count;
+    if (numbers && some)
+        return error_set(e, ERR_USAGE, "after %zu tokens none is left to draw: logit biases forbid all%s", n,
+                         c->options->grammar ? " that the grammar allows" : "");
+    return error_set(e, ERR_FORMAT,
+                     "the model's output is not a number (NaN or infinite) after %zu tokens; "
+                     "its weights are damaged or the training diverged", n);
+}
+
 int completion_next(struct completion *c, const float *logits, int32_t *id, struct error *e)
 {
     const struct generate_options *o = c->options;
+    int code = o->grammar ? grammar_mask(&c->grammar, o->trie, c->allowed, e) : OK;
+    if (code)
+        return code;
     *id = sampler_pick(&c->sampler, logits);
     if (*id < 0)
-        return error_set(e, ERR_FORMAT,
-                         "the model's output is not a number (NaN or infinite) after %zu tokens; "
-                         "its weights are damaged or the training diverged",
-                         c->r->n_prompt + c->r->tokens.count);
+        return report_nothing(c, logits, e);
     tokens_push(&c->r->tokens, *id);
+    if (o->grammar)
+        code = grammar_accept_token(&c->grammar, o->trie, *id, e);
+    if (code)
+        return code;
     if (!o->ignore_end && tokenizer_is_end(c->tokenizer, *id))
         completion_stop(c, STOPPED_END);
     else if (put_token(c, *id))
         completion_stop(c, STOPPED_STRING);
+    else if (o->grammar && grammar_must_end(&c->grammar))
+        completion_stop(c, STOPPED_END);
     else if (o->interrupted && o->interrupted())
         completion_stop(c, STOPPED_INTERRUPTED);
     else if (o->max_tokens && c->r->tokens.count >= o->max_tokens)

@@ -10,6 +10,7 @@
 #ifndef LINNET_INFER_COMPLETION_H
 #define LINNET_INFER_COMPLETION_H
 
+#include "infer/grammar.h"
 #include "infer/sampler.h"
 #include "infer/stop.h"
 #include "tokenizer/tokenizer.h"
@@ -17,7 +18,7 @@
 #include <stdbool.h>
 
 enum stop_reason {
-    STOPPED_END,         /* the model ended the text */
+    STOPPED_END,         /* the model ended the text, or it is all that the grammar allows */
     STOPPED_STRING,      /* a stop string came up */
     STOPPED_LENGTH,      /* max_tokens */
     STOPPED_CONTEXT,     /* the sequence is full */
@@ -33,6 +34,10 @@ struct generate_options {
     bool ignore_end;           /* go on after an end token */
     bool show_special;         /* special tokens appear in the text */
     bool (*interrupted)(void); /* asked between tokens; NULL: never */
+    /* What the text must follow from its first character on; NULL: nothing. An end token is drawn only where the grammar
+     * may end. Where max_tokens or the context end the text first, it is the beginning of one. */
+    const struct grammar *grammar;
+    const struct token_trie *trie; /* with a grammar: of the n_choices tokens that may be drawn */
 };
 
 struct generation {
@@ -52,6 +57,8 @@ struct completion {
     const struct tokenizer *tokenizer;
     const struct generate_options *options;
     struct sampler sampler;
+    struct grammar_state grammar; /* with a grammar: where the text is */
+    uint32_t *allowed;            /* the sampler's mask */
     struct decode_stream stream;
     struct stop_filter filter;
     struct buffer characters;
@@ -74,7 +81,8 @@ void completion_free(struct completion *c);
 void completion_begin(struct completion *c, const int32_t *prompt, size_t n, bool continues);
 
 /* Draws a token from logits (n_choices or more), notes it in *r and lets text through. `done` is set, with the
- * reason, when that was the last. ERR_FORMAT when the logits are not numbers. */
+ * reason, when that was the last. ERR_FORMAT when the logits are not numbers, or no token of the vocabulary continues the
+ * grammar (grammar_mask); ERR_USAGE when logit biases leave none. */
 int completion_next(struct completion *c, const float *logits, int32_t *id, struct error *e);
 
 /* Ends it from outside: the sequence is full, or the user has seen enough. Nothing when it is done already. */

@@ -59,6 +59,12 @@ static int check_logit_changes(const struct sampler_options *o, size_t vocab_siz
     return OK;
 }
 
+int sampler_check(const struct sampler_options *o, size_t vocab_size, struct error *e)
+{
+    int code = check_filters(o, e);
+    return code ? code : check_logit_changes(o, vocab_size, e);
+}
+
 static bool penalises(const struct sampler_options *o)
 {
     return o->repetition_penalty != 1 || o->frequency_penalty != 0 || o->presence_penalty != 0;
@@ -69,9 +75,7 @@ int sampler_init(struct sampler *s, const struct sampler_options *o, size_t voca
 {
     *s = (struct sampler){.options = *o, .vocab_size = vocab_size};
     CHECK(vocab_size > 0);
-    int code = check_filters(o, e);
-    if (!code)
-        code = check_logit_changes(o, vocab_size, e);
+    int code = sampler_check(o, vocab_size, e);
     if (code)
         return code;
     s->candidates = mem_alloc(vocab_size, sizeof *s->candidates);

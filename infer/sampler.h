@@ -71,7 +71,8 @@ struct sampler {
     double log_sum;               /* Mirostat: ln of the weights' sum before it cut, at the temperature */
 };
 
-/* ERR_USAGE names the option that is out of range. */
+/* ERR_USAGE names the option that is out of range; sampler_init checks the same. */
+int sampler_check(const struct sampler_options *o, size_t vocab_size, struct error *e);
 int sampler_init(struct sampler *s, const struct sampler_options *o, size_t vocab_size,
                  struct error *e);
 void sampler_free(struct sampler *s);

@@ -280,6 +280,16 @@ chat_templates() {
 }
 check "chat templates: @huggingface/jinja" chat_templates
 
+# Random texts of the grammars made of schemas: Ajv says whether they satisfy them. And that it can say no.
+schemas() {
+    random=build/tests/interop/random_json
+    make --no-print-directory $random >/dev/null && $random tests/fixtures/json_schemas.json 100 >"$out/texts.jsonl" || return
+    sed 's/"maximum": 1205/"maximum": 100/' tests/fixtures/json_schemas.json >"$out/other_schemas.json"
+    node "$out/schemas.mjs" "$out/other_schemas.json" "$out/texts.jsonl" >/dev/null && return 1
+    node "$out/schemas.mjs" tests/fixtures/json_schemas.json "$out/texts.jsonl"
+}
+check "JSON schemas: Ajv" schemas
+
 trained_model tied gpt2
 try_the_judge "$out/tied-f32.gguf"
 # The same parts, made by a script of ours, for llama.cpp and for linnet.

@@ -301,6 +301,46 @@ static void it_can_be_interrupted(void **state)
     rig_free(&r);
 }
 
+/* The model would write letters without an end; the grammar wants digits and blanks, too, and ends. */
+static void a_grammar_is_followed(void **state)
+{
+    (void)state;
+    static const char text[] = "root ::= [a-c]{3} \" 1\" [^x]{2} \"!\"?";
+    struct rig r;
+    struct error e;
+    struct grammar *g;
+    rig_init(&r, "<end>", 60);
+    assert_ok(grammar_parse(text, sizeof text - 1, &g, &e), e);
+    r.o.grammar = g;
+    r.o.trie = token_trie_new(r.t, r.g.n_choices);
+    for (size_t i = 0; i < 20; i++) {
+        r.o.sampler.temperature = i ? 3 : 0;
+        r.o.sampler.seed = i;
+        assert_ok(rig_run(&r, "hello", &e), e);
+        assert_int_equal(r.r.reason, STOPPED_END);
+        struct grammar_state s;
+        grammar_state_init(&s, g);
+        /* a random model also writes parts of characters, which the text shows as U+FFFD */
+        if (!strstr(r.r.text.data, "\xef\xbf\xbd"))
+            assert_ok(grammar_accept(&s, r.r.text.data, r.r.text.size, &e), e);
+        assert_true(strspn(r.r.text.data, "abc") == 3 && memcmp(r.r.text.data + 3, " 1", 2) == 0);
+        grammar_state_free(&s);
+    }
+    r.o.max_tokens = 2; /* the beginning of one */
+    assert_ok(rig_run(&r, "hello", &e), e);
+    assert_int_equal(r.r.reason, STOPPED_LENGTH);
+    struct logit_bias *none = mem_alloc(r.g.n_choices, sizeof *none);
+    for (size_t i = 0; i < r.g.n_choices; i++)
+        none[i] = (struct logit_bias){(int32_t)i, -INFINITY};
+    r.o.sampler.biases = none, r.o.sampler.n_biases = r.g.n_choices;
+    assert_int_equal(rig_run(&r, "hello", &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, "that the grammar allows"));
+    mem_free(none);
+    token_trie_free((struct token_trie *)r.o.trie);
+    grammar_free(g);
+    rig_free(&r);
+}
+
 static void broken_weights_are_reported(void **state)
 {
     (void)state;
@@ -323,6 +363,7 @@ int main(void)
         cmocka_unit_test(the_same_seed_gives_the_same_text),
         cmocka_unit_test(end_tokens_and_empty_prompts),
         cmocka_unit_test(it_can_be_interrupted),
+        cmocka_unit_test(a_grammar_is_followed),
         cmocka_unit_test(broken_weights_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
