@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "infer/generate.h"
+#include "infer/json_schema.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,6 +31,7 @@ struct choice {
 struct exchange {
     const struct service *service;
     struct api_request request;
+    struct grammar *grammar; /* of all its texts; NULL: none */
     struct api_head head;
     char id[48];
     struct exchange_listener listener;
@@ -52,6 +54,7 @@ static void exchange_free(struct exchange *x)
         json_decref(x->choices[i].pending);
     }
     mem_free(x->choices);
+    grammar_free(x->grammar);
     api_request_free(&x->request);
     buffer_free(&x->out);
     pthread_mutex_destroy(&x->lock);
@@ -206,7 +209,9 @@ done:
 static void note_failure(struct exchange *x, const struct job_result *r)
 {
     x->failed = true;
-    if (r->code)
+    if (r->code == ERR_USAGE)
+        api_refuse(&x->failure, 400, NULL, "invalid_value", "%s", r->error->message);
+    else if (r->code)
         api_refuse(&x->failure, 500, NULL, "model_failed", "%s", r->error->message);
     else
         api_refuse(&x->failure, 503, NULL, "shutting_down", "the server is shutting down");
@@ -290,6 +295,8 @@ static void set_up(struct choice *c, const struct tokens *ids, struct job *job)
     size_t usual = q->kind == API_COMPLETION ? USUAL_COMPLETION : 0;
     struct sampler_options *sampler = &c->options.sampler;
     c->options = q->options;
+    c->options.grammar = c->x->grammar;
+    c->options.trie = c->x->grammar ? c->x->service->trie : NULL;
     c->options.max_tokens = q->max_tokens == API_NOT_GIVEN ? usual : q->max_tokens;
     if (q->has_seed)
         sampler->seed += c->index % q->n;
@@ -353,13 +360,28 @@ static int submit(struct exchange *x, const struct tokens *prompts, struct api_e
     return code;
 }
 
-static int check_supported(const struct exchange *x, struct api_error *e)
+/* What the answer must follow. */
+static int make_grammar(struct exchange *x, struct api_error *e)
 {
-    if (x->request.max_tokens == 0 && x->request.kind == API_CHAT)
-        return api_refuse(e, 400, "max_tokens", "invalid_value", "\"max_tokens\" must be 1 or more");
-    if (x->request.format != FORMAT_TEXT)
-        return api_refuse(e, 400, x->request.format == FORMAT_GRAMMAR ? "grammar" : "response_format", "unsupported",
-                          "answers in a given form are not supported by this version");
+    static const char any_object[] = "{\"type\": \"object\"}";
+    const struct api_request *q = &x->request;
+    struct buffer text = {0};
+    struct error why;
+    int code = OK;
+    if (q->format == FORMAT_TEXT)
+        return OK;
+    if (q->format == FORMAT_GRAMMAR)
+        buffer_string(&text, q->grammar);
+    else if (q->format == FORMAT_JSON_SCHEMA)
+        code = json_schema_write(q->schema, &text, &why);
+    else
+        code = json_schema_parse(any_object, sizeof any_object - 1, &text, &why);
+    if (!code)
+        code = grammar_parse(text.data, text.size, &x->grammar, &why);
+    buffer_free(&text);
+    if (code)
+        return api_refuse(e, 400, q->format == FORMAT_GRAMMAR ? "grammar" : "response_format", "invalid_value", "%s",
+                          why.message);
     return OK;
 }
 
@@ -367,7 +389,11 @@ static int begin(struct exchange *x, struct api_error *e)
 {
     size_t n = x->request.kind == API_CHAT ? 1 : json_array_size(x->request.prompts);
     struct tokens *prompts = mem_zero(n, sizeof *prompts);
-    int code = check_supported(x, e);
+    int code = OK;
+    if (x->request.max_tokens == 0 && x->request.kind == API_CHAT)
+        code = api_refuse(e, 400, "max_tokens", "invalid_value", "\"max_tokens\" must be 1 or more");
+    if (!code)
+        code = make_grammar(x, e);
     for (size_t i = 0; !code && i < n; i++)
         code = prompt_of(x, i, &prompts[i], e);
     for (size_t i = 0; !code && i < n; i++)

@@ -18,6 +18,7 @@ struct service {
     int64_t created;
     const struct tokenizer *tokenizer;
     const struct chat_template *template; /* NULL: the model was not made for conversations */
+    const struct token_trie *trie;        /* of all tokens that may be drawn, for grammars */
     struct scheduler *scheduler;
     size_t context;
 };

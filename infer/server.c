@@ -20,6 +20,7 @@ struct server {
     struct server_options options;
     struct service service;
     struct chat_template *template;
+    struct token_trie *trie;
     struct scheduler *scheduler;
     struct http_server *http;
     struct metrics metrics;
@@ -335,8 +336,9 @@ int server_start(struct server *s, struct model *m, const struct tokenizer *t,
         code = scheduler_start(&s->scheduler, m, t, o, e);
     if (code)
         return code;
+    s->trie = token_trie_new(t, m->config.vocab_size);
     s->service = (struct service){.model = s->options.model_name, .created = (int64_t)time(NULL), .tokenizer = t,
-                                  .template = s->template, .scheduler = s->scheduler,
+                                  .template = s->template, .trie = s->trie, .scheduler = s->scheduler,
                                   .context = o->context};
     if (listen(s->socket, SOMAXCONN) != 0)
         return error_set_errno(e, "cannot listen on %s, port %d", s->options.host, s->port);
@@ -374,6 +376,7 @@ void server_stop(struct server *s, double grace)
     }
     scheduler_free(s->scheduler);
     chat_template_free(s->template);
+    token_trie_free(s->trie);
     if (s->socket >= 0)
         close(s->socket);
     mem_free(s->url);

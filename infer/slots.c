@@ -266,8 +266,9 @@ static void tell(struct slots *s, struct task *t, const float *logits)
 {
     struct token_logprob top[LOGPROBS_MOST];
     const struct generation *r = &t->generation;
-    bool ended = t->completion.done && r->reason == STOPPED_END;
-    struct progress_step step = {.has_token = !ended, .id = r->tokens.ids[r->tokens.count - 1],
+    int32_t id = r->tokens.ids[r->tokens.count - 1];
+    bool ended = t->completion.done && r->reason == STOPPED_END && tokenizer_is_end(s->tokenizer, id);
+    struct progress_step step = {.has_token = !ended, .id = id,
                                  .text = t->delta.data ? t->delta.data : "", .n = t->delta.size};
     if (!ended)
         fill_logprobs(s, &t->job, logits, &step, top);

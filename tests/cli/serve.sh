@@ -131,6 +131,18 @@ status 200
 grep -q '"text":"","index":0,"logprobs":null,"finish_reason":"stop"' "$tmp/stdout" || fail "not stopped"
 grep -q '"completion_tokens":3,' "$tmp/stdout" || fail "other usage"
 
+# An answer in a given form, whatever the model would say
+for form in '"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"enum": ["yes, yes"]}}}' \
+    '"grammar": "root ::= \"\\\"yes, yes\\\"\""'; do
+    ask /v1/chat/completions "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"logprobs\": true, $form}"
+    status 200
+    grep -q '"content":"\\"yes, yes\\"","refusal":null}' "$tmp/stdout" || fail "another answer"
+    grep -q '"finish_reason":"stop"' "$tmp/stdout" || fail "another reason"
+    [ "$(grep -o '"top_logprobs"' "$tmp/stdout" | wc -l)" = 10 ] || fail "not ten tokens"
+done
+ask /v1/completions '{"prompt": "x", "response_format": {"type": "json_object"}, "max_tokens": 1}'
+grep -q '"text":"{",' "$tmp/stdout" || fail "no object"
+
 # Conversations
 ask /v1/chat/completions '{"messages": [{"role": "user", "content": [{"type": "text", "text": "Hel"}, {"type": "text",
     "text": "lo"}]}], "logit_bias": {"66": 100}, "max_completion_tokens": 2, "logprobs": true, "top_logprobs": 1}'
@@ -185,6 +197,12 @@ ask /v1/completions '{"prompt": "x", "logit_bias": {"a": 1}}'
 bad logit_bias invalid_value '\"logit_bias\" must be an object of token ids and numbers from -100 to 100'
 ask /v1/completions '{"prompt": "x", "best_of": 2}'
 bad best_of unsupported '\"best_of\" is not supported beyond \"n\"'
+ask /v1/completions '{"prompt": "x", "grammar": "root ::= a"}'
+status 400
+grep -q '"param":"grammar"' "$tmp/stdout" || fail "another field"
+ask /v1/completions '{"prompt": "x", "response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": "#/none"}}}}'
+status 400
+grep -q '"param":"response_format"' "$tmp/stdout" || fail "another field"
 long=$(printf '%0201d' 0)
 ask /v1/completions "{\"prompt\": \"$long\"}"
 bad prompt context_length_exceeded 'the prompt is 201 tokens long; the context is 200 tokens, prompt and answer together'
