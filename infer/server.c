@@ -204,7 +204,7 @@ static bool has_key(const struct server *s, const char *authorization)
 static bool host_is_ours(const struct server *s, const char *host)
 {
     const char *names[] = {"localhost", "127.0.0.1", "[::1]", s->options.host};
-    if (!s->local || !host)
+    if (!s->local || !host || s->options.n_keys > 0) /* no foreign page knows the key */
         return true;
     const char *end = strrchr(host, ':');
     size_t n = end && !strchr(end, ']') ? (size_t)(end - host) : strlen(host);
@@ -218,7 +218,7 @@ static bool host_is_ours(const struct server *s, const char *host)
 static bool origin_is_ours(const struct server *s, const struct http_request *q)
 {
     const char *cors = s->options.cors;
-    if (!q->origin || (cors && (strcmp(cors, "*") == 0 || strcmp(cors, q->origin) == 0)))
+    if (!q->origin || s->options.n_keys > 0 || (cors && (strcmp(cors, "*") == 0 || strcmp(cors, q->origin) == 0)))
         return true;
     const char *name = strstr(q->origin, "://");
     return name && q->host && strcasecmp(name + 3, q->host) == 0;

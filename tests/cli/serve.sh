@@ -275,6 +275,8 @@ ask /v1/models '' -H 'Authorization: Bearer secon'
 status 401
 ask /v1/models '' -H 'Authorization: Bearer second'
 status 200
+ask /v1/models '' -H 'Authorization: Bearer second' -H 'Host: proxied.example' -H 'Origin: https://elsewhere.example'
+status 200 # the key is proof enough
 ask /health
 status 200
 ask /v1/chat/completions '{"messages": [{"role": "user", "content": "x"}]}' -H 'Authorization: Bearer first'
