@@ -47,6 +47,7 @@ extern const struct command command_eval_choices, command_eval_logits, command_e
 extern const struct command command_chat, command_convert, command_export;
 extern const struct command command_generate;
 extern const struct command command_help;
+extern const struct command command_imatrix;
 extern const struct command command_info;
 extern const struct command command_pretrain;
 extern const struct command command_serve;

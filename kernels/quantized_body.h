@@ -53,11 +53,11 @@ INLINE float vf_total(vf x)
 
 /* --- few rows --- */
 
-#ifndef AHEAD
-#define AHEAD 8192
-#define HINT _MM_HINT_T0
-#endif
-enum { DOT_ROWS = 4, CHAINS = 4 }; /* sums of a row that do not wait for each other */
+enum {
+    DOT_ROWS = 4,
+    CHAINS = 4,   /* sums of a row that do not wait for each other */
+    AHEAD = 4096, /* bytes to fetch before they are needed */
+};
 
 /* Lane l of the vector `i` of a strip is of the group that the i-th index names: within LANES scales. */
 INLINE vb group_index(int group, size_t i)
@@ -115,6 +115,15 @@ INLINE void dot_strip(const size_t m, const int group, const bool is_signed, con
     }
 }
 
+/* The lines that begin within a strip, of the one that far ahead. Memory answers late, and what the processor fetches
+ * by itself ends with each page. */
+INLINE void prefetch(const unsigned char *strip, size_t size)
+{
+    const uintptr_t from = (uintptr_t)strip + AHEAD;
+    for (uintptr_t line = (from + 63) / 64 * 64; line < from + size; line += 64)
+        _mm_prefetch((const void *)line, _MM_HINT_T0);
+}
+
 /* m, group, is_signed and, where it is to be inlined, unpack are constants. */
 INLINE void dot_rows(void (*unpack)(const void *, struct weight_strip *), const size_t m, const int group,
                      const bool is_signed, const struct weight_rows *w, size_t j, const struct activation_rows *a,
@@ -126,9 +135,7 @@ INLINE void dot_rows(void (*unpack)(const void *, struct weight_strip *), const 
         for (size_t c = 0; c < CHAINS; c++)
             sum[i][c] = VF(setzero)();
     for (size_t s = 0; s < w->n_strips; s++) {
-        const unsigned char *ahead = w->data + j * w->row_bytes + s * w->strip_bytes + AHEAD;
-        for (size_t i = 0; i < w->strip_bytes; i += 64)
-            _mm_prefetch((const void *)(ahead + i), HINT);
+        prefetch(w->data + j * w->row_bytes + s * w->strip_bytes, w->strip_bytes);
         load_strip(unpack, w, j, s, &strip);
         dot_strip(m, group, is_signed, w->form, &strip, a, r, s, sum);
     }
