@@ -1,9 +1,24 @@
 #include "infer/api.h"
 
+#include "base/utf8.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+/* What is quoted may have been cut within a character. */
+static void keep_characters(char *text)
+{
+    uint32_t code;
+    for (size_t n = strlen(text), length; n > 0; text += length, n -= length) {
+        length = utf8_decode(text, n, &code);
+        if (length == 0) {
+            *text = '?';
+            length = 1;
+        }
+    }
+}
 
 int api_refuse(struct api_error *e, int status, const char *param, const char *code, const char *format, ...)
 {
@@ -15,6 +30,7 @@ int api_refuse(struct api_error *e, int status, const char *param, const char *c
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    keep_characters(text);
     error_set(&line, ERR_USAGE, "%s", text); /* one line of whole characters, whatever it quotes */
     *e = (struct api_error){.status = status, .code = code};
     snprintf(e->param, sizeof e->param, "%s", param ? param : "");
