@@ -33,7 +33,12 @@ MHD        ?= $(wildcard /usr/include/microhttpd.h /usr/include/*/microhttpd.h)
 MHD_FLAGS  = $(if $(MHD),-DLINNET_MHD)
 MHD_LIBS   = $(if $(MHD),-lmicrohttpd)
 
-ALL_CFLAGS = -std=c11 -fopenmp $(WARN) $(CFLAGS) $(FILE_FLAGS) $(PKG_CFLAGS) $(BLAS_FLAGS) $(DNNL_FLAGS) $(MHD_FLAGS)
+# Optional: libedit, for lines that are typed at a terminal. `make EDIT=` builds without it.
+EDIT       ?= $(wildcard /usr/include/histedit.h)
+EDIT_FLAGS = $(if $(EDIT),-DLINNET_EDIT)
+EDIT_LIBS  = $(if $(EDIT),-ledit)
+
+ALL_CFLAGS = -std=c11 -fopenmp $(WARN) $(CFLAGS) $(FILE_FLAGS) $(PKG_CFLAGS) $(BLAS_FLAGS) $(DNNL_FLAGS) $(MHD_FLAGS) $(EDIT_FLAGS)
 ALL_LIBS   = $(BLAS_LIBS) $(DNNL_LIBS) $(MHD_LIBS) $(PKG_LIBS) -lm
 
 SOURCES := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
@@ -94,7 +99,7 @@ $(LIBRARY): $(filter-out $(BUILD)/cli/%,$(OBJECTS))
 	@$(AR) rcs $@ $^
 
 $(BUILD)/linnet: $(OBJECTS)
-	@$(CC) $(ALL_CFLAGS) $^ -o $@ $(ALL_LIBS)
+	@$(CC) $(ALL_CFLAGS) $^ -o $@ $(ALL_LIBS) $(EDIT_LIBS)
 	@echo "  built $@"
 
 $(BUILD)/tests/%: tests/%.c $(LIBRARY)
@@ -125,4 +130,4 @@ $(BUILD)/%.o: %.c
 	@echo "  CC $<"
 	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
--include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BUILD)/tests/interop/random_model.d
+-include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BUILD)/tests/interop/random_model.d $(BUILD)/tests/interop/random_adapter.d

@@ -1,6 +1,7 @@
 /* linnet bench infer */
 #include "base/log.h"
 #include "base/memory.h"
+#include "cli/cache.h"
 #include "cli/command.h"
 #include "cli/shared.h"
 #include "infer/generate.h"
@@ -29,8 +30,10 @@ static const struct option rows[] = {
     {.key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json),
      .help = "print the figures as JSON"},
 };
+static struct cache_options cache;
 static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Flags"},
+    {.name = "", .rows = cache_rows, .n_rows = 1, .object = &cache, .help = "Keys and values"},
 };
 
 /* Tokens per second, of the fastest of all runs. */
@@ -85,7 +88,9 @@ static int bench(struct model *m, int threads, struct error *e)
     int32_t *prompt = mem_alloc(flags.prompt_tokens, sizeof *prompt);
     for (size_t i = 0; i < flags.prompt_tokens; i++)
         prompt[i] = (int32_t)(i * 7919 % m->config.vocab_size);
-    int code = generator_init(&g, m, NULL, flags.prompt_tokens + flags.gen_tokens, flags.chunk, e);
+    struct generator_options o = {.capacity = flags.prompt_tokens + flags.gen_tokens, .chunk = flags.chunk,
+                                  .cache_type = cache_type(&cache)};
+    int code = generator_init(&g, m, NULL, &o, e);
     for (size_t i = 0; i < flags.repeat && !code; i++)
         code = measure(&g, prompt, &s, e);
     if (!code)

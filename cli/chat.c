@@ -1,24 +1,25 @@
 /* linnet chat */
-#include "infer/chat.h"
+#include "cli/chat.h"
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/cache.h"
 #include "cli/command.h"
-#include "cli/sampling.h"
+#include "cli/line_editor.h"
 #include "cli/shared.h"
 #include "kernels/gemm.h"
-#include "model/load.h"
 #include "train/interrupt.h"
 
 #include <string.h>
-#include <unistd.h>
 
 static struct {
     char *model, *system, *prompt, *template_file, *variables;
+    struct option_strings adapters;
     size_t max_tokens, context;
     bool json;
 } flags;
 static struct sampler_options sampling;
+static struct cache_options cache;
 static struct constraint_flags constraints;
 static struct constraint constraint; /* of every answer */
 
@@ -28,6 +29,7 @@ static const struct option rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model),
      .placeholder = "PATH",
      .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
+    ADAPTER_ROW(FIELD(adapters)),
     {.key = "system", .flag = "--system", .type = OPTION_STRING, .offset = FIELD(system),
      .placeholder = "TEXT", .help = "what the model is told before the conversation"},
     {.key = "prompt", .flag = "--prompt", .letter = 'p', .type = OPTION_STRING,
@@ -53,6 +55,7 @@ static const struct option rows[] = {
 static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Conversation"},
     SAMPLING_SECTION(&sampling),
+    CACHE_SECTION(&cache),
     CONSTRAINT_SECTION(&constraints),
 };
 
@@ -80,36 +83,62 @@ static void explain(enum stop_reason reason)
         log_info("(interrupted)");
 }
 
-static int answer(struct chat_session *s, const char *text, size_t n, struct error *e)
+static void note_answer(struct chat *c, const struct generation *r)
+{
+    c->last.any = true;
+    c->last.n_prompt = r->n_prompt;
+    c->last.n_tokens = r->tokens.count;
+    c->last.n_decoded = r->n_decoded;
+    c->last.prefill_seconds = r->prefill_seconds;
+    c->last.decode_seconds = r->decode_seconds;
+}
+
+static void print_answer(const struct chat *c, const struct generation *r)
+{
+    if (!flags.json)
+        putchar('\n');
+    else
+        print_json_line(json_pack("{s:i, s:o, s:o, s:s}", "prompt_tokens",
+                                  (int)(c->session.fed.count - r->n_decoded), "tokens", ids_json(&r->tokens), "text",
+                                  json_text(r->text.data ? r->text.data : "", r->text.size), "stop_reason",
+                                  stop_reason_name(r->reason)));
+    fflush(stdout);
+    explain(r->reason);
+}
+
+int chat_answer(struct chat *c, bool again, struct error *e)
 {
     struct generation r = {0};
     struct generate_options o = {.sampler = sampling, .max_tokens = flags.max_tokens,
+                                 .context_shift = cache.shift, .keep = cache.keep,
                                  .interrupted = interrupt_requested};
-    constraint_apply(&constraint, s->generator.tokenizer, s->generator.n_choices, &o);
-    chat_session_say(s, "user", text, n);
+    generate_emit *emit = flags.json ? NULL : print_text;
+    o.sampler.seed += c->n_again; /* another draw */
+    constraint_apply(&constraint, c->model->tokenizer, c->session.generator.n_choices, &o);
     interrupt_install();
-    int code = chat_session_reply(s, &o, flags.json ? NULL : print_text, NULL, &r, e);
+    int code = again ? chat_session_reply_again(&c->session, &o, emit, NULL, &r, e)
+                     : chat_session_reply(&c->session, &o, emit, NULL, &r, e);
     interrupt_restore();
-    if (!code && flags.json)
-        print_json_line(json_pack("{s:i, s:o, s:o, s:s}", "prompt_tokens",
-                                  (int)(s->fed.count - r.n_decoded), "tokens",
-                                  ids_json(&r.tokens), "text",
-                                  json_text(r.text.data ? r.text.data : "", r.text.size), "stop_reason",
-                                  stop_reason_name(r.reason)));
-    else if (!code)
-        putchar('\n');
+    if (!code) {
+        note_answer(c, &r);
+        print_answer(c, &r);
+    }
     fflush(stdout);
-    if (!code)
-        explain(r.reason);
     generation_free(&r);
     return code;
 }
 
-static void begin(struct chat_session *s)
+static int answer(struct chat *c, const char *text, size_t n, struct error *e)
 {
-    chat_session_clear(s);
-    if (flags.system)
-        chat_session_say(s, "system", flags.system, strlen(flags.system));
+    c->n_again = 0;
+    chat_session_say(&c->session, "user", text, n);
+    return chat_answer(c, false, e);
+}
+
+void chat_begin(struct chat *c)
+{
+    chat_session_clear(&c->session);
+    chat_session_set_system(&c->session, c->system);
 }
 
 /* A line that is a command of this program's own; "//" begins a message with a slash. */
@@ -118,34 +147,20 @@ static bool is_command(const struct buffer *line)
     return line->size > 0 && line->data[0] == '/' && !(line->size > 1 && line->data[1] == '/');
 }
 
-static bool run_command(struct chat_session *s, const struct buffer *line)
-{
-    if (strcmp(line->data, "/exit") == 0 || strcmp(line->data, "/quit") == 0)
-        return false;
-    if (strcmp(line->data, "/clear") == 0) {
-        begin(s);
-        log_info("(a new conversation)");
-    } else {
-        log_info("/clear  begin a new conversation\n/exit   end; so does Ctrl-D\nA line that ends in \\ goes "
-                 "on in the next; // begins a message with a slash; Ctrl-C stops an answer.");
-    }
-    return true;
-}
-
 /* A message: lines that end in a backslash and the one after them. False at the end of input. */
-static bool read_message(bool ask, struct buffer *message)
+static bool read_message(struct line_editor *editor, struct buffer *message)
 {
     struct buffer line = {0};
-    bool more = true, any = false;
+    bool more = true, any = false, cancelled;
     buffer_clear(message);
-    while (more) {
-        if (ask)
-            fputs(any ? ". " : "> ", stderr);
-        if (!read_line(stdin, &line))
-            break;
+    while (more && line_editor_read(editor, any ? ". " : "> ", &line, &cancelled)) {
         any = true;
+        if (cancelled) {
+            buffer_clear(message);
+            break;
+        }
         more = line.size > 0 && line.data[line.size - 1] == '\\';
-        buffer_append(message, line.data ? line.data : "", line.size - more);
+        buffer_append(message, line.data, line.size - more);
         if (more)
             buffer_byte(message, '\n');
     }
@@ -155,24 +170,28 @@ static bool read_message(bool ask, struct buffer *message)
     return any;
 }
 
-/* At a terminal what cannot be answered is said, and the conversation goes on. */
-static int converse(struct chat_session *s, struct error *e)
+static int take_turn(struct chat *c, const struct buffer *message, struct error *e)
 {
-    bool terminal = isatty(STDIN_FILENO);
+    if (message->size == 0)
+        return OK;
+    if (is_command(message))
+        return chat_command(c, message->data, e);
+    size_t skip = message->data[0] == '/' ? 1 : 0;
+    return answer(c, message->data + skip, message->size - skip, e);
+}
+
+/* At a terminal what cannot be done is said, and the conversation goes on. */
+static int converse(struct chat *c, struct error *e)
+{
+    char *history = state_file("chat-history");
+    struct line_editor *editor = line_editor_new(history, chat_complete, c);
+    bool terminal = line_editor_is_interactive(editor);
     struct buffer message = {0};
     int code = OK;
     if (terminal)
         log_info("/help lists what can be done; Ctrl-D ends");
-    while (!code && read_message(terminal, &message)) {
-        if (message.size == 0)
-            continue;
-        if (is_command(&message)) {
-            if (!run_command(s, &message))
-                break;
-            continue;
-        }
-        size_t skip = message.data[0] == '/' ? 1 : 0;
-        code = answer(s, message.data + skip, message.size - skip, e);
+    while (!code && !c->ended && read_message(editor, &message)) {
+        code = take_turn(c, &message, e);
         if (code && terminal) {
             log_warn("%s", e->message);
             code = OK;
@@ -180,6 +199,8 @@ static int converse(struct chat_session *s, struct error *e)
     }
     if (terminal)
         fputc('\n', stderr);
+    line_editor_free(editor);
+    mem_free(history);
     buffer_free(&message);
     return code;
 }
@@ -198,39 +219,50 @@ static int start(struct chat_session *s, struct model *m, const struct tokenizer
             code = error_prefix(e, "--template-variables");
     }
     if (!code)
-        code = chat_session_init(s, m, t, flags.template_file ? text.data : NULL, choose_capacity(m), e);
+        code = chat_session_init(s, m, t, flags.template_file ? text.data : NULL,
+                                 &(struct generator_options){.capacity = choose_capacity(m),
+                                                             .cache_type = cache_type(&cache)}, e);
     buffer_free(&text);
     s->variables = *variables;
     return code;
 }
 
+static void init_settings(struct chat *c)
+{
+    for (size_t i = 0; i < SAMPLING_ROWS; i++)
+        c->settings[i] = (struct chat_setting){&sampling_rows[i], &sampling};
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (strcmp(rows[i].key, "max_tokens") == 0)
+            c->settings[SAMPLING_ROWS] = (struct chat_setting){&rows[i], &flags};
+}
+
 static int run(const struct command_input *in, struct error *e)
 {
-    struct model m = {0};
-    struct tokenizer *t = NULL;
-    struct chat_session s = {0};
+    struct inference model;
+    struct chat c = {.model = &model, .adapters = &flags.adapters};
     json_t *variables = NULL;
     kernels_set_threads(in->threads);
+    init_settings(&c);
     int code = option_require(in->options, "", "model", e);
     if (!code)
         code = constraint_open(&constraint, &constraints, e);
     if (!code)
-        code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
+        code = inference_load(flags.model, &flags.adapters, &model, e);
     if (code) {
         constraint_close(&constraint);
         return code;
     }
-    model_use_integers(&m);
-    code = start(&s, &m, t, &variables, e);
+    code = start(&c.session, &model.model, model.tokenizer, &variables, e);
     if (!code) {
-        begin(&s);
-        code = flags.prompt ? answer(&s, flags.prompt, strlen(flags.prompt), e) : converse(&s, e);
-        chat_session_free(&s);
+        c.system = mem_string(flags.system);
+        chat_begin(&c);
+        code = flags.prompt ? answer(&c, flags.prompt, strlen(flags.prompt), e) : converse(&c, e);
+        chat_session_free(&c.session);
+        mem_free(c.system);
     }
     json_decref(variables);
+    inference_free(&model);
     constraint_close(&constraint);
-    model_free(&m);
-    tokenizer_free(t);
     return code;
 }
 

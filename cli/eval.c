@@ -3,23 +3,24 @@
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/inference.h"
 #include "cli/shared.h"
 #include "data/corpus.h"
 #include "infer/generate.h"
 #include "kernels/gemm.h"
-#include "model/load.h"
 
 #include <string.h>
 
 static struct {
     char *model, *text_field;
-    struct option_strings data;
+    struct option_strings data, adapters;
     size_t max_seq_length, stride, batch_size;
     bool json;
 } ppl;
 
 static struct {
     char *model, *text;
+    struct option_strings adapters;
     size_t top;
     bool json, parse_special;
 } logits;
@@ -31,6 +32,7 @@ static struct {
 static const struct option ppl_rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = PPL(model),
      .placeholder = "PATH", .help = MODEL_HELP},
+    ADAPTER_ROW(PPL(adapters)),
     {.key = "data", .flag = "--data", .type = OPTION_STRINGS, .offset = PPL(data),
      .placeholder = "PATH...", .help = ".txt and .jsonl files, also gzipped, or directories of them"},
     {.key = "text_field", .flag = "--text-field", .type = OPTION_STRING, .offset = PPL(text_field),
@@ -54,6 +56,7 @@ static struct option_section ppl_sections[] = {
 static const struct option logits_rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = LOGITS(model),
      .placeholder = "PATH", .help = MODEL_HELP},
+    ADAPTER_ROW(LOGITS(adapters)),
     {.key = "text", .flag = "--text", .type = OPTION_STRING, .offset = LOGITS(text),
      .placeholder = "TEXT", .help = "what to predict the tokens of"},
     {.key = "top", .flag = "--top", .type = OPTION_SIZE, .offset = LOGITS(top),
@@ -184,21 +187,17 @@ static int score_model(struct model *m, const struct tokenizer *t, struct error 
 
 static int run_ppl(const struct command_input *in, struct error *e)
 {
-    struct model m = {0};
-    struct tokenizer *t = NULL;
+    struct inference model;
     kernels_set_threads(in->threads);
     int code = option_require(in->options, "", "model", e);
     if (!code)
         code = option_require(in->options, "", "data", e);
     if (!code)
-        code = model_load(ppl.model, WEIGHTS_MAPPED, &m, &t, e);
-    if (!code)
-        model_use_integers(&m);
+        code = inference_load(ppl.model, &ppl.adapters, &model, e);
     if (code)
         return code;
-    code = score_model(&m, t, e);
-    model_free(&m);
-    tokenizer_free(t);
+    code = score_model(&model.model, model.tokenizer, e);
+    inference_free(&model);
     return code;
 }
 
@@ -273,21 +272,17 @@ static int show_distributions(struct model *m, const struct tokenizer *t, struct
 
 static int run_logits(const struct command_input *in, struct error *e)
 {
-    struct model m = {0};
-    struct tokenizer *t = NULL;
+    struct inference model;
     kernels_set_threads(in->threads);
     int code = option_require(in->options, "", "model", e);
     if (!code)
         code = option_require(in->options, "", "text", e);
     if (!code)
-        code = model_load(logits.model, WEIGHTS_MAPPED, &m, &t, e);
-    if (!code)
-        model_use_integers(&m);
+        code = inference_load(logits.model, &logits.adapters, &model, e);
     if (code)
         return code;
-    code = show_distributions(&m, t, e);
-    model_free(&m);
-    tokenizer_free(t);
+    code = show_distributions(&model.model, model.tokenizer, e);
+    inference_free(&model);
     return code;
 }
 

@@ -4,12 +4,12 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "cli/command.h"
+#include "cli/inference.h"
 #include "cli/shared.h"
 #include "data/question.h"
 #include "infer/generate.h"
 #include "infer/likelihood.h"
 #include "kernels/gemm.h"
-#include "model/load.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,6 +19,7 @@ static const char *const style_names[] = {"auto", "plain", "arc", "hellaswag", N
 
 static struct {
     char *model, *data, *details;
+    struct option_strings adapters;
     size_t limit, max_seq_length;
     int style; /* enum question_style */
     bool json;
@@ -30,6 +31,7 @@ static const struct option rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model),
      .placeholder = "PATH",
      .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
+    ADAPTER_ROW(FIELD(adapters)),
     {.key = "data", .flag = "--data", .type = OPTION_STRING, .offset = FIELD(data),
      .placeholder = "FILE", .help = ".jsonl file, a question a line"},
     {.key = "style", .flag = "--style", .type = OPTION_ENUM, .offset = FIELD(style),
@@ -290,8 +292,7 @@ static int check_details(struct error *e)
 
 static int run(const struct command_input *in, struct error *e)
 {
-    struct model m = {0};
-    struct tokenizer *t = NULL;
+    struct inference model;
     FILE *f = NULL;
     kernels_set_threads(in->threads);
     int code = option_require(in->options, "", "model", e);
@@ -304,13 +305,10 @@ static int run(const struct command_input *in, struct error *e)
     if (!code && flags.details) /* before a large model is read in vain */
         code = check_details(e);
     if (!code)
-        code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
-    if (!code)
-        model_use_integers(&m);
+        code = inference_load(flags.model, &flags.adapters, &model, e);
     if (!code) {
-        code = score_model(&m, t, f, e);
-        model_free(&m);
-        tokenizer_free(t);
+        code = score_model(&model.model, model.tokenizer, f, e);
+        inference_free(&model);
     }
     if (f)
         fclose(f);

@@ -3,11 +3,12 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/cache.h"
 #include "cli/command.h"
+#include "cli/inference.h"
 #include "cli/sampling.h"
 #include "cli/shared.h"
 #include "kernels/gemm.h"
-#include "model/load.h"
 #include "train/interrupt.h"
 
 #include <string.h>
@@ -15,7 +16,7 @@
 static struct {
     char *model, *prompt, *prompt_file;
     size_t max_tokens, context;
-    struct option_strings stops;
+    struct option_strings stops, adapters;
     bool echo, json, ignore_end, parse_special, show_special;
 } flags;
 
@@ -25,6 +26,7 @@ static const struct option prompt_rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model),
      .placeholder = "PATH",
      .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
+    ADAPTER_ROW(FIELD(adapters)),
     {.key = "prompt", .flag = "--prompt", .letter = 'p', .type = OPTION_STRING,
      .offset = FIELD(prompt), .placeholder = "TEXT", .help = "the text to continue"},
     {.key = "prompt_file", .flag = "--prompt-file", .type = OPTION_STRING,
@@ -56,12 +58,14 @@ static const struct option output_rows[] = {
 };
 
 static struct sampler_options sampling;
+static struct cache_options cache;
 static struct constraint_flags constraints;
 
 static struct option_section sections[] = {
     {.name = "", .rows = prompt_rows, .n_rows = COUNT(prompt_rows), .object = &flags,
      .help = "Prompt"},
     SAMPLING_SECTION(&sampling),
+    CACHE_SECTION(&cache),
     CONSTRAINT_SECTION(&constraints),
     {.name = "", .rows = output_rows, .n_rows = COUNT(output_rows), .object = &flags,
      .help = "Output"},
@@ -101,6 +105,8 @@ static struct generate_options generate_options(void)
         .stops = (const char *const *)flags.stops.items,
         .n_stops = flags.stops.count,
         .ignore_end = flags.ignore_end,
+        .context_shift = cache.shift,
+        .keep = cache.keep,
         .show_special = flags.show_special,
         .interrupted = interrupt_requested,
     };
@@ -147,7 +153,9 @@ static int generate_text(struct model *m, const struct tokenizer *t, const struc
     if (!code)
         code = choose_capacity(m, prompt.count, &capacity, e);
     if (!code)
-        code = generator_init(&g, m, t, capacity, RUNNER_CHUNK, e);
+        code = generator_init(&g, m, t,
+                              &(struct generator_options){.capacity = capacity, .cache_type = cache_type(&cache)},
+                              e);
     if (!code)
         code = sampler_check(&o.sampler, g.n_choices, e);
     if (code)
@@ -179,8 +187,7 @@ done:
 
 static int run(const struct command_input *in, struct error *e)
 {
-    struct model m = {0};
-    struct tokenizer *t = NULL;
+    struct inference model;
     struct buffer text = {0};
     struct constraint constraint = {0};
     kernels_set_threads(in->threads);
@@ -192,13 +199,10 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = constraint_open(&constraint, &constraints, e);
     if (!code)
-        code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
-    if (!code)
-        model_use_integers(&m);
+        code = inference_load(flags.model, &flags.adapters, &model, e);
     if (!code) {
-        code = generate_text(&m, t, &text, &constraint, e);
-        model_free(&m);
-        tokenizer_free(t);
+        code = generate_text(&model.model, model.tokenizer, &text, &constraint, e);
+        inference_free(&model);
     }
     constraint_close(&constraint);
     buffer_free(&text);

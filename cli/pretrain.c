@@ -229,7 +229,8 @@ static int sampler_context_init(struct sampler_context *c, struct model *m,
 {
     const char *prompt = train_section.sample_prompt ? train_section.sample_prompt : "";
     c->n_tokens = train_section.sample_tokens;
-    int code = generator_init(&c->generator, m, t, train_section.max_seq_length, RUNNER_CHUNK, e);
+    int code = generator_init(&c->generator, m, t,
+                              &(struct generator_options){.capacity = train_section.max_seq_length}, e);
     if (!code)
         code = prompt_tokens(t, prompt, strlen(prompt), true, &c->prompt, e);
     return code;

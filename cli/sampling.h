@@ -10,7 +10,7 @@ extern const struct option sampling_rows[SAMPLING_ROWS]; /* of a struct sampler_
 
 #define SAMPLING_SECTION(options) \
     {.name = "", .rows = sampling_rows, .n_rows = SAMPLING_ROWS, .object = (options), \
-     .help = "Sampling, in this order: penalties, top-n-sigma, top-k, typical-p, top-p, min-p, temperature"}
+     .help = "Sampling: penalties, top-n-sigma, top-k, typical-p, top-p, min-p, temperature"}
 
 /* And of what restricts them. */
 struct constraint_flags {
@@ -34,7 +34,8 @@ struct constraint {
 /* Reads what the flags name. ERR_USAGE for what is written wrong on the command line. */
 int constraint_open(struct constraint *c, const struct constraint_flags *f, struct error *e);
 /* For a model with this vocabulary; *c must outlive the options. */
-void constraint_apply(struct constraint *c, const struct tokenizer *t, size_t vocab_size, struct generate_options *o);
+void constraint_apply(struct constraint *c, const struct tokenizer *t, size_t vocab_size,
+                      struct generate_options *o);
 void constraint_close(struct constraint *c);
 
 #endif

@@ -3,10 +3,11 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/cache.h"
 #include "cli/command.h"
+#include "cli/inference.h"
 #include "cli/shared.h"
 #include "kernels/gemm.h"
-#include "model/load.h"
 #include "train/interrupt.h"
 
 #include <signal.h>
@@ -17,7 +18,9 @@
 static struct {
     char *model, *host, *api_key, *api_key_file, *cors, *template_file;
     size_t port, slots, context, queue, max_body, timeout;
+    struct option_strings adapters;
 } flags;
+static struct cache_options cache;
 
 #define FIELD(member) offsetof(__typeof__(flags), member)
 
@@ -25,6 +28,7 @@ static const struct option rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model),
      .placeholder = "PATH",
      .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
+    ADAPTER_ROW(FIELD(adapters)),
     {.key = "host", .flag = "--host", .type = OPTION_STRING, .offset = FIELD(host),
      .default_value = "127.0.0.1", .placeholder = "ADDRESS",
      .help = "where to listen; 0.0.0.0 lets other machines in"},
@@ -58,6 +62,8 @@ static const struct option rows[] = {
 
 static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Server"},
+    {.name = "", .rows = cache_rows, .n_rows = 1 /* --cache-type */, .object = &cache,
+     .help = "Keys and values of the texts"},
 };
 
 enum { USUAL_CONTEXT = 4096, GRACE = 5 /* seconds */ };
@@ -120,7 +126,7 @@ static void wait_for_signal(void)
 
 static int serve(struct server *s, struct model *m, const struct tokenizer *t, int threads, struct error *e)
 {
-    const struct scheduler_options o = {flags.slots, choose_context(m), flags.queue, threads};
+    const struct scheduler_options o = {flags.slots, choose_context(m), flags.queue, threads, cache_type(&cache)};
     int code = server_start(s, m, t, &o, e);
     if (code)
         return code;
@@ -133,22 +139,20 @@ static int serve(struct server *s, struct model *m, const struct tokenizer *t, i
 static int load_and_serve(struct server_options *o, int threads, struct error *e)
 {
     struct server *s = NULL;
-    struct model m = {0};
-    struct tokenizer *t = NULL;
+    struct inference in;
     int code = server_bind(&s, o, e);
     if (!code)
-        code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
+        code = inference_load(flags.model, &flags.adapters, &in, e);
     if (code) {
         server_stop(s, 0);
         return code;
     }
     signal(SIGPIPE, SIG_IGN); /* a client that has gone ends its request, not the server */
     interrupt_install();
-    code = serve(s, &m, t, threads, e);
+    code = serve(s, &in.model, in.tokenizer, threads, e);
     server_stop(s, GRACE);
     interrupt_restore();
-    model_free(&m);
-    tokenizer_free(t);
+    inference_free(&in);
     return code;
 }
 

@@ -243,7 +243,7 @@ static const struct {
 } others[] = {
     {"model-*-of-*.safetensors",
      "one of several files, but " SAFETENSORS_INDEX " is missing; fetch it too"},
-    {"adapter_model.safetensors", "an adapter, not a model; load it together with its base model"},
+    {"adapter_model.safetensors", "an adapter, not a model; --adapter takes it, --model its base"},
     {"consolidated*.safetensors",
      "weights in Mistral's own layout; fetch the files of Hugging Face's, " SAFETENSORS_FILE
      " or " SAFETENSORS_INDEX},

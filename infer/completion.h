@@ -1,5 +1,5 @@
-/* From rows of logits to a text: what one sequence's next token is, what of the text may be shown, and when it ends.
- * Knows nothing of how logits are computed, so that one sequence, many at once and speculation share it.
+/* From rows of logits to a text: what one sequence's next token is, what of the text may be shown, and when it
+ * ends. Knows nothing of how logits are computed, so that one sequence, many at once and speculation share it.
  *
  *     completion_init(&c, tokenizer, n_choices, &options, emit, context, &result, e);
  *     completion_begin(&c, prompt, n_prompt, continues);
@@ -32,10 +32,12 @@ struct generate_options {
     const char *const *stops;  /* strings that end the text and are no part of it; not empty */
     size_t n_stops;
     bool ignore_end;           /* go on after an end token */
+    bool context_shift;        /* a full sequence drops its older half and goes on; whoever feeds tokens sees to it */
+    size_t keep;               /* but for its first tokens */
     bool show_special;         /* special tokens appear in the text */
     bool (*interrupted)(void); /* asked between tokens; NULL: never */
-    /* What the text must follow from its first character on; NULL: nothing. An end token is drawn only where the grammar
-     * may end. Where max_tokens or the context end the text first, it is the beginning of one. */
+    /* What the text must follow from its first character on; NULL: nothing. An end token is drawn only where
+     * the grammar may end. Where max_tokens or the context end the text first, it is the beginning of one. */
     const struct grammar *grammar;
     const struct token_trie *trie; /* with a grammar: of the n_choices tokens that may be drawn */
 };
@@ -81,8 +83,8 @@ void completion_free(struct completion *c);
 void completion_begin(struct completion *c, const int32_t *prompt, size_t n, bool continues);
 
 /* Draws a token from logits (n_choices or more), notes it in *r and lets text through. `done` is set, with the
- * reason, when that was the last. ERR_FORMAT when the logits are not numbers, or no token of the vocabulary continues the
- * grammar (grammar_mask); ERR_USAGE when logit biases leave none. */
+ * reason, when that was the last. ERR_FORMAT when the logits are not numbers, or no token of the vocabulary
+ * continues the grammar (grammar_mask); ERR_USAGE when logit biases leave none. */
 int completion_next(struct completion *c, const float *logits, int32_t *id, struct error *e);
 
 /* Ends it from outside: the sequence is full, or the user has seen enough. Nothing when it is done already. */

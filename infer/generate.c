@@ -21,9 +21,10 @@ int prompt_tokens(const struct tokenizer *t, const char *text, size_t n, bool pa
     return OK;
 }
 
-int generator_init(struct generator *g, struct model *m, const struct tokenizer *t, size_t capacity,
-                   size_t chunk, struct error *e)
+int generator_init(struct generator *g, struct model *m, const struct tokenizer *t,
+                   const struct generator_options *o, struct error *e)
 {
+    size_t capacity = o->capacity, chunk = o->chunk ? o->chunk : RUNNER_CHUNK;
     CHECK(capacity > 0);
     *g = (struct generator){.model = m, .tokenizer = t, .capacity = capacity,
                             .n_choices = m->config.vocab_size};
@@ -33,7 +34,7 @@ int generator_init(struct generator *g, struct model *m, const struct tokenizer 
         chunk = capacity;
     int code = runner_init(&g->runner, m, chunk, e);
     if (!code)
-        code = kv_cache_init(&g->cache, m, DTYPE_F32, capacity, chunk, e);
+        code = kv_cache_init(&g->cache, m, o->cache_type, capacity, chunk, e);
     if (code) {
         generator_free(g);
         return code;
@@ -53,12 +54,36 @@ void generator_free(struct generator *g)
 
 void generator_reset(struct generator *g)
 {
-    kv_cache_rewind(&g->cache, 0);
+    generator_rewind(g, 0);
 }
 
 size_t generator_rewind(struct generator *g, size_t n)
 {
-    return kv_cache_rewind(&g->cache, n);
+    size_t left = kv_cache_rewind(&g->cache, n);
+    if (left == 0)
+        g->n_discarded = g->n_kept = 0;
+    return left;
+}
+
+bool generator_make_room(struct generator *g, size_t n, size_t keep)
+{
+    size_t length = g->cache.length, room = g->capacity - length;
+    if (n <= room)
+        return true;
+    if (keep >= length || n - room > length - keep)
+        return false;
+    size_t half = (length - keep + 1) / 2, discard = half > n - room ? half : n - room;
+    if (!kv_cache_shift(&g->cache, g->model, keep, discard))
+        return false;
+    g->n_discarded += discard;
+    g->n_kept = keep > g->n_kept ? keep : g->n_kept;
+    return true;
+}
+
+size_t generator_keep(const struct generator *g, const struct generate_options *o)
+{
+    bool begins = g->tokenizer && tokenizer_adds_bos(g->tokenizer) && tokenizer_bos(g->tokenizer) != TOKEN_NONE;
+    return o->keep > 0 ? o->keep : begins;
 }
 
 static void feed_chunk(struct generator *g, const int32_t *ids, size_t n, bool last)
@@ -95,12 +120,14 @@ int generator_feed(struct generator *g, const int32_t *ids, size_t n, bool (*int
 /* Draws and feeds until there is a reason to stop. */
 static int decode_loop(struct generator *g, struct completion *c, struct error *e)
 {
+    const struct generate_options *o = c->options;
     while (!c->done) {
         int32_t id;
         int code = completion_next(c, g->logits, &id, e);
         if (code)
             return code;
-        if (g->cache.length == g->capacity)
+        if (!c->done && g->cache.length == g->capacity &&
+            !(o->context_shift && generator_make_room(g, 1, generator_keep(g, o))))
             completion_stop(c, STOPPED_CONTEXT);
         if (c->done)
             return OK;

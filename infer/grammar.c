@@ -184,7 +184,8 @@ static void meet(struct grammar_machine *m, uint32_t node, uint32_t frame)
 }
 
 /* Empties the table for the next closure; m->met stays until then. How many those are.
- * A run of full slots is emptied from where an item would begin to look, so that what lies behind goes with it. */
+ * A run of full slots is emptied from where an item would begin to look, so that what lies behind goes with it.
+ */
 static size_t forget_met(struct grammar_machine *m)
 {
     size_t n = m->n_met;
@@ -320,8 +321,10 @@ void grammar_state_init(struct grammar_state *s, const struct grammar *g)
 int grammar_check_start(const struct grammar *g, struct error *e)
 {
     struct grammar_machine *m = machine_new(g);
-    int code = begin_machine(m) ? OK : error_set(e, ERR_FORMAT, "grammar: too ambiguous: there are more than %d ways to begin",
-                                                 GRAMMAR_MOST_STATES);
+    int code = begin_machine(m)
+                   ? OK
+                   : error_set(e, ERR_FORMAT, "grammar: too ambiguous: there are more than %d ways to begin",
+                               GRAMMAR_MOST_STATES);
     machine_free(m);
     return code;
 }
@@ -401,7 +404,8 @@ static void begin_work(struct grammar_state *s)
 
 static int too_many(struct error *e)
 {
-    return error_set(e, ERR_FORMAT, "the grammar is too ambiguous: there are too many ways to read the text so far");
+    return error_set(e, ERR_FORMAT,
+                     "the grammar is too ambiguous: there are too many ways to read the text so far");
 }
 
 int grammar_accept(struct grammar_state *s, const char *bytes, size_t n, struct error *e)
@@ -506,7 +510,8 @@ static struct known_mask *find_mask(struct grammar_machine *m, const struct toke
     return NULL;
 }
 
-static void keep_mask(struct grammar_machine *m, uint32_t config, const uint32_t *bits, size_t words, size_t count)
+static void keep_mask(struct grammar_machine *m, uint32_t config, const uint32_t *bits, size_t words,
+                      size_t count)
 {
     struct known_mask *k = &m->masks[m->next_mask++ % MASKS];
     if (!k->bits)
@@ -535,6 +540,7 @@ int grammar_mask(struct grammar_state *s, const struct token_trie *t, uint32_t *
         keep_mask(s->machine, s->at, allowed, words, count);
     }
     if (count == 0)
-        return error_set(e, ERR_FORMAT, "the grammar asks for something that no token of the vocabulary begins with");
+        return error_set(e, ERR_FORMAT,
+                         "the grammar asks for something that no token of the vocabulary begins with");
     return OK;
 }

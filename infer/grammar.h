@@ -5,13 +5,14 @@
  *     item   ::= [a-z_] [^\x00-\x1F,\]]{0,8} | .
  *
  * A rule ends with its line, but for lines within parentheses, after ::= and around |. Literals know the
- * escapes \n \r \t \\ \" \[ \] \- \^ \xHH \uHHHH \UHHHHHHHH, classes the same; both, and `.`, match Unicode characters
- * (a newline is one). Operators * + ? {m} {m,} {m,n} follow what they repeat. docs/constraints.md has more.
+ * escapes \n \r \t \\ \" \[ \] \- \^ \xHH \uHHHH \UHHHHHHHH, classes the same; both, and `.`, match Unicode
+ * characters (a newline is one). Operators * + ? {m} {m,} {m,n} follow what they repeat. docs/constraints.md
+ * has more.
  *
  * A grammar is a network of states over characters with calls between rules (Woods, 1970: recursive transition
  * network). Matching holds all stacks of open calls that the text so far allows, as llama.cpp does; here equal
- * stacks, and equal sets of them, are kept once, and where a byte leads from a set is remembered. So most of a mask is
- * one look into a table for each node of the vocabulary's trie.
+ * stacks, and equal sets of them, are kept once, and where a byte leads from a set is remembered. So most of a
+ * mask is one look into a table for each node of the vocabulary's trie.
  *
  *     grammar_parse(text, n, &g, e);
  *     trie = token_trie_new(tokenizer, n_choices);
@@ -57,12 +58,12 @@ struct grammar_state {
 
 void grammar_state_init(struct grammar_state *s, const struct grammar *g); /* before the first character */
 void grammar_state_free(struct grammar_state *s);
-/* Makes `to`, initialised with the same grammar, stand where `from` does. They share nothing; what `to` has learnt
- * of the grammar it keeps. To undo: copy before, copy back. */
+/* Makes `to`, initialised with the same grammar, stand where `from` does. They share nothing; what `to` has
+ * learnt of the grammar it keeps. To undo: copy before, copy back. */
 void grammar_state_copy(struct grammar_state *to, const struct grammar_state *from);
 
-/* Reads n bytes; they may end within a character. ERR_FORMAT when the grammar does not allow them, or has more than
- * GRAMMAR_MOST_STATES ways to read them; the state then stays. */
+/* Reads n bytes; they may end within a character. ERR_FORMAT when the grammar does not allow them, or has more
+ * than GRAMMAR_MOST_STATES ways to read them; the state then stays. */
 int grammar_accept(struct grammar_state *s, const char *bytes, size_t n, struct error *e);
 /* The bytes of a token; nothing for one that ends a text. */
 int grammar_accept_token(struct grammar_state *s, const struct token_trie *t, int32_t id, struct error *e);
@@ -70,14 +71,15 @@ int grammar_accept_token(struct grammar_state *s, const struct token_trie *t, in
 bool grammar_may_end(const struct grammar_state *s);  /* what was read is a whole text */
 bool grammar_must_end(const struct grammar_state *s); /* and nothing can follow */
 
-/* Sets the bits (token_trie_words of them) of all tokens that may come next and clears the others: those whose bytes the
- * grammar allows, and those that end a text where it may end. ERR_FORMAT when there are none, or too many ways to
- * read. The trie must stay the same object while a state is used with it.
+/* Sets the bits (token_trie_words of them) of all tokens that may come next and clears the others: those whose
+ * bytes the grammar allows, and those that end a text where it may end. ERR_FORMAT when there are none, or too
+ * many ways to read. The trie must stay the same object while a state is used with it.
  *
- * Time: nothing worth mentioning where the same sets of stacks come up again, as inside a string; else one step for each node
- * of the trie that the grammar allows. Of steps known from before a hundred million fit into a second, of others about two
- * million: a vocabulary of 128 000 takes 2 to 3 ms where nearly all of it is allowed, and under 0.1 ms where punctuation
- * is due. A grammar that counts ([a-z]{1,500}) meets new sets with each token. */
+ * Time: nothing worth mentioning where the same sets of stacks come up again, as inside a string; else one step
+ * for each node of the trie that the grammar allows. Of steps known from before a hundred million fit into a
+ * second, of others about two million: a vocabulary of 109 000 takes 2 to 3 ms where nearly all of it is
+ * allowed, and under 0.1 ms where punctuation is due. A grammar that counts ([a-z]{1,500}) meets new sets with
+ * each token. */
 int grammar_mask(struct grammar_state *s, const struct token_trie *t, uint32_t *allowed, struct error *e);
 
 #endif

@@ -205,8 +205,10 @@ static void find_calls(const struct grammar *g, const bool *empty, const uint32_
     }
 }
 
-/* Depth first; *length rules of `path` are a circle, 0 when there is none. `next` (n_rules + 1): where each stands. */
-static const uint32_t *find_circle(const struct calls *c, size_t n_rules, size_t *next, uint32_t *path, size_t *length)
+/* Depth first; *length rules of `path` are a circle, 0 when there is none. `next` (n_rules + 1): where each
+ * stands. */
+static const uint32_t *find_circle(const struct calls *c, size_t n_rules, size_t *next, uint32_t *path,
+                                   size_t *length)
 {
     enum { NEW, OPEN, DONE };
     uint8_t *colour = mem_zero(n_rules, 1);
@@ -250,9 +252,11 @@ static int report_circle(const struct grammar_source *s, const uint32_t *circle,
         buffer_append(&names, s->text + r->name, r->n_name < 100 ? r->n_name : 100);
         last = r;
     }
-    int code = grammar_error(s, first->place, e,
-                             "left recursion: a rule calls itself before it has read anything (%s); repeat with * or put "
-                             "the call at the end", names.data);
+    int code = grammar_error(
+        s, first->place, e,
+        "left recursion: a rule calls itself before it has read anything (%s); repeat with * or put "
+        "the call at the end",
+        names.data);
     buffer_free(&names);
     return code;
 }
@@ -282,11 +286,12 @@ static int check_left_recursion(const struct grammar_source *s, struct error *e)
 
 /* --- Bytes that no set tells apart ------------------------------------------------------------------------ */
 
-/* Beyond ASCII, sets mostly hold all characters or none. Then what matters is where a character may begin and go on
- * (Unicode 15, table 3-7); else every byte is a class. */
+/* Beyond ASCII, sets mostly hold all characters or none. Then what matters is where a character may begin and
+ * go on (Unicode 15, table 3-7); else every byte is a class. */
 static void find_byte_classes(struct grammar *g)
 {
-    static const unsigned char structure[] = {0x80, 0x90, 0xA0, 0xC0, 0xC2, 0xE0, 0xE1, 0xED, 0xEE, 0xF0, 0xF1, 0xF4, 0xF5};
+    static const unsigned char structure[] = {0x80, 0x90, 0xA0, 0xC0, 0xC2, 0xE0, 0xE1,
+                                              0xED, 0xEE, 0xF0, 0xF1, 0xF4, 0xF5};
     bool begins[257] = {true}, fine = false;
     for (size_t i = 0; i < sizeof structure; i++)
         begins[structure[i]] = true;

@@ -122,7 +122,10 @@ static uint32_t read_name(struct parser *p)
 
 static int hex_digit(int c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static int read_escape(struct parser *p, uint32_t *code)
@@ -135,8 +138,9 @@ static int read_escape(struct parser *p, uint32_t *code)
     while (i < sizeof escapes / sizeof *escapes && escapes[i].name != c)
         i++;
     if (c < 0 || i == sizeof escapes / sizeof *escapes)
-        return grammar_error(p->s, place, p->e,
-                             "unknown escape; there are \\n \\r \\t \\\\ \\\" \\[ \\] \\- \\^ \\xHH \\uHHHH \\UHHHHHHHH");
+        return grammar_error(
+            p->s, place, p->e,
+            "unknown escape; there are \\n \\r \\t \\\\ \\\" \\[ \\] \\- \\^ \\xHH \\uHHHH \\UHHHHHHHH");
     p->at++;
     *code = (unsigned char)escapes[i].code;
     for (int k = 0; k < escapes[i].digits; k++, p->at++) {
@@ -191,7 +195,8 @@ uint32_t grammar_add_set(struct grammar *g, struct code_range *r, size_t n, bool
 {
     struct code_set set = {.first = (uint32_t)g->n_ranges};
     uint32_t next = 0; /* the first character that no range so far holds or lies behind */
-    qsort(r, n, sizeof *r, by_low);
+    if (n > 1)
+        qsort(r, n, sizeof *r, by_low);
     for (size_t i = 0; i < n;) {
         uint32_t low = r[i].low, high = r[i].high;
         for (i++; i < n && r[i].low <= high + 1; i++)
@@ -292,7 +297,8 @@ static int read_braces(struct parser *p, uint32_t *low, uint32_t *high)
     if (peek(p) != '}')
         return grammar_error(p->s, open, p->e, "{ has no closing }");
     if (*low > *high)
-        return grammar_error(p->s, open, p->e, "{%u,%u}: the first must not be more than the second", *low, *high);
+        return grammar_error(p->s, open, p->e, "{%u,%u}: the first must not be more than the second", *low,
+                             *high);
     p->at++;
     return OK;
 }
@@ -314,7 +320,8 @@ static int read_repeat(struct parser *p, uint32_t *item)
     skip(p, p->groups > 0);
     c = peek(p);
     if (c == '*' || c == '+' || c == '?' || c == '{')
-        return grammar_error(p->s, p->at, p->e, "an operator behind an operator; put parentheses around the first");
+        return grammar_error(p->s, p->at, p->e,
+                             "an operator behind an operator; put parentheses around the first");
     return OK;
 }
 
@@ -411,7 +418,8 @@ static int read_rule(struct parser *p)
     if (!starts(p, "::="))
         return grammar_error(s, p->at, p->e, "expected ::= behind the name of a rule");
     if (s->rules[rule].tree != NO_NODE)
-        return grammar_error(s, place, p->e, "the rule %.*s is there already", (int)(p->at - place < 200 ? s->rules[rule].n_name : 200), s->text + place);
+        return grammar_error(s, place, p->e, "the rule %.*s is there already",
+                             s->rules[rule].n_name < 200 ? (int)s->rules[rule].n_name : 200, s->text + place);
     p->at += 3;
     skip(p, true);
     int code = read_choice(p, &tree);
@@ -422,7 +430,8 @@ static int read_rule(struct parser *p)
     if (c == '<' || c == '!')
         return grammar_error(s, p->at, p->e, "tokens by name or number (<...>) are not supported");
     if (c >= 0 && c != '\n' && c != '\r')
-        return grammar_error(s, p->at, p->e, c == ')' ? ") without (" : "unexpected character; a rule ends with its line");
+        return grammar_error(s, p->at, p->e,
+                             c == ')' ? ") without (" : "unexpected character; a rule ends with its line");
     skip(p, true);
     return OK;
 }
@@ -439,7 +448,8 @@ int grammar_source_parse(struct grammar_source *s, struct error *e)
     for (size_t i = 0; !code && i < s->n_rules; i++)
         if (s->rules[i].tree == NO_NODE)
             code = grammar_error(s, s->rules[i].place, e, "there is no rule %.*s",
-                                 s->rules[i].n_name < 200 ? (int)s->rules[i].n_name : 200, s->text + s->rules[i].name);
+                                 s->rules[i].n_name < 200 ? (int)s->rules[i].n_name : 200,
+                                 s->text + s->rules[i].name);
     return code;
 }
 

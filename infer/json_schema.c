@@ -9,6 +9,14 @@
 
 /* --- Errors, places, names -------------------------------------------------------------------------------- */
 
+int schema_cut(const char *text, size_t most)
+{
+    size_t n = strlen(text);
+    for (n = n < most ? n : most; n > 0 && (text[n] & 0xC0) == 0x80;)
+        n--;
+    return (int)n;
+}
+
 int schema_error(struct schema_writer *w, const char *format, ...)
 {
     char what[700];
@@ -16,8 +24,8 @@ int schema_error(struct schema_writer *w, const char *format, ...)
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    return error_set(w->e, ERR_FORMAT, "JSON schema: %.*s: %s", w->path.size < 200 ? (int)w->path.size : 200,
-                     w->path.data, what);
+    return error_set(w->e, ERR_FORMAT, "JSON schema: %.*s: %.*s", schema_cut(w->path.data, 200), w->path.data,
+                     schema_cut(what, sizeof what - 5), what);
 }
 
 size_t schema_enter(struct schema_writer *w, const char *keyword, const char *member)
@@ -126,7 +134,8 @@ int schema_resolve(struct schema_writer *w, const char *ref, const json_t **sche
     const char *at = ref + 1;
     *schema = w->root;
     if (*ref != '#' || (*at && *at != '/'))
-        return schema_error(w, "$ref \"%.100s\": only places in the same document (#/$defs/...) are supported", ref);
+        return schema_error(w, "$ref \"%.*s\": only places in the same document (#/$defs/...) are supported",
+                            schema_cut(ref, 100), ref);
     while (*at == '/' && *schema) {
         struct buffer part = {0};
         for (at++; *at && *at != '/'; at++)
@@ -141,7 +150,7 @@ int schema_resolve(struct schema_writer *w, const char *ref, const json_t **sche
             *schema = json_object_get(*schema, key);
         buffer_free(&part);
     }
-    return *schema ? OK : schema_error(w, "$ref \"%.100s\": there is nothing there", ref);
+    return *schema ? OK : schema_error(w, "$ref \"%.*s\": there is nothing there", schema_cut(ref, 100), ref);
 }
 
 static int add_type(struct schema_writer *w, const json_t *name, unsigned *types)
@@ -155,7 +164,8 @@ static int add_type(struct schema_writer *w, const json_t *name, unsigned *types
             *types |= known[i].bits;
             return OK;
         }
-    return schema_error(w, "type: expected null, boolean, integer, number, string, array, object or a list of them");
+    return schema_error(
+        w, "type: expected null, boolean, integer, number, string, array, object or a list of them");
 }
 
 int schema_types(struct schema_writer *w, const json_t *schema, unsigned *types)
@@ -193,7 +203,8 @@ static int check_keywords(struct schema_writer *w, const json_t *schema, unsigne
     return code;
 }
 
-static int get_count(struct schema_writer *w, const json_t *schema, const char *key, size_t otherwise, size_t *count)
+static int get_count(struct schema_writer *w, const json_t *schema, const char *key, size_t otherwise,
+                     size_t *count)
 {
     const json_t *value = json_object_get(schema, key);
     *count = otherwise;
@@ -231,99 +242,8 @@ int schema_counts(struct schema_writer *w, const json_t *schema, const char *lea
 
 static int put_schema(struct schema_writer *w, const json_t *schema, const char *name, struct buffer *out);
 
-/* --- Strings and numbers ------------------------------------------------------------------------------------ */
-
-static int put_string(struct schema_writer *w, const json_t *schema, struct buffer *out)
-{
-    static const char *const formats[] = {"date", "time", "date-time", "uuid"};
-    const json_t *pattern = json_object_get(schema, "pattern"), *format = json_object_get(schema, "format");
-    bool counts = json_object_get(schema, "minLength") || json_object_get(schema, "maxLength");
-    if (!!pattern + !!format + counts > 1)
-        return schema_error(w, "only one of pattern, format and lengths (minLength, maxLength) is supported at a time");
-    if (pattern && !json_is_string(pattern))
-        return schema_error(w, "pattern: expected a string");
-    if (pattern)
-        return gbnf_pattern(w, json_string_value(pattern), out);
-    for (size_t i = 0; format && i < 4; i++)
-        if (json_is_string(format) && strcmp(json_string_value(format), formats[i]) == 0) {
-            buffer_printf(out, "\"\\\"\" %s \"\\\"\"", schema_shared(w, formats[i]));
-            return OK;
-        }
-    if (format)
-        return schema_error(w, "format: only date, time, date-time and uuid are supported");
-    if (!counts) {
-        buffer_string(out, schema_shared(w, "string"));
-        return OK;
-    }
-    size_t low, high;
-    int code = schema_counts(w, schema, "minLength", "maxLength", &low, &high);
-    if (code)
-        return code;
-    buffer_printf(out, "\"\\\"\" %s", schema_shared(w, "char"));
-    gbnf_counts(out, low, high);
-    buffer_string(out, " \"\\\"\"");
-    return OK;
-}
-
-/* The bounds of a schema, inclusive where they are integers': infinite where there are none. */
-static int get_bounds(struct schema_writer *w, const json_t *schema, double *low, double *high, bool *strict)
-{
-    static const char *const keys[] = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"};
-    *low = -INFINITY, *high = INFINITY, *strict = false;
-    for (int i = 0; i < 4; i++) {
-        const json_t *value = json_object_get(schema, keys[i]);
-        if (!value)
-            continue;
-        if (!json_is_number(value))
-            return schema_error(w, "%s: expected a number", keys[i]);
-        double bound = json_number_value(value);
-        *strict |= i % 2;
-        if (i == 0)
-            *low = fmax(*low, ceil(bound));
-        else if (i == 1)
-            *low = fmax(*low, floor(bound) + 1);
-        else if (i == 2)
-            *high = fmin(*high, floor(bound));
-        else
-            *high = fmin(*high, ceil(bound) - 1);
-    }
-    return OK;
-}
-
-static int put_integer(struct schema_writer *w, const json_t *schema, struct buffer *out)
-{
-    const int64_t usual = 9999999999999999;
-    const double most = 9007199254740992.0; /* 2^53: beyond, bounds in f64 are not exact */
-    double low, high;
-    bool strict;
-    int code = get_bounds(w, schema, &low, &high, &strict);
-    if (code)
-        return code;
-    if (isinf(low) && isinf(high)) {
-        buffer_string(out, schema_shared(w, "integer"));
-        return OK;
-    }
-    if ((!isinf(low) && fabs(low) > most) || (!isinf(high) && fabs(high) > most))
-        return schema_error(w, "bounds of integers beyond 2^53 are not supported");
-    if (low > high)
-        return schema_error(w, "no integer is within the bounds");
-    gbnf_integers(out, isinf(low) ? -usual : (int64_t)low, isinf(high) ? usual : (int64_t)high);
-    return OK;
-}
-
-static int put_number(struct schema_writer *w, const json_t *schema, struct buffer *out)
-{
-    const json_t *low = json_object_get(schema, "minimum");
-    if (low && !json_is_number(low))
-        return schema_error(w, "minimum: expected a number");
-    if (json_object_get(schema, "maximum") || json_object_get(schema, "exclusiveMinimum") ||
-        json_object_get(schema, "exclusiveMaximum") || (low && json_number_value(low) != 0))
-        return schema_error(w, "bounds of numbers that are no integers are not supported, but for \"minimum\": 0");
-    buffer_string(out, schema_shared(w, low ? "positive" : "number"));
-    return OK;
-}
-
-/* --- Schemas ---------------------------------------------------------------------------------------------------- */
+/* --- Schemas
+ * ---------------------------------------------------------------------------------------------------- */
 
 static int put_type(struct schema_writer *w, const json_t *schema, enum schema_type type, const char *name,
                     struct buffer *out)
@@ -336,11 +256,11 @@ static int put_type(struct schema_writer *w, const json_t *schema, enum schema_t
         buffer_string(out, schema_shared(w, "boolean"));
         return OK;
     case TYPE_INTEGER:
-        return put_integer(w, schema, out);
+        return schema_put_integer(w, schema, out);
     case TYPE_NUMBER:
-        return put_number(w, schema, out);
+        return schema_put_number(w, schema, out);
     case TYPE_STRING:
-        return put_string(w, schema, out);
+        return schema_put_string(w, schema, out);
     case TYPE_ARRAY:
         return schema_put_array(w, schema, name, out);
     default:
@@ -374,7 +294,8 @@ static unsigned type_of(const json_t *value)
         [JSON_INTEGER] = TYPE_INTEGER | TYPE_NUMBER, [JSON_REAL] = TYPE_NUMBER, [JSON_TRUE] = TYPE_BOOLEAN,
         [JSON_FALSE] = TYPE_BOOLEAN, [JSON_NULL] = TYPE_NULL};
     double number = json_number_value(value);
-    return json_is_real(value) && number == floor(number) ? TYPE_INTEGER | TYPE_NUMBER : types[json_typeof(value)];
+    return json_is_real(value) && number == floor(number) ? TYPE_INTEGER | TYPE_NUMBER
+                                                          : types[json_typeof(value)];
 }
 
 /* enum and const: those values that the other of the two and the type allow. */
@@ -412,7 +333,8 @@ static json_t *without(const json_t *schema, const char *key)
 }
 
 /* anyOf or oneOf: each with what stands beside them. */
-static int put_choice(struct schema_writer *w, const json_t *schema, const char *key, const char *name, struct buffer *out)
+static int put_choice(struct schema_writer *w, const json_t *schema, const char *key, const char *name,
+                      struct buffer *out)
 {
     const json_t *list = json_object_get(schema, key);
     if (json_array_size(list) == 0)
@@ -444,7 +366,8 @@ static int put_choice(struct schema_writer *w, const json_t *schema, const char 
 }
 
 /* allOf, or a $ref with something beside it: one schema for all. */
-static int put_merged(struct schema_writer *w, const json_t *schema, const char *key, const char *name, struct buffer *out)
+static int put_merged(struct schema_writer *w, const json_t *schema, const char *key, const char *name,
+                      struct buffer *out)
 {
     const json_t *list = json_object_get(schema, key);
     json_t *all = without(schema, key);
@@ -545,7 +468,8 @@ static int put_schema(struct schema_writer *w, const json_t *schema, const char 
     return code;
 }
 
-int schema_visit(struct schema_writer *w, const json_t *schema, const char *parent, const char *hint, const char **rule)
+int schema_visit(struct schema_writer *w, const json_t *schema, const char *parent, const char *hint,
+                 const char **rule)
 {
     struct buffer body = {0};
     const char *name = schema_name(w, parent, hint);

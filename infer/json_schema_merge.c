@@ -7,22 +7,41 @@
 const struct schema_keyword *schema_keyword(const char *name)
 {
     static const struct schema_keyword keywords[] = {
-        {"$schema", 0, MERGE_FIRST}, {"$id", 0, MERGE_FIRST}, {"$comment", 0, MERGE_FIRST}, {"title", 0, MERGE_FIRST},
-        {"description", 0, MERGE_FIRST}, {"default", 0, MERGE_FIRST}, {"examples", 0, MERGE_FIRST},
-        {"deprecated", 0, MERGE_FIRST}, {"readOnly", 0, MERGE_FIRST}, {"writeOnly", 0, MERGE_FIRST},
-        {"$defs", 0, MERGE_FIRST}, {"definitions", 0, MERGE_FIRST},
-        {"type", TYPE_ALL, MERGE_TYPES}, {"enum", TYPE_ALL, MERGE_COMMON}, {"const", TYPE_ALL, MERGE_SAME},
-        {"$ref", TYPE_ALL, MERGE_SAME}, {"allOf", TYPE_ALL, MERGE_UNION}, {"anyOf", TYPE_ALL, MERGE_SAME},
+        {"$schema", 0, MERGE_FIRST},
+        {"$id", 0, MERGE_FIRST},
+        {"$comment", 0, MERGE_FIRST},
+        {"title", 0, MERGE_FIRST},
+        {"description", 0, MERGE_FIRST},
+        {"default", 0, MERGE_FIRST},
+        {"examples", 0, MERGE_FIRST},
+        {"deprecated", 0, MERGE_FIRST},
+        {"readOnly", 0, MERGE_FIRST},
+        {"writeOnly", 0, MERGE_FIRST},
+        {"$defs", 0, MERGE_FIRST},
+        {"definitions", 0, MERGE_FIRST},
+        {"type", TYPE_ALL, MERGE_TYPES},
+        {"enum", TYPE_ALL, MERGE_COMMON},
+        {"const", TYPE_ALL, MERGE_SAME},
+        {"$ref", TYPE_ALL, MERGE_SAME},
+        {"allOf", TYPE_ALL, MERGE_UNION},
+        {"anyOf", TYPE_ALL, MERGE_SAME},
         {"oneOf", TYPE_ALL, MERGE_SAME},
-        {"properties", TYPE_OBJECT, MERGE_SCHEMAS}, {"required", TYPE_OBJECT, MERGE_UNION},
+        {"properties", TYPE_OBJECT, MERGE_SCHEMAS},
+        {"required", TYPE_OBJECT, MERGE_UNION},
         {"additionalProperties", TYPE_OBJECT, MERGE_ADDITIONAL},
-        {"items", TYPE_ARRAY, MERGE_SCHEMA}, {"prefixItems", TYPE_ARRAY, MERGE_SAME},
-        {"minItems", TYPE_ARRAY, MERGE_MOST}, {"maxItems", TYPE_ARRAY, MERGE_LEAST},
+        {"items", TYPE_ARRAY, MERGE_SCHEMA},
+        {"prefixItems", TYPE_ARRAY, MERGE_SAME},
+        {"minItems", TYPE_ARRAY, MERGE_MOST},
+        {"maxItems", TYPE_ARRAY, MERGE_LEAST},
         {"uniqueItems", TYPE_ARRAY, MERGE_SAME},
-        {"minLength", TYPE_STRING, MERGE_MOST}, {"maxLength", TYPE_STRING, MERGE_LEAST},
-        {"pattern", TYPE_STRING, MERGE_SAME}, {"format", TYPE_STRING, MERGE_SAME},
-        {"minimum", NUMBERS, MERGE_MOST}, {"exclusiveMinimum", NUMBERS, MERGE_MOST},
-        {"maximum", NUMBERS, MERGE_LEAST}, {"exclusiveMaximum", NUMBERS, MERGE_LEAST},
+        {"minLength", TYPE_STRING, MERGE_MOST},
+        {"maxLength", TYPE_STRING, MERGE_LEAST},
+        {"pattern", TYPE_STRING, MERGE_SAME},
+        {"format", TYPE_STRING, MERGE_SAME},
+        {"minimum", NUMBERS, MERGE_MOST},
+        {"exclusiveMinimum", NUMBERS, MERGE_MOST},
+        {"maximum", NUMBERS, MERGE_LEAST},
+        {"exclusiveMaximum", NUMBERS, MERGE_LEAST},
     };
     for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
         if (strcmp(keywords[i].name, name) == 0)
@@ -104,7 +123,8 @@ static int merge_schemas(struct schema_writer *w, const json_t *a, const json_t 
     return OK;
 }
 
-static int merge_values(struct schema_writer *w, const struct schema_keyword *k, json_t *a, json_t *b, json_t **both)
+static int merge_values(struct schema_writer *w, const struct schema_keyword *k, json_t *a, json_t *b,
+                        json_t **both)
 {
     bool numbers = json_is_number(a) && json_is_number(b), lists = json_is_array(a) && json_is_array(b), less;
     switch (k->merge) {
@@ -155,10 +175,14 @@ static int check_additional(struct schema_writer *w, const json_t *a, const json
     json_t *value;
     if (!additional || json_is_true(additional))
         return OK;
-    json_object_foreach(json_object_get(b, "properties"), key, value)
-        if (!json_object_get(known, key))
-            return schema_error(w, "additionalProperties concerns the property \"%s\" of another schema that must "
-                                   "hold too; that is not supported", key);
+    json_object_foreach(
+        json_object_get(b, "properties"), key,
+        value) if (!json_object_get(known,
+                                    key)) return schema_error(w,
+                                                              "additionalProperties concerns the property "
+                                                              "\"%s\" of another schema that must "
+                                                              "hold too; that is not supported",
+                                                              key);
     return OK;
 }
 

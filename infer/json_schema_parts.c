@@ -4,10 +4,11 @@
 
 #include <string.h>
 
-/* --- Arrays --------------------------------------------------------------------------------------------------- */
+/* --- Arrays
+ * --------------------------------------------------------------------------------------------------- */
 
-/* What may follow the first items: rule `items` (NULL: nothing), so often that there are low to high in all. Each item of
- * the beginning that may be missing has what follows it in a rule of its own. */
+/* What may follow the first items: rule `items` (NULL: nothing), so often that there are low to high in all.
+ * Each item of the beginning that may be missing has what follows it in a rule of its own. */
 static int put_prefix(struct schema_writer *w, const json_t *prefix, const char *items, size_t low, size_t high,
                       const char *name, struct buffer *out)
 {
@@ -88,7 +89,8 @@ int schema_put_array(struct schema_writer *w, const json_t *schema, const char *
     return OK;
 }
 
-/* --- Objects -------------------------------------------------------------------------------------------------- */
+/* --- Objects
+ * -------------------------------------------------------------------------------------------------- */
 
 struct member {
     const char *name;     /* of the member */
@@ -110,7 +112,8 @@ static void add_member(struct members *m, struct member one)
     m->items[m->count++] = one;
 }
 
-static int take_required(struct schema_writer *w, const json_t *schema, const json_t *properties, struct members *m)
+static int take_required(struct schema_writer *w, const json_t *schema, const json_t *properties,
+                         struct members *m)
 {
     const json_t *required = json_object_get(schema, "required");
     const json_t *additional = json_object_get(schema, "additionalProperties");
@@ -120,13 +123,12 @@ static int take_required(struct schema_writer *w, const json_t *schema, const js
     int code = OK;
     for (size_t i = 0; !code && i < json_array_size(required); i++) {
         const char *name = json_string_value(json_array_get(required, i));
+        bool known = name && (json_object_get(properties, name) || json_object_get(asked, name));
         if (!name)
             code = schema_error(w, "required: expected a list of names");
-        else if (json_object_get(properties, name) || json_object_get(asked, name))
-            ;
-        else if (json_is_false(additional))
+        else if (!known && json_is_false(additional))
             code = schema_error(w, "required: \"%s\" is not among the properties, and others are not allowed", name);
-        else
+        else if (!known)
             add_member(m, (struct member){.name = name, .schema = additional ? additional : json_true()});
         if (!code)
             json_object_set_new(asked, name, json_true());
@@ -149,7 +151,9 @@ static int take_members(struct schema_writer *w, const json_t *schema, struct me
         add_member(m, (struct member){.name = key, .schema = value, .listed = true});
     if (additional && !json_is_boolean(additional) && !json_is_object(additional))
         return schema_error(w, "additionalProperties: a schema is an object, true or false");
-    m->additional = !additional ? (properties ? NULL : json_true()) : json_is_false(additional) ? NULL : additional;
+    m->additional = !additional                 ? (properties ? NULL : json_true())
+                    : json_is_false(additional) ? NULL
+                                                : additional;
     return take_required(w, schema, properties, m);
 }
 
@@ -197,8 +201,8 @@ static int put_other_rule(struct schema_writer *w, const char *name, struct memb
     return code;
 }
 
-/* Members from any beginning on: first those that may be missing, and the first that may not. Each alternative is one that
- * comes first, and a rule for what may follow it. */
+/* Members from any beginning on: first those that may be missing, and the first that may not. Each alternative
+ * is one that comes first, and a rule for what may follow it. */
 static void put_members(struct schema_writer *w, const char *name, const struct members *m, struct buffer *out)
 {
     const char *space = schema_shared(w, "space");
@@ -216,8 +220,8 @@ static void put_members(struct schema_writer *w, const char *name, const struct 
         if (i == m->count)
             buffer_printf(&body, "(%s \",\" %s %s)*", space, space, m->other);
         else
-            buffer_printf(&body, m->items[i].required ? "%s \",\" %s %s %s" : "(%s \",\" %s %s)? %s", space, space,
-                          m->items[i].rule, tails[i + 1] ? tails[i + 1] : "");
+            buffer_printf(&body, m->items[i].required ? "%s \",\" %s %s %s" : "(%s \",\" %s %s)? %s", space,
+                          space, m->items[i].rule, tails[i + 1] ? tails[i + 1] : "");
         tails[i] = schema_name(w, name, "rest");
         schema_rule(w, tails[i], &body);
     }

@@ -53,6 +53,8 @@ const struct schema_keyword *schema_keyword(const char *name); /* NULL: not supp
 
 /* ERR_FORMAT "JSON schema: #/properties/a: ..." */
 int schema_error(struct schema_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* For "%.*s": the length of a text, or of as many whole characters of it as fit `most` bytes. */
+int schema_cut(const char *text, size_t most);
 /* Descends in `path`: what to give schema_leave. */
 size_t schema_enter(struct schema_writer *w, const char *keyword, const char *member);
 void schema_leave(struct schema_writer *w, size_t mark);
@@ -68,11 +70,13 @@ int schema_types(struct schema_writer *w, const json_t *schema, unsigned *types)
 /* A rule that grammars share ("string", "space"): marks it as used and returns its name. */
 const char *schema_shared(struct schema_writer *w, const char *name);
 
-/* A name no rule has yet, made of letters, digits and dashes; it lives as long as the writer. `hint` may be NULL. */
+/* A name no rule has yet, made of letters, digits and dashes; it lives as long as the writer. `hint` may be
+ * NULL. */
 const char *schema_name(struct schema_writer *w, const char *parent, const char *hint);
 void schema_rule(struct schema_writer *w, const char *name, const struct buffer *body);
 /* The rule of a schema: one of its own, unless its definition is the name of another. */
-int schema_visit(struct schema_writer *w, const json_t *schema, const char *parent, const char *hint, const char **rule);
+int schema_visit(struct schema_writer *w, const json_t *schema, const char *parent, const char *hint,
+                 const char **rule);
 /* The same for a part of a schema that has a place of its own (schema_enter). */
 int schema_visit_part(struct schema_writer *w, const json_t *schema, const char *parent, const char *hint,
                       const char *keyword, const char *member, const char **rule);
@@ -83,6 +87,11 @@ int schema_counts(struct schema_writer *w, const json_t *schema, const char *lea
 /* --- json_schema_parts.c: what an array or an object is made of */
 int schema_put_array(struct schema_writer *w, const json_t *schema, const char *name, struct buffer *out);
 int schema_put_object(struct schema_writer *w, const json_t *schema, const char *name, struct buffer *out);
+
+/* --- json_schema_scalars.c: what a string or a number is made of */
+int schema_put_string(struct schema_writer *w, const json_t *schema, struct buffer *out);
+int schema_put_integer(struct schema_writer *w, const json_t *schema, struct buffer *out);
+int schema_put_number(struct schema_writer *w, const json_t *schema, struct buffer *out);
 
 /* --- json_schema_merge.c */
 /* A new schema that holds where both do. */

@@ -1,12 +1,13 @@
-/* A subset of ECMA-262's regular expressions: characters, ., classes, \d \w \s and their negations, groups that do not
- * look around, alternatives, quantifiers, and ^ and $ at the ends. Without ^ or $ any text may stand there, as a
- * pattern may match anywhere. */
+/* A subset of ECMA-262's regular expressions: characters, ., classes, \d \w \s and their negations, groups that
+ * do not look around, alternatives, quantifiers, and ^ and $ at the ends. Without ^ or $ any text may stand
+ * there, as a pattern may match anywhere. */
 #include "infer/grammar_private.h"
 #include "infer/json_schema_private.h"
 
 #include "base/memory.h"
 #include "base/utf8.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct regex {
@@ -20,7 +21,8 @@ struct regex {
 
 static int wrong(const struct regex *r, const char *what)
 {
-    return schema_error(r->w, "the pattern \"%s\", at \"%.20s\": %s", r->pattern, r->at, what);
+    return schema_error(r->w, "the pattern \"%.*s\", at \"%.*s\": %s", schema_cut(r->pattern, 200), r->pattern,
+                        schema_cut(r->at, 20), r->at, what);
 }
 
 static void add(struct regex *r, uint32_t low, uint32_t high)
@@ -225,6 +227,22 @@ static int read_atom(struct regex *r)
     return put_class(r, false);
 }
 
+/* {m}, {m,} or {m,n}, all of it. */
+static bool read_braces(struct regex *r)
+{
+    char *end;
+    r->at++;
+    if (!(*r->at >= '0' && *r->at <= '9'))
+        return false;
+    unsigned long low = strtoul(r->at, &end, 10), high = low;
+    if (*end == ',' && end[1] == '}')
+        end++;
+    else if (*end == ',' && end[1] >= '0' && end[1] <= '9')
+        high = strtoul(end + 1, &end, 10);
+    r->at = end + 1;
+    return *end == '}' && low <= high && high <= GRAMMAR_MOST_REPEATS;
+}
+
 /* A quantifier; the same texts match whether it is greedy or lazy. */
 static int read_quantifier(struct regex *r)
 {
@@ -232,10 +250,8 @@ static int read_quantifier(struct regex *r)
     if (*r->at == '*' || *r->at == '+' || *r->at == '?') {
         r->at++;
     } else if (*r->at == '{') {
-        r->at += strspn(r->at, "{0123456789,");
-        if (*r->at != '}')
-            return r->at = from, wrong(r, "a quantifier is {m}, {m,} or {m,n}");
-        r->at++;
+        if (!read_braces(r))
+            return r->at = from, wrong(r, "a quantifier is {m}, {m,} or {m,n}, of at most 65536");
     } else {
         return OK;
     }

@@ -207,7 +207,8 @@ void gbnf_other_names(struct buffer *out, const char *const *names, size_t n)
         if (plain)
             sorted[kept++] = names[i];
     }
-    qsort(sorted, kept, sizeof *sorted, by_text);
+    if (kept > 1)
+        qsort(sorted, kept, sizeof *sorted, by_text);
     buffer_string(out, "\"\\\"\" ");
     other_names(out, sorted, kept, 0);
     buffer_string(out, " \"\\\"\"");

@@ -74,7 +74,8 @@ static int check_sequence(const struct likelihood *l, const int32_t *ids, size_t
     return runner_check_tokens(l->model, ids, n, e);
 }
 
-/* Keeps in the cache what these inputs begin with too, but at most `limit` of them. */
+/* Keeps in the cache what these inputs begin with too, but at most `limit` of them, and none where a window does not
+ * let it go back: cache.length says where feeding begins. */
 static void keep_common(struct likelihood *l, const int32_t *ids, size_t limit)
 {
     size_t n = 0;

@@ -102,7 +102,7 @@ int scheduler_start(struct scheduler **out, struct model *m, const struct tokeni
     struct scheduler *s = mem_zero(1, sizeof *s);
     s->options = *o;
     s->end = &s->first;
-    int code = slots_init(&s->slots, m, t, o->n_slots, o->context, e);
+    int code = slots_init(&s->slots, m, t, o->n_slots, o->context, o->cache_type, e);
     if (code) {
         mem_free(s);
         return code;

@@ -21,6 +21,7 @@ struct scheduler_options {
     size_t context;    /* tokens of each */
     size_t max_queued; /* jobs that may wait beside those */
     int threads;       /* to compute with */
+    enum dtype cache_type; /* of keys and values: f32, f16, q8_0 or q4_0 */
 };
 
 /* Reserves everything and starts the thread. The model and the tokenizer must outlive the scheduler, and no one

@@ -7,7 +7,7 @@
 #include <string.h>
 
 int slots_init(struct slots *s, struct model *m, const struct tokenizer *t, size_t n, size_t context,
-               struct error *e)
+               enum dtype cache_type, struct error *e)
 {
     CHECK(n > 0 && context > 0);
     size_t vocab = m->config.vocab_size, chunk = RUNNER_CHUNK > 2 * n ? RUNNER_CHUNK : 2 * n;
@@ -17,7 +17,7 @@ int slots_init(struct slots *s, struct model *m, const struct tokenizer *t, size
     s->slots = mem_zero(n, sizeof *s->slots);
     int code = runner_init(&s->runner, m, chunk, e);
     for (size_t i = 0; !code && i < n; i++)
-        code = kv_cache_init(&s->slots[i].cache, m, DTYPE_F32, context, chunk < context ? chunk : context, e);
+        code = kv_cache_init(&s->slots[i].cache, m, cache_type, context, chunk < context ? chunk : context, e);
     if (code) {
         slots_free(s);
         return code;
@@ -123,38 +123,66 @@ static size_t common_prefix(const struct tokens *held, const int32_t *prompt, si
 }
 
 /* A beginning that is short beside what follows it in the slot and in the prompt is most conversations' own: it is
- * no reason to overwrite this one's. */
+ * no reason to overwrite this one's, and can be copied. */
 static bool worth_keeping(size_t common, size_t held, size_t prompt)
 {
     return common > 0 && (2 * common >= held || 2 * common >= prompt);
 }
 
-static struct slot *choose_slot(struct slots *s, const struct task *t, size_t *common)
+/* How many of the prompt's tokens need not be computed where the slot's are; its last always is: its logits are
+ * wanted. */
+static size_t usable(const struct slot *slot, const struct task *t)
+{
+    return t->job.score_prompt ? 0 : common_prefix(&slot->held, t->prompt, t->job.n_prompt - 1);
+}
+
+static struct slot *choose_slot(struct slots *s, const struct task *t)
 {
     struct slot *best = NULL;
-    *common = 0;
+    size_t most = 0;
     for (size_t i = 0; i < s->n; i++) {
         struct slot *slot = &s->slots[i];
         if (slot->task)
             continue;
-        /* the last token of the prompt is always fed: its logits are wanted */
-        size_t n = t->job.score_prompt ? 0 : common_prefix(&slot->held, t->prompt, t->job.n_prompt - 1);
+        size_t n = usable(slot, t);
         if (!worth_keeping(n, slot->held.count, t->job.n_prompt))
             n = 0;
-        if (!best || n > *common || (n == *common && slot->last_used < best->last_used)) {
+        if (!best || n > most || (n == most && slot->last_used < best->last_used)) {
             best = slot;
-            *common = n;
+            most = n;
         }
     }
     return best;
 }
 
+/* Makes the slot hold the beginning of the prompt, as far as it or another one has it: returns how far. */
+static size_t take_over(struct slots *s, struct slot *slot, const struct task *t)
+{
+    const struct slot *donor = slot;
+    size_t n = usable(slot, t), most = n;
+    for (size_t i = 0; i < s->n; i++) {
+        size_t other = usable(&s->slots[i], t);
+        if (other > most) {
+            donor = &s->slots[i];
+            most = other;
+        }
+    }
+    if (donor == slot) {
+        slot->held.count = kv_cache_rewind(&slot->cache, n);
+        return slot->held.count;
+    }
+    most = kv_cache_copy(&slot->cache, &donor->cache, most);
+    slot->held.count = 0;
+    for (size_t i = 0; i < most; i++)
+        tokens_push(&slot->held, t->prompt[i]);
+    return most;
+}
+
 void slots_admit(struct slots *s, struct task *t)
 {
-    size_t common;
-    struct slot *slot = choose_slot(s, t, &common);
+    struct slot *slot = choose_slot(s, t);
     CHECK(slot);
-    t->n_cached = t->n_fed = slot->held.count = kv_cache_rewind(&slot->cache, common);
+    t->n_cached = t->n_fed = take_over(s, slot, t);
     slot->task = t;
     slot->last_used = ++s->clock;
     s->n_running++;

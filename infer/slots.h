@@ -83,9 +83,10 @@ struct slots {
     double prefill_seconds, decode_seconds; /* of a step with both: shared out by tokens */
 };
 
-/* n sequences of `context` tokens each; reserves the model's positions. Model and tokenizer must outlive it. */
+/* n sequences of `context` tokens each, their keys and values stored as `cache_type` (kv_cache_init); reserves the
+ * model's positions. Model and tokenizer must outlive it. */
 int slots_init(struct slots *s, struct model *m, const struct tokenizer *t, size_t n, size_t context,
-               struct error *e);
+               enum dtype cache_type, struct error *e);
 void slots_free(struct slots *s);
 
 /* ERR_USAGE when the prompt is empty, too long or has ids that are none, or an option is out of range. */
@@ -96,7 +97,7 @@ void tasks_finish(struct task *list);
 void task_free(struct task *t);
 
 /* Gives the task a free slot, of which there must be one (CHECK): the one whose sequence begins as the prompt does,
- * or the one that was not used for longest. */
+ * or the one that was not used for longest. What another slot has of the prompt's beginning is copied. */
 void slots_admit(struct slots *s, struct task *t);
 /* One forward pass: a token of each sequence that is being continued, and as much of the prompts as there is room
  * for, the longest waiting first. Tasks that end leave their slots, as do those cancelled: returns a list of

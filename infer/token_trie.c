@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A token with text of its own, so that what follows it is not the start of a text; TOKEN_NONE if there is none. */
+/* A token with text of its own, so that what follows it is not the start of a text; TOKEN_NONE if there is
+ * none. */
 static int32_t find_visible(const struct tokenizer *t, struct buffer *out)
 {
     for (size_t i = 0; i < tokenizer_vocab_size(t); i++) {
@@ -91,7 +92,8 @@ struct token_trie *token_trie_new(const struct tokenizer *t, size_t n_tokens)
     for (size_t i = 0; i < trie->n_tokens; i++)
         if (length_of(trie, (int32_t)i) > 0 && length_of(trie, (int32_t)i) <= TOKEN_TRIE_DEPTH)
             trie->ids[n_ids++] = (int32_t)i;
-    qsort_r(trie->ids, n_ids, sizeof *trie->ids, by_bytes, trie);
+    if (n_ids > 1)
+        qsort_r(trie->ids, n_ids, sizeof *trie->ids, by_bytes, trie);
     make_nodes(trie, n_ids);
     return trie;
 }

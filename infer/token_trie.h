@@ -24,8 +24,8 @@ struct token_trie {
     size_t *offsets;         /* (n_tokens + 1) */
 };
 
-/* The first n_tokens of the vocabulary, or all it has where that is less; each has the bytes it adds behind other text
- * (SentencePiece's first space is there). Keeps nothing of the tokenizer. */
+/* The first n_tokens of the vocabulary, or all it has where that is less; each has the bytes it adds behind
+ * other text (SentencePiece's first space is there). Keeps nothing of the tokenizer. */
 struct token_trie *token_trie_new(const struct tokenizer *t, size_t n_tokens);
 void token_trie_free(struct token_trie *t);
 

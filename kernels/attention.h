@@ -24,17 +24,33 @@ struct attention_shape {
     size_t kv_batch_stride;     /* elements from one batch row's keys to the next's */
     float scale;                /* of the dot products, usually 1 / sqrt(head_dim) */
     float softcap;              /* scores become softcap * tanh(score / softcap); 0: they stay */
-    enum dtype type;            /* of q, k, v, out, dout and dv: f32 or bf16; computed in f32 */
+    enum dtype type;            /* of q, out, dout and dv: f32 or bf16; computed in f32 */
+    enum dtype kv_type;         /* of k and v: `type`, or of a cache (kernels/cached.h) where that is f32 */
+    size_t kv_head_stride;      /* elements from one head to the next, of k/v; 0: heads are adjacent */
 };
 
-/* q, out: (B, Tq, n_heads, head_dim); k, v: (B, n_past + Tq, n_kv_heads, head_dim); lse: (B,
+/* One attention: what attention_forward takes. */
+struct attention_job {
+    struct attention_shape shape;
+    void *out;
+    float *lse;
+    const void *q, *k, *v;
+    const int32_t *first_key;
+};
+
+/* q, out: (B, Tq, n_heads, head_dim); k, v: (B, n_past + Tq, n_kv_heads, head_dim), or heads apart (kv_head_stride); lse: (B,
  * n_heads, Tq), log-sum-exp of the scaled and capped scores for the backward pass, or NULL. first_key: (B, Tq)
- * or NULL for 0. Heads of one position are adjacent. out may not overlap the inputs. */
+ * or NULL for 0. Heads of one position are adjacent but for that. out may not overlap the inputs. */
 void attention_forward(void *out, float *lse, const void *q, const void *k, const void *v,
                        const int32_t *first_key, const struct attention_shape *shape);
 
-/* dq, dk (f32), dv are written, in the layouts of q, k, v; delta (B, n_heads, Tq) is scratch. n_past must
- * be 0. Parallel over batch rows and key/value heads, so that sums have a fixed order. */
+/* The same of n jobs, at most ATTENTION_JOBS (CHECK), in one parallel region: each as if it were alone, bit for bit.
+ * Blocks (q8_0, q4_0) need a head_dim of whole blocks, and strides too. */
+enum { ATTENTION_JOBS = 64 };
+void attention_forward_jobs(const struct attention_job *jobs, size_t n);
+
+/* dq, dk (f32), dv are written, in the layouts of q, k, v; delta (B, n_heads, Tq) is scratch. n_past and
+ * kv_head_stride must be 0, kv_type `type`. Parallel over batch rows and key/value heads, so that sums have a fixed order. */
 void attention_backward(float *dq, float *dk, void *dv, float *delta, const void *dout,
                         const void *out, const float *lse, const void *q, const void *k,
                         const void *v, const int32_t *first_key,

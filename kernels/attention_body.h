@@ -1,5 +1,5 @@
 /* Attention by tiles of queries and keys. Included by the variant files after SIMD_WIDTH is
- * defined and after tile_body.h.
+ * defined and after tile_body.h and widen_body.h.
  *
  * Scores are kept in base 2: queries are packed times scale * log2(e), so that p = 2^(s - max). A
  * row of a tile sees the keys [lo, hi) of it; a strip of rows computes the whole vectors around the
@@ -77,6 +77,7 @@ INLINE float cap_of(const struct attention_shape *s)
 
 struct forward_scratch {
     float *keys;   /* (head_dim, TILE_KEYS) */
+    float *rows;   /* (TILE_KEYS, padded head_dim): keys of other types, widened */
     float *values; /* (TILE_KEYS, padded head_dim) */
     float *scores; /* (STRIP, TILE_KEYS) */
     /* of every head of the group: */
@@ -89,8 +90,9 @@ static size_t lay_out_forward(struct forward_scratch *f, const struct attention_
                               float *base)
 {
     size_t padded = whole_vectors(s->head_dim), rows = n * (s->n_heads / s->n_kv_heads), used = 0;
-    float **parts[] = {&f->keys, &f->values, &f->scores, &f->queries, &f->sums, &f->total, &f->max};
+    float **parts[] = {&f->keys, &f->rows, &f->values, &f->scores, &f->queries, &f->sums, &f->total, &f->max};
     size_t sizes[] = {s->head_dim * TILE_KEYS,
+                      s->kv_type == s->type ? 0 : padded * TILE_KEYS,
                       padded * TILE_KEYS,
                       STRIP * TILE_KEYS,
                       rows * padded,
@@ -187,21 +189,21 @@ static void forward_softmax(float *scores, const struct span *rows, size_t m, st
 
 /* One head's n queries from i on against the packed tile of keys. `row` is the first one's place in
  * the scratch. */
-static void forward_tile(const struct attention_forward_job *job, struct forward_scratch *f,
+static void forward_tile(const struct attention_job *job, struct forward_scratch *f,
                          size_t b, size_t i, size_t n, size_t row, size_t key, size_t n_keys)
 {
-    size_t d = job->shape->head_dim, padded = whole_vectors(d);
+    size_t d = job->shape.head_dim, padded = whole_vectors(d);
     struct span rows[STRIP];
     for (size_t at = 0; at < n; at += STRIP) {
         size_t m = n - at < STRIP ? n - at : STRIP;
-        struct span all = visible_rows(rows, job->shape, job->first_key, b, i + at, m, key, n_keys);
+        struct span all = visible_rows(rows, &job->shape, job->first_key, b, i + at, m, key, n_keys);
         if (all.hi == 0)
             continue;
         size_t from = span_start(all);
         float *queries = f->queries + (row + at) * padded, *sums = f->sums + (row + at) * padded;
         tile_product(m, span_vectors(all), d, (struct strided){queries, padded, 1}, f->keys + from,
                      TILE_KEYS, false, f->scores + from, TILE_KEYS);
-        forward_cap(f->scores + from, job->shape, m, all);
+        forward_cap(f->scores + from, &job->shape, m, all);
         forward_softmax(f->scores + from, rows, m, all, f->max + row + at,
                         f->total + (row + at) * W, sums, padded);
         tile_product(m, padded / W, all.hi - from, (struct strided){f->scores + from, TILE_KEYS, 1},
@@ -209,39 +211,42 @@ static void forward_tile(const struct attention_forward_job *job, struct forward
     }
 }
 
-/* The few queries of decoding, of all heads of the group at once, read keys where they lie: packing
+/* A tile of n keys from `key` on as forward_few reads it; strides in elements, whole vectors for the values. */
+struct kv_tile {
+    size_t key, n;
+    enum dtype k_type; /* f32 or f16 */
+    const void *k;
+    const float *v;
+    size_t k_stride, v_stride;
+};
+
+/* The few queries of decoding, of all heads of the group at once, read keys where they lie, of f32 or f16: packing
  * would take longer than the products. Rows are all_rows = group * n. */
-static void forward_few(const struct attention_forward_job *job, struct forward_scratch *f,
-                        size_t b, size_t i, size_t n, size_t all_rows, const float *k,
-                        const float *v, size_t key, size_t n_keys)
+static void forward_few(const struct attention_job *job, struct forward_scratch *f, size_t b, size_t i, size_t n,
+                        size_t all_rows, struct kv_tile t)
 {
-    size_t d = job->shape->head_dim, padded = whole_vectors(d), stride = job->shape->kv_stride;
+    size_t d = job->shape.head_dim, padded = whole_vectors(d);
     struct span rows[STRIP],
-        all = visible_rows(rows, job->shape, job->first_key, b, i, n, key, n_keys);
+        all = visible_rows(rows, &job->shape, job->first_key, b, i, n, t.key, t.n);
     if (all.hi == 0)
         return;
     size_t from = span_start(all);
-    product_few_rows(all_rows, from, all.hi, d, f->queries, padded, DTYPE_F32, k, stride, 0,
-                     f->scores, TILE_KEYS);
+    product_few_rows(all_rows, from, all.hi, d, f->queries, padded, t.k_type, t.k, t.k_stride, 0, f->scores,
+                     TILE_KEYS);
     for (size_t r = n; r < all_rows; r++)
         rows[r] = rows[r - n];
-    forward_cap(f->scores + from, job->shape, all_rows, all);
+    forward_cap(f->scores + from, &job->shape, all_rows, all);
     forward_softmax(f->scores + from, rows, all_rows, all, f->max, f->total, f->sums, padded);
-    if (padded != d) {
-        pack_rows(false, f->values, (struct rows){v, 0, stride, n_keys, d}, 1);
-        v = f->values;
-        stride = padded;
-    }
     tile_product(all_rows, padded / W, all.hi - from,
-                 (struct strided){f->scores + from, TILE_KEYS, 1}, v + from * stride, stride, true,
+                 (struct strided){f->scores + from, TILE_KEYS, 1}, t.v + from * t.v_stride, t.v_stride, true,
                  f->sums, padded);
 }
 
-INLINE void forward_finish(const bool bf16, const struct attention_forward_job *job,
+INLINE void forward_finish(const bool bf16, const struct attention_job *job,
                            struct forward_scratch *f, size_t b, size_t h, size_t i, size_t n,
                            size_t row)
 {
-    const struct attention_shape *s = job->shape;
+    const struct attention_shape *s = &job->shape;
     size_t padded = whole_vectors(s->head_dim);
     for (size_t r = 0; r < n; r++) {
         float total = vf_sum(vf_load(f->total + (row + r) * W));
@@ -254,27 +259,94 @@ INLINE void forward_finish(const bool bf16, const struct attention_forward_job *
 }
 
 /* The first key that any query of [from, to) sees. */
-static size_t first_visible(const struct attention_forward_job *job, size_t b, size_t from,
+static size_t first_visible(const struct attention_job *job, size_t b, size_t from,
                             size_t to)
 {
-    size_t first = to + job->shape->n_past;
+    size_t first = to + job->shape.n_past;
     for (size_t i = from; i < to; i++) {
-        size_t own = job->first_key ? (size_t)job->first_key[b * job->shape->n_queries + i] : 0;
+        size_t own = job->first_key ? (size_t)job->first_key[b * job->shape.n_queries + i] : 0;
         first = own < first ? own : first;
     }
     return first;
 }
 
-INLINE void attention_forward_as(const bool bf16, const struct attention_forward_job *job, size_t b,
-                                 size_t g, size_t from, size_t to, float *scratch)
+/* What a piece with only some of the keys has found: see struct attention_piece. */
+static void forward_share(float *to, const struct forward_scratch *f, size_t n_rows, size_t d)
 {
-    const struct attention_shape *s = job->shape;
-    size_t group = s->n_heads / s->n_kv_heads, n = to - from, d = s->head_dim,
-           padded = whole_vectors(d);
+    size_t padded = whole_vectors(d);
+    for (size_t r = 0; r < n_rows; r++, to += 2 + d) {
+        to[0] = f->max[r];
+        to[1] = vf_sum(vf_load(f->total + r * W));
+        memcpy(to + 2, f->sums + r * padded, d * sizeof *to);
+    }
+}
+
+/* Fetches the tile of keys and values after the one that begins at element `at`, up to `end` of the keys. */
+INLINE void prefetch_tile(const struct attention_job *job, struct packing kv, size_t at, size_t key, size_t end)
+{
+    const struct attention_shape *s = &job->shape;
+    size_t bytes = s->head_dim / kv.block * kv.bytes;
+    for (size_t r = TILE_KEYS; r < 2 * TILE_KEYS && key + r < end; r++) {
+        const char *k = packed_at(kv, job->k, at + r * s->kv_stride);
+        const char *v = packed_at(kv, job->v, at + r * s->kv_stride);
+        for (size_t i = 0; i < bytes; i += 64) {
+            __builtin_prefetch(k + i);
+            __builtin_prefetch(v + i);
+        }
+    }
+}
+
+/* All heads of the group against a tile that they read as rows of f32, or of f16. */
+static void forward_few_tile(const struct attention_job *job, struct forward_scratch *f,
+                             const struct attention_piece *p, struct packing kv, size_t at, size_t key, size_t n_keys)
+{
+    const struct attention_shape *s = &job->shape;
+    enum dtype type = s->kv_type;
+    size_t d = s->head_dim, padded = whole_vectors(d), n = p->to - p->from, stride = s->kv_stride / kv.block * kv.bytes;
+    const char *k = packed_at(kv, job->k, at), *v = packed_at(kv, job->v, at);
+    struct kv_tile t = {.key = key, .n = n_keys, .k_type = type, .k = k, .k_stride = s->kv_stride,
+                        .v = (const float *)v, .v_stride = s->kv_stride};
+    if (type == DTYPE_Q8_0 || type == DTYPE_Q4_0) {
+        widen_rows(type, f->rows, padded, k, stride, n_keys, d);
+        t.k_type = DTYPE_F32, t.k = f->rows, t.k_stride = padded;
+    }
+    if (type != DTYPE_F32) {
+        widen_rows(type, f->values, padded, v, stride, n_keys, d);
+        t.v = f->values, t.v_stride = padded;
+    } else if (padded != d) {
+        pack_rows(false, f->values, (struct rows){job->v, at, s->kv_stride, n_keys, d}, 1);
+        t.v = f->values, t.v_stride = padded;
+    }
+    forward_few(job, f, p->b, p->from, n, s->n_heads / s->n_kv_heads * n, t);
+}
+
+/* Packs a tile as forward_tile reads it. */
+INLINE void forward_pack(const bool bf16, const struct attention_job *job, struct forward_scratch *f,
+                         struct packing kv, size_t at, size_t n_keys)
+{
+    const struct attention_shape *s = &job->shape;
+    size_t d = s->head_dim, padded = whole_vectors(d), stride = s->kv_stride / kv.block * kv.bytes;
+    if (s->kv_type == s->type) {
+        pack_transposed(bf16, f->keys, TILE_KEYS, (struct rows){job->k, at, s->kv_stride, n_keys, d});
+        pack_rows(bf16, f->values, (struct rows){job->v, at, s->kv_stride, n_keys, d}, 1);
+        return;
+    }
+    widen_rows(s->kv_type, f->rows, padded, packed_at(kv, job->k, at), stride, n_keys, d);
+    pack_transposed(false, f->keys, TILE_KEYS, (struct rows){f->rows, 0, padded, n_keys, d});
+    widen_rows(s->kv_type, f->values, padded, packed_at(kv, job->v, at), stride, n_keys, d);
+}
+
+INLINE void attention_forward_as(const bool bf16, const struct attention_job *job, const struct attention_piece *p,
+                                 float *scratch)
+{
+    const struct attention_shape *s = &job->shape;
+    size_t group = s->n_heads / s->n_kv_heads, n = p->to - p->from, d = s->head_dim, padded = whole_vectors(d);
+    size_t head = s->kv_head_stride ? s->kv_head_stride : d;
+    struct packing kv = packing_of(s->kv_type);
     struct forward_scratch f;
     lay_out_forward(&f, s, n, scratch);
     for (size_t h = 0; h < group; h++) {
-        size_t at = (b * s->n_queries + from) * s->q_stride + (g * group + h) * d;
+        size_t at = (p->b * s->n_queries + p->from) * s->q_stride + (p->g * group + h) * d;
         pack_rows(bf16, f.queries + h * n * padded, (struct rows){job->q, at, s->q_stride, n, d},
                   s->scale * LOG2_E);
     }
@@ -283,36 +355,33 @@ INLINE void attention_forward_as(const bool bf16, const struct attention_forward
     for (size_t r = 0; r < group * n; r++)
         f.max[r] = -3e38f; /* finite: infinity minus itself is no number */
 
-    size_t kv = b * s->kv_batch_stride + g * d, end = to + s->n_past;
-    for (size_t key = first_visible(job, b, from, to); key < end; key += TILE_KEYS) {
+    size_t end = p->to + s->n_past, key = first_visible(job, p->b, p->from, p->to);
+    end = end < p->key_end ? end : p->key_end;
+    for (key = key > p->key ? key : p->key; key < end; key += TILE_KEYS) {
         size_t n_keys = end - key < TILE_KEYS ? end - key : TILE_KEYS;
-        size_t at = kv + key * s->kv_stride;
-        for (size_t r = TILE_KEYS; r < 2 * TILE_KEYS && key + r < end; r++) {
-            prefetch_row(bf16, job->k, at + r * s->kv_stride, d);
-            prefetch_row(bf16, job->v, at + r * s->kv_stride, d);
-        }
+        size_t at = p->b * s->kv_batch_stride + key * s->kv_stride + p->g * head;
+        prefetch_tile(job, kv, at, key, end);
         if (!bf16 && group * n <= FEW_QUERIES) {
-            forward_few(job, &f, b, from, n, group * n, (const float *)job->k + at,
-                        (const float *)job->v + at, key, n_keys);
+            forward_few_tile(job, &f, p, kv, at, key, n_keys);
             continue;
         }
-        pack_transposed(bf16, f.keys, TILE_KEYS,
-                        (struct rows){job->k, at, s->kv_stride, n_keys, d});
-        pack_rows(bf16, f.values, (struct rows){job->v, at, s->kv_stride, n_keys, d}, 1);
+        forward_pack(bf16, job, &f, kv, at, n_keys);
         for (size_t h = 0; h < group; h++)
-            forward_tile(job, &f, b, from, n, h * n, key, n_keys);
+            forward_tile(job, &f, p->b, p->from, n, h * n, key, n_keys);
     }
-    for (size_t h = 0; h < group; h++)
-        forward_finish(bf16, job, &f, b, g * group + h, from, n, h * n);
+    if (p->share)
+        forward_share(p->share, &f, group * n, d);
+    for (size_t h = 0; h < group && !p->share; h++)
+        forward_finish(bf16, job, &f, p->b, p->g * group + h, p->from, n, h * n);
 }
 
-static void attention_forward_task(const struct attention_forward_job *job, size_t b, size_t g,
-                                   size_t from, size_t to, float *scratch)
+static void attention_forward_task(const struct attention_job *job, const struct attention_piece *piece,
+                                   float *scratch)
 {
-    if (job->shape->type == DTYPE_BF16)
-        attention_forward_as(true, job, b, g, from, to, scratch);
+    if (job->shape.type == DTYPE_BF16)
+        attention_forward_as(true, job, piece, scratch);
     else
-        attention_forward_as(false, job, b, g, from, to, scratch);
+        attention_forward_as(false, job, piece, scratch);
 }
 
 /* Backward ------------------------------------------------------------------------------------

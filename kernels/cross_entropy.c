@@ -61,6 +61,8 @@ void output_logits(const struct output_layer *layer, enum dtype type, const void
     else
         gemm(false, true, n, v, layer->c, type, hidden, layer->c, layer->w_type, layer->w, layer->ld, 0,
              DTYPE_F32, logits, v);
+    if (layer->add)
+        layer->add(layer->add_context, logits, type, hidden, n);
     if (!layer->bias && scale == 1 && layer->softcap == 0)
         return;
 #pragma omp parallel for schedule(static) if (n * v > 4096)
@@ -165,7 +167,7 @@ double linear_cross_entropy(const struct output_layer *layer, enum dtype type, c
                             size_t n, float *scratch)
 {
     enum profile_kind outer = profile_enter(PROFILE_LOSS);
-    CHECK(n <= UINT32_MAX);
+    CHECK(n <= UINT32_MAX && !(layer->add && dhidden));
     size_t v = layer->v, c = layer->c;
     struct workspace s = lay_out(n, c, v, scratch);
     struct kept_rows k = {.index = s.index};

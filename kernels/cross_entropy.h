@@ -12,7 +12,7 @@
 /* Floats of scratch for n rows of c and a vocabulary of v. */
 size_t linear_cross_entropy_scratch(size_t n, size_t c, size_t v);
 
-/* logits = (hidden w^T + bias) * logit_scale, then softcap * tanh(logits / softcap). */
+/* logits = (hidden w^T + added + bias) * logit_scale, then softcap * tanh(logits / softcap). */
 struct output_layer {
     size_t v, c;
     enum dtype w_type; /* any that gemm takes as b */
@@ -22,6 +22,9 @@ struct output_layer {
     const float *bias; /* (v); NULL: none */
     float logit_scale; /* 0 is 1 */
     float softcap;     /* 0: none */
+    /* logits (n, v) += what is added to the product; NULL: nothing. No gradient goes through it. */
+    void (*add)(const void *context, float *logits, enum dtype type, const void *hidden, size_t n);
+    const void *add_context;
     float *dw;         /* (v, c); NULL: not wanted */
     float *dbias;      /* (v); NULL: not wanted */
     float dw_beta;     /* dw = gradient + dw_beta * dw, and so dbias */

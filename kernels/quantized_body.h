@@ -54,8 +54,8 @@ INLINE float vf_total(vf x)
 /* --- few rows --- */
 
 enum {
-    DOT_ROWS = 4,
-    CHAINS = 4,   /* sums of a row that do not wait for each other */
+    DOT_ROWS = 8,
+    CHAINS = 2,   /* sums of a row that do not wait for each other */
     AHEAD = 4096, /* bytes to fetch before they are needed */
 };
 
@@ -94,7 +94,7 @@ INLINE void dot_strip(const size_t m, const int group, const bool is_signed, con
         vf scale = VF(loadu)(w->scale + g), offset = VF(mul)(scale, VF(set1)((float)-f->bias)), both[DOT_ROWS];
         if (f->has_offset)
             offset = VF(add)(offset, VF(loadu)(w->offset + g));
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (size_t i = 0; i < m; i++) {
             const size_t at = (r + i) * row + s;
             both[i] = VF(mul)(scale, activation_scales(a->scale + at * STRIP_SCALES, g, group));
@@ -104,7 +104,7 @@ INLINE void dot_strip(const size_t m, const int group, const bool is_signed, con
         for (size_t v = 0; v < per_index; v++) {
             const size_t at = g * (size_t)group + v * 4 * LANES;
             const vb levels = vb_load(w->q + at), index = group_index(group, v);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (size_t i = 0; i < m; i++) {
                 const vb x = vb_load(a->q + ((r + i) * row + s) * STRIP + at);
                 const vb products = vb_dot(vb_zero(), levels, x, is_signed);
@@ -140,7 +140,7 @@ INLINE void dot_rows(void (*unpack)(const void *, struct weight_strip *), const 
         dot_strip(m, group, is_signed, w->form, &strip, a, r, s, sum);
     }
     for (size_t i = 0; i < m; i++)
-        out[i * stride] = vf_total(VF(add)(VF(add)(sum[i][0], sum[i][1]), VF(add)(sum[i][2], sum[i][3])));
+        out[i * stride] = vf_total(VF(add)(sum[i][0], sum[i][1]));
 }
 
 INLINE void dot_rows_of(const size_t m, const struct weight_rows *w, size_t j, const struct activation_rows *a,
@@ -165,6 +165,10 @@ static void dot(const struct weight_rows *w, size_t j, const struct activation_r
     case 2: dot_rows_of(2, w, j, a, out, stride); break;
     case 3: dot_rows_of(3, w, j, a, out, stride); break;
     case 4: dot_rows_of(4, w, j, a, out, stride); break;
+    case 5: dot_rows_of(5, w, j, a, out, stride); break;
+    case 6: dot_rows_of(6, w, j, a, out, stride); break;
+    case 7: dot_rows_of(7, w, j, a, out, stride); break;
+    case 8: dot_rows_of(8, w, j, a, out, stride); break;
     }
 }
 

@@ -16,13 +16,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where attention's work is split, and everything one piece needs; see attention.c. */
-struct attention_forward_job {
-    const struct attention_shape *shape;
-    void *out;
-    float *lse;
-    const void *q, *k, *v;
-    const int32_t *first_key;
+/* Where attention's work is split, and everything one piece needs; see attention.c. A piece: queries [from, to) of
+ * batch row b and of the heads that share key/value head g, and what they see of the keys [key, key_end). */
+struct attention_piece {
+    size_t b, g, from, to, key, key_end;
+    /* NULL: that is all they see, and the output is written. Else the output is merged from several pieces, of which
+     * each leaves (2 + head_dim) floats a query, head by head: the largest score (in base 2), and under it the sum
+     * of p and of p times values. */
+    float *share;
 };
 struct attention_backward_job {
     const struct attention_shape *shape;
@@ -151,10 +152,8 @@ struct kernel_table {
     void (*panel_product)(const float *a, const float *b, size_t k, const struct panel_target *t);
     void (*finish_row)(const float *sums, const struct panel_target *t); /* rows left out */
 
-    /* Queries [from, to) of batch row b, of the heads that share key/value head g. Scratch:
-     * attention_forward_scratch floats. */
-    void (*attention_forward)(const struct attention_forward_job *job, size_t b, size_t g,
-                              size_t from, size_t to, float *scratch);
+    /* Scratch: attention_forward_scratch floats. */
+    void (*attention_forward)(const struct attention_job *job, const struct attention_piece *piece, float *scratch);
     size_t (*attention_forward_scratch)(const struct attention_shape *shape, size_t n_queries);
     /* Everything of batch row b and key/value head g. */
     void (*attention_backward)(const struct attention_backward_job *job, size_t b, size_t g,

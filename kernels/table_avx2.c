@@ -5,6 +5,7 @@
 
 #include "kernels/rows_body.h"
 #include "kernels/tile_body.h"
+#include "kernels/widen_body.h"
 
 #include "kernels/product_body.h"
 #include "kernels/update_body.h"

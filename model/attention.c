@@ -4,8 +4,6 @@
 #include "kernels/rope.h"
 #include "model/pass.h"
 
-#include <string.h>
-
 static struct attention_shape attention_shape(const struct pass *p, const struct layer *l)
 {
     const struct model_config *c = &p->m->config;
@@ -22,20 +20,13 @@ static struct attention_shape attention_shape(const struct pass *p, const struct
         .scale = (float)model_attention_scale(c),
         .softcap = (float)c->attn_logit_softcapping,
         .type = p->type,
+        .kv_type = p->type,
     };
 }
 
 static const int32_t *first_keys(const struct pass *p, const struct layer *l)
 {
     return l->shape.window ? p->a->window_start : p->b->first_key;
-}
-
-static struct rope layer_rope(const struct pass *p, const struct layer *l)
-{
-    const struct model_config *c = &p->m->config;
-    const struct rope_angles *angles = l->shape.local_rope ? &p->m->local_rope : &p->m->rope;
-    return (struct rope){angles->cosine, angles->sine, c->rope_style, c->head_dim,
-                         model_rotary_dim(c)};
 }
 
 /* Norms of n_heads heads in each of n rows: as many norms as the weights are wide. */
@@ -45,21 +36,31 @@ static size_t norm_rows(const struct pass *p, const struct layer_norm *w, size_t
 }
 
 /* The keys and values of each sequence go to their place in its cache, and its queries see all that are there. */
-static void cached_attention(const struct pass *p, const struct layer *l, struct layer_activations *s)
+static void cached_attention(const struct pass *p, size_t i, struct layer_activations *s)
 {
-    size_t query = layer_query_width(p->m, l), key = layer_key_width(p->m, l), at = 0;
+    const struct layer *l = &p->m->layers[i];
+    size_t query = layer_query_width(p->m, l), key = layer_key_width(p->m, l), n_jobs = 0;
     const int32_t *first = first_keys(p, l);
-    for (size_t i = 0; i < p->caches->n; i++) {
-        struct kv_cache *cache = p->caches->spans[i].cache;
-        size_t n = p->caches->spans[i].n_tokens, before = l->kv_before * cache->capacity;
-        float *k = (float *)cache->k + before, *v = (float *)cache->v + before;
-        memcpy(k + cache->length * key, (float *)s->k + at * key, n * key * sizeof *k);
-        memcpy(v + cache->length * key, (float *)s->v + at * key, n * key * sizeof *v);
-        struct attention_shape shape = attention_shape(p, l);
-        shape.n_past = cache->length;
-        shape.n_queries = n;
-        attention_forward((float *)s->attn + at * query, NULL, (float *)s->q + at * query, k, v,
-                          first ? first + at : NULL, &shape);
+    struct attention_job jobs[ATTENTION_JOBS];
+    for (size_t span = 0, at = 0; span < p->caches->n; span++) {
+        struct kv_cache *cache = p->caches->spans[span].cache;
+        size_t n = p->caches->spans[span].n_tokens;
+        kv_cache_store(cache, i, (float *)s->k + at * key, (float *)s->v + at * key, n);
+        struct attention_job job = {
+            .shape = attention_shape(p, l), .out = (float *)s->attn + at * query, .q = (float *)s->q + at * query,
+            .k = cache->layers[i].k, .v = cache->layers[i].v, .first_key = first ? first + at : NULL,
+        };
+        job.shape.n_past = kv_cache_kept(cache, i);
+        job.shape.n_queries = n;
+        job.shape.kv_batch_stride = 0; /* one row */
+        job.shape.kv_stride = cache->head_dim;
+        job.shape.kv_head_stride = cache->layers[i].room * cache->head_dim;
+        job.shape.kv_type = cache->type;
+        jobs[n_jobs++] = job;
+        if (n_jobs == ATTENTION_JOBS || span + 1 == p->caches->n) {
+            attention_forward_jobs(jobs, n_jobs);
+            n_jobs = 0;
+        }
         at += n;
     }
 }
@@ -83,12 +84,12 @@ void attention_branch(const struct pass *p, size_t i)
                   norm_rows(p, &l->k_norm, l->shape.n_kv_heads));
     }
     if (l->shape.rotates) {
-        struct rope rope = layer_rope(p, l);
+        struct rope rope = layer_rope(p->m, l);
         rope_forward(s->q, type, p->b->positions, &rope, n, l->shape.n_heads, query);
         rope_forward(s->k, type, p->b->positions, &rope, n, l->shape.n_kv_heads, key);
     }
     if (p->caches) {
-        cached_attention(p, l, s);
+        cached_attention(p, i, s);
     } else {
         struct attention_shape shape = attention_shape(p, l);
         attention_forward(s->attn, p->a->kept ? s->lse : NULL, s->q, s->k, s->v, first_keys(p, l), &shape);
@@ -106,7 +107,7 @@ static void rotation_backward(const struct pass *p, const struct layer *l, void 
                               const struct norm_activations *kept)
 {
     size_t width = n_heads * p->m->config.head_dim;
-    struct rope rope = layer_rope(p, l);
+    struct rope rope = layer_rope(p->m, l);
     bool last = !w->weight;
     if (l->shape.rotates)
         rope_backward(last ? to : d, last ? p->type : DTYPE_F32, d, p->b->positions, &rope, p->n,

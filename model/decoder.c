@@ -141,15 +141,17 @@ static void block_backward(const struct pass *p, size_t i)
 
 /* --- all of it --- */
 
-/* A window's first key, or the document's where that is later, for n tokens from `at` on that follow `past`. */
-static void start_windows_of(const struct pass *p, size_t at, size_t n, size_t past)
+/* A window's first key, or the document's where that is later, for n tokens from `at` on that follow `past`; counted
+ * from `base`, the first key there is. */
+static void start_windows_of(const struct pass *p, size_t at, size_t n, size_t past, size_t base)
 {
     size_t window = p->m->config.sliding_window;
     const int32_t *first_key = p->b->first_key;
     for (size_t i = 0; i < n; i++) {
         size_t keys = past + i + 1, first = first_key ? (size_t)first_key[at + i] : 0;
         size_t start = keys > window ? keys - window : 0;
-        p->a->window_start[at + i] = (int32_t)(start > first ? start : first);
+        start = start > first ? start : first;
+        p->a->window_start[at + i] = (int32_t)(start > base ? start - base : 0);
     }
 }
 
@@ -159,21 +161,21 @@ static void start_windows(const struct pass *p)
     if (!p->a->window_start)
         return;
     for (size_t at = 0; !p->caches && at < p->n; at += b->seq_len)
-        start_windows_of(p, at, b->seq_len, 0);
+        start_windows_of(p, at, b->seq_len, 0, 0);
     for (size_t i = 0, at = 0; p->caches && i < p->caches->n; i++) {
         const struct kv_span *s = &p->caches->spans[i];
-        start_windows_of(p, at, s->n_tokens, s->cache->length);
+        start_windows_of(p, at, s->n_tokens, s->cache->length, s->cache->window_base);
         at += s->n_tokens;
     }
 }
 
-/* The caches have room for all of the batch, and are of the kind that a pass can use. */
-static void check_caches(const struct pass *p)
+/* The caches have room for all of the batch, or make it. */
+static void prepare_caches(const struct pass *p)
 {
     size_t n = 0;
     for (size_t i = 0; i < p->caches->n; i++) {
         const struct kv_span *s = &p->caches->spans[i];
-        CHECK(s->n_tokens <= s->cache->capacity - s->cache->length);
+        kv_cache_make_room(s->cache, s->n_tokens);
         n += s->n_tokens;
     }
     CHECK(p->b->n_rows == 1 && n == p->n && p->type == DTYPE_F32);
@@ -186,7 +188,7 @@ const void *decoder_forward(const struct model *m, struct activations *a, const 
     const struct param *table = m->token_embd;
     struct pass p = make_pass(m, a, b, caches, dropout_seed);
     if (caches)
-        check_caches(&p);
+        prepare_caches(&p);
     a->router_loss = 0;
     start_windows(&p);
     embedding_forward(a->layers[0].input, table->data, table->type, table->halves, b->input_ids,

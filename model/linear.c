@@ -45,11 +45,18 @@ void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool 
         l->hook->backward(l->hook->context, l, dx, dx_type, dy, x, type, n);
 }
 
+static void add_delta(const void *linear, float *logits, enum dtype type, const void *hidden, size_t n)
+{
+    const struct linear *l = linear;
+    l->hook->forward(l->hook->context, l, logits, DTYPE_F32, hidden, type, n);
+}
+
 struct output_layer linear_output_layer(const struct linear *l, enum dtype type)
 {
     struct matrix w = effective_weight(l, type);
     return (struct output_layer){.v = l->weight->rows, .c = l->weight->cols, .w_type = w.type,
                                  .w = w.data, .ld = w.ld, .in_integers = w.in_integers,
                                  .bias = l->bias ? l->bias->value : NULL,
-                                 .dw_beta = 1};
+                                 .add = l->hook && l->hook->forward ? add_delta : NULL,
+                                 .add_context = l, .dw_beta = 1};
 }

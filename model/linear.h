@@ -44,7 +44,8 @@ void linear_forward(const struct linear *l, void *y, enum dtype y_type, const vo
 void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool accumulate,
                      const void *dy, const void *x, enum dtype type, size_t n);
 
-/* The layer as the output of a model: shape, weights (the hook's where it has some) and bias; no gradients. */
+/* The layer as the output of a model: shape, weights (the hook's where it has some), what the hook adds, and bias; no
+ * gradients. It is of use as long as the layer is. */
 struct output_layer linear_output_layer(const struct linear *l, enum dtype type);
 
 #endif

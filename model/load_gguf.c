@@ -38,12 +38,25 @@ static bool may_skip(const struct model *m, const char *name)
     return gguf_config_tensor(name);
 }
 
+/* Other kinds of files carry a model's architecture too. */
+static int check_kind(const struct gguf *g, struct error *e)
+{
+    char *type = NULL;
+    int code = gguf_get_string(g, "general.type", &type, e);
+    if (!code && type && strcmp(type, "adapter") == 0)
+        code = error_set(e, ERR_FORMAT, "an adapter, not a model; --adapter takes it, --model its base");
+    mem_free(type);
+    return code;
+}
+
 int model_read_gguf(const struct gguf *g, enum weights weights, struct model *m, struct error *e)
 {
     struct model_config config = {0};
     struct tensor_source source = {CONTAINER_GGUF, g, find, count, name_of, may_skip};
     *m = (struct model){0};
-    int code = gguf_config_read(g, &config, e);
+    int code = check_kind(g, e);
+    if (!code)
+        code = gguf_config_read(g, &config, e);
     if (!code)
         code = model_init(m, &config, e);
     if (!code)

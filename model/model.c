@@ -200,8 +200,6 @@ static void add_layer(struct model *m, int i)
     struct layer *l = &m->layers[i];
     bool before = a->norm_place != NORM_AFTER, after = a->norm_place != NORM_BEFORE;
     l->shape = model_layer_shape(&m->config, (size_t)i);
-    if (i > 0)
-        l->kv_before = l[-1].kv_before + layer_key_width(m, &l[-1]);
     if (before)
         l->attn_norm = add_norm(m, PARAM_ATTN_NORM, PARAM_ATTN_NORM_BIAS, i);
     add_attention(m, i);
@@ -417,6 +415,13 @@ size_t layer_key_width(const struct model *m, const struct layer *l)
     return l->shape.n_kv_heads * m->config.head_dim;
 }
 
+struct rope layer_rope(const struct model *m, const struct layer *l)
+{
+    const struct rope_angles *angles = l->shape.local_rope ? &m->local_rope : &m->rope;
+    return (struct rope){angles->cosine, angles->sine, m->config.rope_style, m->config.head_dim,
+                         model_rotary_dim(&m->config)};
+}
+
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -433,10 +438,4 @@ struct model_widths model_widths(const struct model *m)
         w.ffn = larger(w.ffn, l->shape.intermediate_size);
     }
     return w;
-}
-
-size_t model_key_width(const struct model *m)
-{
-    const struct layer *last = &m->layers[m->config.num_hidden_layers - 1];
-    return last->kv_before + layer_key_width(m, last);
 }

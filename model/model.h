@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "kernels/dtype.h"
+#include "kernels/rope.h"
 #include "model/config.h"
 #include "model/linear.h"
 
@@ -53,7 +54,6 @@ struct experts {
 
 struct layer {
     struct layer_shape shape;
-    size_t kv_before;                /* width of all earlier layers' keys: where its cache begins */
     struct layer_norm attn_norm, attn_post_norm, ffn_norm, ffn_post_norm, q_norm, k_norm;
     struct linear q, k, v, output;
     struct feed_forward ffn;         /* the shared expert where there are experts; NULL weights: none */
@@ -126,10 +126,11 @@ struct param *model_find(const struct model *m, const char *name); /* or NULL */
 /* Widths of all heads of a layer, and the largest of each kind. */
 size_t layer_query_width(const struct model *m, const struct layer *l);
 size_t layer_key_width(const struct model *m, const struct layer *l);
+/* How a layer that rotates does it; its angles are good until more positions are reserved. */
+struct rope layer_rope(const struct model *m, const struct layer *l);
 struct model_widths {
     size_t query, key, heads, ffn;
 };
 struct model_widths model_widths(const struct model *m);
-size_t model_key_width(const struct model *m); /* of all layers together */
 
 #endif

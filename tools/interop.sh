@@ -190,7 +190,8 @@ trained_model() {
 # window and beyond the context before its rotary scaling. llama.cpp computes GELU through a table of f16
 # (docs/results.md), Mistral without its window, and Phi-3.5-MoE otherwise than it was trained.
 families() {
-    make --no-print-directory build/tests/interop/random_model >"$out/log" 2>&1 ||
+    distributions="node $out/distributions.mjs"
+    make --no-print-directory build/tests/interop/random_model build/tests/interop/random_adapter >"$out/log" 2>&1 ||
         { check "families: build" cat "$out/log" && false; return; }
     "$LINNET" tokenizer train --data "$corpus" --splitter bytes --out "$out/families.json" -q || return
     for family in $(build/tests/interop/random_model list); do
@@ -202,6 +203,20 @@ families() {
         check "family $family" sh -c "build/tests/interop/random_model $family $out/families.json \
             $out/family.gguf $out/family-hf && node $out/distributions.mjs $LINNET $out/family.gguf \
             --relative $bound"
+        adapted $family $bound
+    done
+    check "adapter: the judge misses it" differs $distributions "$LINNET" "$out/family.gguf" \
+        --adapter "$out/adapter.gguf" --ours=
+}
+
+# adapted FAMILY BOUND: a random adapter on all layers of the model in family.gguf, at 0.7 of its strength, for
+# llama.cpp as a GGUF file and for linnet as that file and as PEFT's.
+adapted() {
+    build/tests/interop/random_adapter "$out/family.gguf" "$out/adapter.gguf" "$out/adapter-peft" >"$out/log" 2>&1 ||
+        { check "adapter $1: make" cat "$out/log" && false; return; }
+    for form in adapter.gguf adapter-peft; do
+        check "adapter $1: $form" $distributions "$LINNET" "$out/family.gguf" --relative "$2" \
+            --adapter "$out/adapter.gguf" --scale 0.7 --ours "$out/$form"
     done
 }
 

@@ -41,6 +41,7 @@ only 'jansson\.h' 'base/json.h'
 only 'zlib\.h' 'data/*'
 only 'microhttpd\.h' 'infer/http.c'
 only 'pcre2\.h' 'tokenizer/*'
+only 'histedit\.h' 'cli/line_editor.c'
 only 'utf8proc\.h' 'tokenizer/*'
 # Ours and the BLAS's threads are set together, in one place.
 for file in $(grep -lE '(omp|openblas)_set_num_threads *\(' ./*/*.c | sed 's|^\./||'); do

@@ -78,6 +78,21 @@ grep -q '^prompt: [0-9]* tokens ([0-9.]* tokens/s); continuation: 3 ([0-9.]* tok
 generate --max-tokens 0 --ignore-eos --json
 grep -q '"stop_reason": "context"}$' "$tmp/stdout" || fail "did not stop at the context"
 
+# Keys and values of other types, and a context that goes on
+for type in f32 f16; do
+    generate --temperature 0 --max-tokens 20 --json --cache-type $type
+    status 0
+    cmp -s "$tmp/stdout" "$tmp/greedy.json" || fail "--cache-type $type continues differently"
+done
+generate --cache-type q8_0
+usage_error 'generate ' "keys and values cannot be kept as q8_0: its blocks are of 32, the model's heads of 8; \
+take f16"
+generate --max-tokens 200 --context 32 --ignore-eos --json
+grep -q '"stop_reason": "context"}$' "$tmp/stdout" || fail "did not stop at the context"
+generate --max-tokens 200 --context 32 --ignore-eos --json --context-shift --keep 4
+status 0
+grep -q '"stop_reason": "length"}$' "$tmp/stdout" || fail "did not go on"
+
 # Ctrl-C: what there is, and why
 "$LINNET" generate --model "$model" --prompt "Once" --max-tokens 0 --context 1000000 --ignore-eos \
     --json >"$tmp/stdout" 2>"$tmp/stderr" &

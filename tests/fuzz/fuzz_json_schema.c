@@ -8,10 +8,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What is said of text that is no JSON may quote what is no UTF-8. */
 static void check_line(const struct error *e)
 {
+    bool ours = strncmp(e->message, "JSON schema: #", 14) == 0;
     CHECK(e->code == ERR_FORMAT && e->message[0] && !strchr(e->message, '\n') &&
-          utf8_valid(e->message, strlen(e->message)));
+          (!ours || utf8_valid(e->message, strlen(e->message))));
 }
 
 /* The grammar's own limits; everything else it could find is a mistake in what was written. */

@@ -10,8 +10,8 @@
 #include <string.h>
 
 /* Bytes at random, more often than not what closes something, and always so when the text has become long. */
-static inline bool random_text(const struct grammar *g, const struct token_trie *bytes, struct rng *r, struct buffer *out,
-                               struct error *e)
+static inline bool random_text(const struct grammar *g, const struct token_trie *bytes, struct rng *r,
+                               struct buffer *out, struct error *e)
 {
     static const char closing[] = "\"}],0e: ";
     struct grammar_state s;

@@ -42,7 +42,7 @@ static void what_was_computed_is_kept(void **state)
     struct error e;
     size_t fed[3];
     assert_ok(tokenizer_new_bytes(NULL, 0, &t, &e), e);
-    assert_ok(chat_session_init(&one, &m, t, TEMPLATE, 512, &e), e);
+    assert_ok(chat_session_init(&one, &m, t, TEMPLATE, &(struct generator_options){.capacity = 512}, &e), e);
     say(&one, "system", "be brief");
     say(&one, "user", "hello");
     char *first = reply(&one, &fed[0]);
@@ -53,7 +53,7 @@ static void what_was_computed_is_kept(void **state)
     assert_true(fed[1] <= strlen("\n<user>and now?\n<assistant>") + strlen(first));
     assert_true(fed[1] < one.fed.count);
 
-    assert_ok(chat_session_init(&two, &m, t, TEMPLATE, 512, &e), e);
+    assert_ok(chat_session_init(&two, &m, t, TEMPLATE, &(struct generator_options){.capacity = 512}, &e), e);
     say(&two, "system", "be brief");
     say(&two, "user", "hello");
     say(&two, "assistant", first);
@@ -70,6 +70,41 @@ static void what_was_computed_is_kept(void **state)
     model_free(&m);
 }
 
+/* Without a shift a conversation ends where the context does. With it each turn feeds what is new, and the session
+ * knows what the generator holds. */
+static void a_long_conversation_is_shifted(void **state)
+{
+    (void)state;
+    enum { CAPACITY = 100, TURNS = 20 };
+    struct model_config c = small_config(256, ROPE_HALF);
+    struct model m = make_model(&c, 9);
+    struct tokenizer *t;
+    struct chat_session s;
+    struct error e;
+    assert_ok(tokenizer_new_bytes(NULL, 0, &t, &e), e);
+    for (int shift = 0; shift <= 1; shift++) {
+        struct generation r = {0};
+        struct generate_options o = options(12);
+        o.context_shift = shift, o.keep = 4;
+        assert_ok(chat_session_init(&s, &m, t, TEMPLATE, &(struct generator_options){.capacity = CAPACITY}, &e), e);
+        int turn = 0, code = OK;
+        for (; turn < TURNS && !code; turn++) {
+            say(&s, "user", "tell me more");
+            code = chat_session_reply(&s, &o, NULL, NULL, &r, &e);
+            const struct generator *g = &s.generator;
+            assert_int_equal(s.fed.count, g->cache.length + g->n_discarded);
+            /* new is what was said and at most the answer before it, where that reads otherwise than it was drawn */
+            assert_true(code || r.n_prompt <= strlen("<user>tell me more\n<assistant>\n") + 3 * 13);
+        }
+        assert_int_equal(code, shift ? OK : ERR_USAGE);
+        assert_true(shift ? turn == TURNS && s.generator.n_discarded > 300 : turn < 5);
+        generation_free(&r);
+        chat_session_free(&s);
+    }
+    tokenizer_free(t);
+    model_free(&m);
+}
+
 static void a_refused_message_is_taken_back(void **state)
 {
     (void)state;
@@ -82,10 +117,10 @@ static void a_refused_message_is_taken_back(void **state)
     struct error e;
     size_t fed;
     assert_ok(tokenizer_new_bytes(NULL, 0, &t, &e), e);
-    assert_int_equal(chat_session_init(&s, &m, t, NULL, 64, &e), ERR_USAGE);
+    assert_int_equal(chat_session_init(&s, &m, t, NULL, &(struct generator_options){.capacity = 64}, &e), ERR_USAGE);
     assert_non_null(strstr(e.message, "the model has no chat template"));
-    assert_int_equal(chat_session_init(&s, &m, t, "{% if %}", 64, &e), ERR_FORMAT);
-    assert_ok(chat_session_init(&s, &m, t, TEMPLATE, 64, &e), e);
+    assert_int_equal(chat_session_init(&s, &m, t, "{% if %}", &(struct generator_options){.capacity = 64}, &e), ERR_FORMAT);
+    assert_ok(chat_session_init(&s, &m, t, TEMPLATE, &(struct generator_options){.capacity = 64}, &e), e);
     say(&s, "tool", "x");
     assert_int_equal(chat_session_reply(&s, &o, NULL, NULL, &r, &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "no tools here"));
@@ -107,11 +142,75 @@ static void a_refused_message_is_taken_back(void **state)
     model_free(&m);
 }
 
+static void undo_system_and_another_answer(void **state)
+{
+    (void)state;
+    struct model_config c = small_config(256, ROPE_HALF);
+    c.max_position_embeddings = 512;
+    struct model m = make_model(&c, 9);
+    struct tokenizer *t;
+    struct chat_session s;
+    struct generation r = {0};
+    struct generate_options o = options(12);
+    struct error e;
+    size_t fed;
+    assert_ok(tokenizer_new_bytes(NULL, 0, &t, &e), e);
+    assert_ok(chat_session_init(&s, &m, t, TEMPLATE, 512, &e), e);
+    assert_int_equal(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), ERR_USAGE);
+    assert_false(chat_session_undo(&s));
+    chat_session_set_system(&s, "be brief");
+    assert_false(chat_session_undo(&s));
+    say(&s, "user", "hello");
+    char *first = reply(&s, &fed);
+    json_t *before = json_deep_copy(s.messages);
+    say(&s, "user", "and now?");
+    mem_free(reply(&s, &fed));
+    assert_true(chat_session_undo(&s));
+    assert_true(json_equal(s.messages, before));
+
+    /* Of the same messages the same answer, however it was come to; of others another. */
+    assert_ok(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), e);
+    assert_true(json_equal(s.messages, before));
+    chat_session_recompute(&s);
+    assert_ok(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), e);
+    assert_int_equal(r.n_prompt, strlen("<system>be brief\n<user>hello\n<assistant>"));
+    assert_true(json_equal(s.messages, before));
+    chat_session_set_system(&s, "be long");
+    assert_int_equal(json_array_size(s.messages), 3);
+    chat_session_set_system(&s, NULL);
+    assert_int_equal(json_array_size(s.messages), 2);
+    assert_ok(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), e);
+    assert_true(r.text.size != strlen(first) || memcmp(r.text.data, first, r.text.size) != 0);
+
+    /* What fails leaves all as it was. */
+    json_decref(before);
+    before = json_deep_copy(s.messages);
+    o.sampler.top_p = 2;
+    assert_int_equal(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), ERR_USAGE);
+    assert_true(json_equal(s.messages, before));
+    json_t *wrong = json_pack("[{s:s, s:s}, {s:s}]", "role", "user", "content", "x", "role", "user");
+    assert_int_equal(chat_session_set_messages(&s, wrong, &e), ERR_FORMAT);
+    assert_string_equal(e.message, "message 1 is no {\"role\": \"...\", \"content\": \"...\"}");
+    assert_true(json_equal(s.messages, before));
+    json_array_remove(wrong, 1);
+    assert_ok(chat_session_set_messages(&s, wrong, &e), e);
+    assert_true(json_equal(s.messages, wrong));
+    json_decref(wrong);
+    json_decref(before);
+    mem_free(first);
+    generation_free(&r);
+    chat_session_free(&s);
+    tokenizer_free(t);
+    model_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_computed_is_kept),
+        cmocka_unit_test(a_long_conversation_is_shifted),
         cmocka_unit_test(a_refused_message_is_taken_back),
+        cmocka_unit_test(undo_system_and_another_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

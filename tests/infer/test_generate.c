@@ -10,7 +10,7 @@ static struct generator make_generator(struct model *m, const struct tokenizer *
 {
     struct generator g;
     struct error e;
-    assert_ok(generator_init(&g, m, t, capacity, chunk, &e), e);
+    assert_ok(generator_init(&g, m, t, &(struct generator_options){capacity, chunk, DTYPE_F32}, &e), e);
     return g;
 }
 
@@ -301,6 +301,79 @@ static void it_can_be_interrupted(void **state)
     rig_free(&r);
 }
 
+static int32_t likeliest(const float *logits, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        best = logits[i] > logits[best] ? i : best;
+    return (int32_t)best;
+}
+
+/* With one layer, whose keys and values do not depend on other tokens, a shifted context is that of the tokens left:
+ * each token is the likeliest of a whole pass over them. */
+static void a_full_context_is_shifted(void **state)
+{
+    (void)state;
+    enum { V = 61, CAPACITY = 24, PROMPT = 9, N = 70 };
+    for (size_t keep = 0; keep < 4; keep += 3) {
+        struct model_config c = small_config(V, ROPE_HALF);
+        c.num_hidden_layers = 1;
+        struct model m = make_model(&c, 14);
+        struct generator g = make_generator(&m, NULL, CAPACITY, 8);
+        int32_t list[CAPACITY + 1], made[N];
+        struct error e;
+        size_t n = PROMPT, shifts = 0;
+        random_ids(list, PROMPT, V, 15);
+        assert_ok(generator_feed(&g, list, PROMPT, NULL, &e), e);
+        for (size_t i = 0; i < N; i++) {
+            made[i] = likeliest(g.logits, V);
+            float *want = full_logits(&m, list, n);
+            assert_close(g.logits, want + (n - 1) * V, V, "shifted");
+            mem_free(want);
+            if (n == CAPACITY) { /* half of what is not kept */
+                size_t discard = (n - keep + 1) / 2;
+                memmove(list + keep, list + keep + discard, (n - keep - discard) * sizeof *list);
+                n -= discard, shifts++;
+            }
+            assert_true(generator_make_room(&g, 1, keep));
+            assert_ok(generator_feed(&g, made + i, 1, NULL, &e), e);
+            list[n++] = made[i];
+            assert_int_equal(g.cache.length, n);
+            assert_int_equal(g.n_discarded + n, PROMPT + i + 1);
+        }
+        assert_true(shifts >= 4);
+        assert_false(generator_make_room(&g, CAPACITY, keep + 1)); /* that much is never free */
+        generator_free(&g);
+        model_free(&m);
+    }
+}
+
+static void a_shifted_text_ends_for_other_reasons(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct error e;
+    rig_init(&r, NULL, 30);
+    r.o.max_tokens = 200;
+    r.o.context_shift = true;
+    assert_ok(rig_run(&r, "hello", &e), e);
+    assert_int_equal(r.r.reason, STOPPED_LENGTH);
+    assert_int_equal(r.r.tokens.count, 200);
+    assert_int_equal(r.g.cache.length + r.g.n_discarded, 5 + 199);
+    assert_true(r.g.n_discarded >= 174);
+    char first[201];
+    memcpy(first, r.r.text.data, sizeof first);
+    r.o.context_shift = false; /* the same until the context is full */
+    assert_ok(rig_run(&r, "hello", &e), e);
+    assert_int_equal(r.r.reason, STOPPED_CONTEXT);
+    assert_int_equal(r.g.n_discarded, 0);
+    assert_memory_equal(first, r.r.text.data, r.r.text.size);
+    r.o.context_shift = true, r.o.keep = 30; /* nothing may go */
+    assert_ok(rig_run(&r, "hello", &e), e);
+    assert_int_equal(r.r.reason, STOPPED_CONTEXT);
+    rig_free(&r);
+}
+
 /* The model would write letters without an end; the grammar wants digits and blanks, too, and ends. */
 static void a_grammar_is_followed(void **state)
 {
@@ -363,6 +436,8 @@ int main(void)
         cmocka_unit_test(the_same_seed_gives_the_same_text),
         cmocka_unit_test(end_tokens_and_empty_prompts),
         cmocka_unit_test(it_can_be_interrupted),
+        cmocka_unit_test(a_full_context_is_shifted),
+        cmocka_unit_test(a_shifted_text_ends_for_other_reasons),
         cmocka_unit_test(a_grammar_is_followed),
         cmocka_unit_test(broken_weights_are_reported),
     };

@@ -1,6 +1,7 @@
 /* Grammars: what they accept, what they refuse to be, and masks against each token tried by itself. */
 #include "infer/grammar.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "tests/test.h"
@@ -356,6 +357,33 @@ static void refused_bytes_change_nothing(void **state)
     grammar_free(g);
 }
 
+/* The fuzzer's: good-* must be accepted, bad-* refused with one line. */
+static void seeds(void **state)
+{
+    (void)state;
+    struct path_list list;
+    struct error e;
+    size_t good = 0, bad = 0;
+    assert_ok(dir_list("tests/fuzz/corpus/grammar", &list, &e), e);
+    for (size_t i = 0; i < list.count; i++) {
+        struct buffer b = {0};
+        struct grammar *g = NULL;
+        assert_ok(file_read(list.paths[i], &b, 1 << 20, &e), e);
+        e = (struct error){0};
+        const char *text = b.data, *line = memchr(text, '\n', b.size);
+        size_t skip = line ? (size_t)(line - text) + 1 : 0; /* the fuzzer's text */
+        int code = grammar_parse(text + skip, b.size - skip, &g, &e);
+        bool accept = strncmp(path_basename(list.paths[i]), "good-", 5) == 0;
+        if (accept ? code != OK : code != ERR_FORMAT || !e.message[0] || strchr(e.message, '\n'))
+            fail_msg("%s: code %d, message \"%s\"", list.paths[i], code, e.message);
+        accept ? good++ : bad++;
+        grammar_free(g);
+        buffer_free(&b);
+    }
+    path_list_free(&list);
+    assert_true(good >= 20 && bad >= 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +395,7 @@ int main(void)
         cmocka_unit_test(special_tokens_and_the_end),
         cmocka_unit_test(a_dead_end_is_reported),
         cmocka_unit_test(refused_bytes_change_nothing),
+        cmocka_unit_test(seeds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -192,7 +192,8 @@ static void what_is_refused(void **state)
         {"{\"type\": \"string\", \"pattern\": \"a**\"}", "nothing to repeat"},
         {"{\"type\": \"string\", \"pattern\": \"(^a)\"}", "^ and $ are supported at the ends"},
         {"{\"type\": \"string\", \"pattern\": \"[b-a]\"}", "no range of characters"},
-        {"{\"type\": \"string\", \"pattern\": \"a{,3}\"}", ""},
+        {"{\"type\": \"string\", \"pattern\": \"a{,3}\"}", "a quantifier is {m}"},
+        {"{\"type\": \"string\", \"pattern\": \"a{3,1}\"}", "a quantifier is {m}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buffer b = {0};
@@ -254,6 +255,35 @@ static void random_texts_are_json(void **state)
     json_decref(schemas);
 }
 
+/* The fuzzer's: good-* must be accepted, bad-* refused with one line. */
+static void seeds(void **state)
+{
+    (void)state;
+    struct path_list list;
+    struct error e;
+    size_t good = 0, bad = 0;
+    assert_ok(dir_list("tests/fuzz/corpus/json_schema", &list, &e), e);
+    for (size_t i = 0; i < list.count; i++) {
+        struct buffer b = {0};
+        struct grammar *g = NULL;
+        assert_ok(file_read(list.paths[i], &b, 1 << 20, &e), e);
+        e = (struct error){0};
+        struct buffer gbnf = {0};
+        int code = json_schema_parse(b.data, b.size, &gbnf, &e);
+        if (!code)
+            code = grammar_parse(gbnf.data, gbnf.size, &g, &e);
+        buffer_free(&gbnf);
+        bool accept = strncmp(path_basename(list.paths[i]), "good-", 5) == 0;
+        if (accept ? code != OK : code != ERR_FORMAT || !e.message[0] || strchr(e.message, '\n'))
+            fail_msg("%s: code %d, message \"%s\"", list.paths[i], code, e.message);
+        accept ? good++ : bad++;
+        grammar_free(g);
+        buffer_free(&b);
+    }
+    path_list_free(&list);
+    assert_true(good >= 20 && bad >= 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +293,7 @@ int main(void)
         cmocka_unit_test(integer_bounds),
         cmocka_unit_test(what_is_refused),
         cmocka_unit_test(random_texts_are_json),
+        cmocka_unit_test(seeds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

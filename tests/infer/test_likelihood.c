@@ -56,6 +56,30 @@ static void sequences_share_what_they_begin_with(void **state)
     model_free(&m);
 }
 
+/* A window lets go of keys that an earlier place needs: the sequence is then computed again. */
+static void windows_far_beyond_their_length(void **state)
+{
+    (void)state;
+    enum { LONG = 900 };
+    struct model_config c = small_config(V, ROPE_HALF);
+    while (strcmp(architecture_names[c.architecture], "mistral") != 0)
+        c.architecture++;
+    c.sliding_window = 8;
+    struct model m = make_model(&c, 31);
+    struct likelihood l;
+    int32_t ids[LONG];
+    random_ids(ids, LONG, V, 6);
+    likelihood_init(&l, &m, LONG);
+    check(&l, ids, LONG, 5);
+    assert_true(l.cache.window_base > 0);
+    for (size_t from = 850; from > 100; from -= 140) {
+        random_ids(ids + from, LONG - from, V, from);
+        check(&l, ids, LONG, 20);
+    }
+    likelihood_free(&l);
+    model_free(&m);
+}
+
 static void a_question_is_computed_once(void **state)
 {
     (void)state;
@@ -133,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sequences_share_what_they_begin_with),
+        cmocka_unit_test(windows_far_beyond_their_length),
         cmocka_unit_test(a_question_is_computed_once),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(memory_follows_the_sequences),

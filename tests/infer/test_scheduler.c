@@ -90,7 +90,7 @@ static void rig_init(struct rig *r, size_t n_slots, size_t max_queued)
     c.max_position_embeddings = CONTEXT;
     r->m = make_model(&c, 12);
     assert_ok(tokenizer_new_bytes(NULL, 0, &r->t, &e), e);
-    struct scheduler_options o = {n_slots, CONTEXT, max_queued, 1};
+    struct scheduler_options o = {n_slots, CONTEXT, max_queued, 1, DTYPE_F32};
     assert_ok(scheduler_start(&r->s, &r->m, r->t, &o, &e), e);
 }
 
@@ -182,7 +182,7 @@ static void company_changes_nothing(void **state)
     assert_int_equal(stats.n_running, 0);
     assert_int_equal(stats.n_queued, 0);
     size_t n_drawn = 0, n_prompt = 0, reasons[5] = {0};
-    assert_ok(generator_init(&g, &r.m, r.t, CONTEXT, 64, &e), e);
+    assert_ok(generator_init(&g, &r.m, r.t, &(struct generator_options){.capacity = CONTEXT, .chunk = 64}, &e), e);
     for (size_t i = 0; i < REQUESTS; i++) {
         int32_t prompt[PROMPT_MOST];
         struct generate_options o;
@@ -246,6 +246,46 @@ static void what_was_computed_is_used_again(void **state)
     assert_int_equal(a[3].result.n_cached, 49); /* the last is always fed */
     assert_int_equal(scheduler_stats(r.s).n_cached, 119 + 49);
     assert_memory_equal(a[2].ids, a[3].ids, 20 * sizeof *a[2].ids);
+    for (size_t i = 0; i < 4; i++)
+        answer_free(&a[i]);
+    rig_free(&r);
+}
+
+/* What two conversations begin with is copied, and neither drops the other. */
+static void a_common_beginning_is_copied(void **state)
+{
+    (void)state;
+    enum { COMMON = 40, OWN = 90 };
+    struct rig r;
+    struct generate_options o = greedy(5);
+    struct answer a[4], alone;
+    struct error e;
+    int32_t talks[2][COMMON + OWN];
+    for (size_t i = 0; i < 2; i++) {
+        random_ids(talks[i], COMMON + OWN, 256, 50 + i);
+        random_ids(talks[i], COMMON, 256, 49);
+    }
+    rig_init(&r, 2, 4);
+    for (size_t i = 0; i < 4; i++) {
+        answer_init(&a[i]);
+        struct job job = make_job(talks[i % 2], COMMON + OWN, &o, &a[i]);
+        assert_ok(scheduler_submit(r.s, &job, 1, &a[i].id, &e), e);
+        answer_wait(&a[i]);
+    }
+    assert_int_equal(a[0].result.n_cached, 0);
+    assert_int_equal(a[1].result.n_cached, COMMON);
+    assert_int_equal(a[2].result.n_cached, COMMON + OWN - 1);
+    assert_int_equal(a[3].result.n_cached, COMMON + OWN - 1);
+    scheduler_free(r.s);
+    struct scheduler_options one = {1, CONTEXT, 1, 1, DTYPE_F32};
+    assert_ok(scheduler_start(&r.s, &r.m, r.t, &one, &e), e);
+    answer_init(&alone);
+    struct job job = make_job(talks[1], COMMON + OWN, &o, &alone);
+    assert_ok(scheduler_submit(r.s, &job, 1, &alone.id, &e), e);
+    answer_wait(&alone);
+    assert_memory_equal(alone.ids, a[1].ids, 5 * sizeof *alone.ids);
+    assert_memory_equal(alone.ids, a[3].ids, 5 * sizeof *alone.ids);
+    answer_free(&alone);
     for (size_t i = 0; i < 4; i++)
         answer_free(&a[i]);
     rig_free(&r);
@@ -459,6 +499,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(company_changes_nothing),
         cmocka_unit_test(what_was_computed_is_used_again),
+        cmocka_unit_test(a_common_beginning_is_copied),
         cmocka_unit_test(jobs_can_be_cancelled),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(probabilities_are_those_of_a_full_pass),

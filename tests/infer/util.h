@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Grouped heads, head_dim != hidden / heads, weights large enough that predictions differ. */
-static struct model_config small_config(size_t vocab_size, enum rope_style style)
+__attribute__((unused)) static struct model_config small_config(size_t vocab_size, enum rope_style style)
 {
     return (struct model_config){.vocab_size = vocab_size, .hidden_size = 40,
                                  .intermediate_size = 56, .num_hidden_layers = 3,
@@ -22,7 +22,7 @@ static struct model_config small_config(size_t vocab_size, enum rope_style style
                                  .initializer_range = 0.15, .rope_style = style};
 }
 
-static struct model make_model(const struct model_config *c, uint64_t seed)
+__attribute__((unused)) static struct model make_model(const struct model_config *c, uint64_t seed)
 {
     struct model m;
     struct error e;

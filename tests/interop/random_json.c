@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int texts_of(const json_t *schema, size_t index, size_t n, const struct token_trie *bytes, struct rng *r, struct error *e)
+static int texts_of(const json_t *schema, size_t index, size_t n, const struct token_trie *bytes, struct rng *r,
+                    struct error *e)
 {
     struct buffer gbnf = {0}, text = {0};
     struct grammar *g = NULL;

@@ -2,6 +2,7 @@
  * that reference's gradient against finite differences. */
 #include "kernels/attention.h"
 
+#include "kernels/cached.h"
 #include "tests/kernels/util.h"
 
 enum mask {
@@ -384,6 +385,204 @@ static void same_bits_for_any_threads(void **state)
     kernels_set_threads(threads);
 }
 
+/* --- keys and values of a cache --- */
+
+static const enum dtype cached_types[] = {DTYPE_F32, DTYPE_F16, DTYPE_Q8_0, DTYPE_Q4_0};
+
+static void *to_cached(enum dtype type, const float *x, size_t n)
+{
+    size_t bytes;
+    assert_true(dtype_bytes(type, n, &bytes));
+    void *to = mem_alloc(bytes, 1); /* to the byte: a sanitizer sees what reads behind it */
+    cached_from_f32(type, x, to, n);
+    return to;
+}
+
+/* Attention on stored keys and values is attention on what they widen to: within rounding of the reference on those,
+ * since what reads them differs (packed or where they lie) but not what is read. */
+static void check_cached(enum dtype type, size_t n_batch, size_t n_queries, size_t n_past, size_t n_heads,
+                         size_t n_kv_heads, size_t head_dim, enum mask mask, float large)
+{
+    struct problem p = make_problem(n_batch, n_queries, n_past, n_heads, n_kv_heads, head_dim, mask);
+    struct attention_shape *s = &p.shape;
+    s->kv_stride = n_kv_heads * head_dim + 32; /* whole blocks */
+    s->kv_batch_stride = (n_past + n_queries + 1) * s->kv_stride;
+    done_with(p.k, p.n_kv), done_with(p.v, p.n_kv);
+    p.n_kv = n_batch * s->kv_batch_stride;
+    p.k = normals(p.n_kv, 1, 2), p.v = normals(p.n_kv, 1, 3);
+    for (size_t i = 0; large > 0 && i < p.n_kv; i += 97) { /* outliers: scales of blocks differ by much */
+        p.k[i] *= large;
+        p.v[i] *= large;
+    }
+    void *k = to_cached(type, p.k, p.n_kv), *v = to_cached(type, p.v, p.n_kv);
+    dtype_to_f32(type, k, p.k, p.n_kv);
+    dtype_to_f32(type, v, p.v, p.n_kv);
+    struct reference r = make_reference(&p);
+    char what[160];
+    snprintf(what, sizeof what, "%s B %zu T %zu past %zu H %zu/%zu D %zu %s, outliers %g", dtype_info(type)->name,
+             n_batch, n_queries, n_past, n_heads, n_kv_heads, head_dim, mask_names[mask], (double)large);
+    for_each_level(level)
+    {
+        float *out = floats(p.n_q), *lse = floats(p.n_rows);
+        s->kv_type = type;
+        attention_forward(out, lse, p.q, k, v, p.first_key, s);
+        assert_within(strided_distance(out, r.out, n_batch, n_queries, n_queries * s->q_stride, s->q_stride,
+                                       n_heads * head_dim),
+                      large > 0 ? 1e-4 : 1e-5, "out, %s", what);
+        assert_within(distance_f64(lse, r.lse, p.n_rows), 2e-6, "lse, %s", what);
+        done_with(out, p.n_q), done_with(lse, p.n_rows);
+    }
+    s->kv_type = DTYPE_F32;
+    mem_free(k);
+    mem_free(v);
+    free_reference(&r);
+    free_problem(&p);
+}
+
+static void stored_keys_and_values(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < sizeof cached_types / sizeof *cached_types; t++) {
+        for (enum mask mask = 0; mask < MASK_COUNT; mask++) {
+            enum dtype type = cached_types[t];
+            check_cached(type, 1, 1, 0, 4, 2, 64, mask, 0);
+            check_cached(type, 1, 1, 700, 4, 1, 64, mask, 0);
+            check_cached(type, 2, 1, 1100, 6, 2, 32, mask, 0);
+            check_cached(type, 1, 5, 130, 2, 2, 96, mask, 0);
+            check_cached(type, 1, 40, 530, 8, 8, 32, mask, 0);
+            check_cached(type, 1, 70, 33, 8, 2, 128, mask, 0);
+            check_cached(type, 1, 1, 600, 4, 2, 64, mask, 30);
+            check_cached(type, 1, 70, 33, 8, 2, 64, mask, 30);
+        }
+    }
+    /* heads that no block and no vector divides */
+    check_cached(DTYPE_F16, 1, 1, 200, 4, 2, 80, MASK_NONE, 0);
+    check_cached(DTYPE_F16, 1, 1, 200, 4, 2, 17, MASK_NONE, 0);
+    check_cached(DTYPE_F16, 1, 30, 200, 4, 2, 17, MASK_WINDOW, 0);
+    check_cached(DTYPE_F16, 1, 1, 600, 2, 2, 3, MASK_NONE, 0);
+}
+
+/* How far what is read may lie from what was stored, for a block whose largest size is `most`: half a step of the
+ * scale, and what f16 makes of the scale times the number of steps. Q4_0 has 7 steps on one side and 8 on the other,
+ * so that there a whole one may be missing. */
+static double storing_error(enum dtype type, double x, double most)
+{
+    double half = 0x1p-11, least = 0x1p-25;
+    switch (type) {
+    case DTYPE_F16:
+        return fabs(x) * half + least;
+    case DTYPE_Q8_0:
+        return most / 127 * (0.5 + 127 * half) + 127 * least + 1e-6 * most;
+    case DTYPE_Q4_0:
+        return most / 8 * (1 + 8 * half) + 8 * least + 1e-6 * most;
+    default:
+        return 0;
+    }
+}
+
+static void storing_is_within_its_bound(void **state)
+{
+    (void)state;
+    enum { N = 32 * 5000 }; /* several pieces for threads */
+    static const float stds[] = {1, 1e-3f, 100, 1e-7f, 1e-30f, 5000, 1e-42f};
+    for (size_t t = 0; t < sizeof cached_types / sizeof *cached_types; t++) {
+        for (size_t i = 0; i < sizeof stds / sizeof *stds; i++) {
+            float *x = normals(N, stds[i], 9 + i), *y = floats(N);
+            void *stored = to_cached(cached_types[t], x, N);
+            dtype_to_f32(cached_types[t], stored, y, N);
+            for (size_t at = 0; at < N; at++) {
+                double most = 0;
+                for (size_t j = at / 32 * 32; j < at / 32 * 32 + 32; j++)
+                    most = fmax(most, fabs((double)x[j]));
+                double bound = storing_error(cached_types[t], (double)x[at], most);
+                if (!(fabs((double)x[at] - (double)y[at]) <= bound))
+                    fail_msg("%s: %g became %g beside %g", dtype_info(cached_types[t])->name, (double)x[at],
+                             (double)y[at], most);
+            }
+            mem_free(stored);
+            done_with(x, N), done_with(y, N);
+        }
+    }
+}
+
+/* What f16 cannot hold stays finite; what is no number stays none, and makes none of its block. */
+static void storing_what_does_not_fit(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < sizeof cached_types / sizeof *cached_types; t++) {
+        enum dtype type = cached_types[t];
+        for (int bad = 0; bad < 4; bad++) {
+            float x[64], y[64];
+            for (size_t i = 0; i < 64; i++)
+                x[i] = i < 32 ? (i % 2 ? 1 : -1) * (type == DTYPE_F16 ? 70000.0f : 1e7f) : 1;
+            if (bad)
+                x[40] = bad == 1 ? NAN : bad == 2 ? INFINITY : -INFINITY;
+            void *stored = to_cached(type, x, 64);
+            dtype_to_f32(type, stored, y, 64);
+            for (size_t i = 0; i < 32; i++)
+                assert_true(isfinite(y[i]) && y[i] * x[i] > 0 && fabsf(y[i]) >= 65504);
+            assert_true(isfinite(y[40]) == !bad);
+            assert_true(type == DTYPE_F16 || type == DTYPE_F32 || isnan(y[50]) == (bad > 0));
+            mem_free(stored);
+        }
+    }
+}
+
+/* From (n, n_heads, d) to (n_heads, n, d). */
+static float *heads_apart(const float *x, size_t n, size_t n_heads, size_t d)
+{
+    float *y = floats(n * n_heads * d);
+    cached_heads_from_f32(DTYPE_F32, x, n, n_heads, d, y, n * d * sizeof *y);
+    for (size_t i = 0; i < n * n_heads * d; i++)
+        assert_true(y[(i / d % n_heads * n + i / d / n_heads) * d + i % d] == x[i]);
+    return y;
+}
+
+/* Many jobs in one region give what each gives alone, with any number of threads; and heads that lie apart what those
+ * side by side give. */
+static void jobs_do_not_notice_each_other(void **state)
+{
+    (void)state;
+    enum { N = 64, HEADS = 4, KV = 2, D = 32, MOST = 1300 };
+    int threads = kernels_threads();
+    struct rng rng;
+    rng_init(&rng, 3, 3);
+    size_t n_kv = MOST * KV * D, n_q = 30 * HEADS * D;
+    float *k = normals(n_kv, 1, 1), *v = normals(n_kv, 1, 2), *q = normals(n_q, 1, 3);
+    float *k2 = heads_apart(k, MOST, KV, D), *v2 = heads_apart(v, MOST, KV, D);
+    for (size_t t = 0; t < sizeof cached_types / sizeof *cached_types; t++) {
+        void *ck = to_cached(cached_types[t], k, n_kv), *cv = to_cached(cached_types[t], v, n_kv);
+        void *ck2 = to_cached(cached_types[t], k2, n_kv), *cv2 = to_cached(cached_types[t], v2, n_kv);
+        struct attention_job jobs[N];
+        float *alone[N], *together[N];
+        for (size_t i = 0; i < N; i++) {
+            size_t n_queries = i % 9 == 4 ? 0 : i % 5 == 3 ? 1 + rng_below(&rng, 30) : 1;
+            size_t n_past = rng_below(&rng, i % 3 ? 100 : MOST - 30);
+            alone[i] = floats(n_q), together[i] = floats(n_q);
+            jobs[i] = (struct attention_job){
+                {1, n_queries, n_past, HEADS, KV, D, HEADS * D, KV * D, 0, 0.2f, 0, DTYPE_F32, cached_types[t], 0},
+                alone[i], NULL, q, ck, cv, NULL};
+            kernels_set_threads(1);
+            attention_forward_jobs(&jobs[i], 1);
+            jobs[i].out = together[i];
+            if (i % 2) {
+                jobs[i].k = ck2, jobs[i].v = cv2;
+                jobs[i].shape.kv_stride = D, jobs[i].shape.kv_head_stride = MOST * D;
+            }
+        }
+        kernels_set_threads(3);
+        attention_forward_jobs(jobs, N);
+        for (size_t i = 0; i < N; i++) {
+            assert_memory_equal(alone[i], together[i], jobs[i].shape.n_queries * HEADS * D * sizeof(float));
+            done_with(alone[i], n_q), done_with(together[i], n_q);
+        }
+        mem_free(ck), mem_free(ck2);
+        mem_free(cv), mem_free(cv2);
+    }
+    kernels_set_threads(threads);
+    done_with(k, n_kv), done_with(v, n_kv), done_with(k2, n_kv), done_with(v2, n_kv), done_with(q, n_q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +593,10 @@ int main(void)
         cmocka_unit_test(blind_queries_are_zero),
         cmocka_unit_test(large_scores_stay_finite),
         cmocka_unit_test(same_bits_for_any_threads),
+        cmocka_unit_test(stored_keys_and_values),
+        cmocka_unit_test(storing_is_within_its_bound),
+        cmocka_unit_test(storing_what_does_not_fit),
+        cmocka_unit_test(jobs_do_not_notice_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

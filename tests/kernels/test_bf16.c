@@ -217,7 +217,7 @@ static void attention_case(size_t n_queries, size_t group, size_t head_dim, bool
     for (size_t i = 0; documents && i < B * n_queries; i++)
         first[i] = (int32_t)(i % n_queries / 40 * 40);
     attention_forward(out.f32, lse, q.f32, k.f32, v.f32, first, &s);
-    s.type = DTYPE_BF16;
+    s.type = s.kv_type = DTYPE_BF16;
     attention_forward(out.bf16, lse2, q.bf16, k.bf16, v.bf16, first, &s);
     assert_rounded(&out, 1e-5, "attention");
     assert_within(distance(lse2, lse, rows), 1e-5, "log-sum-exp");
@@ -225,7 +225,7 @@ static void attention_case(size_t n_queries, size_t group, size_t head_dim, bool
     f32_from_bf16(out.bf16, out.f32, nq);
     attention_backward(dq2, dk2, dv.bf16, delta, dout.bf16, out.bf16, lse, q.bf16, k.bf16, v.bf16,
                        first, &s);
-    s.type = DTYPE_F32;
+    s.type = s.kv_type = DTYPE_F32;
     attention_backward(dq, dk, dv.f32, delta, dout.f32, out.f32, lse, q.f32, k.f32, v.f32, first,
                        &s);
     assert_rounded(&dv, 1e-5, "attention's dv");

@@ -1,0 +1,92 @@
+#include "cli/inference.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "lora/load.h"
+#include "model/load.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "PATH=SCALE" into both; a file may have "=" in its name. The caller frees *path. ERR_USAGE. */
+static int split_scale(const char *word, char **path, float *scale, struct error *e)
+{
+    const char *equals = strrchr(word, '=');
+    char *end = NULL;
+    *scale = 1;
+    *path = NULL;
+    if (!equals || file_exists(word)) {
+        *path = mem_string(word);
+        return OK;
+    }
+    double number = strtod(equals + 1, &end);
+    if (end == equals + 1 || *end || !isfinite((float)number))
+        return error_set(e, ERR_USAGE, "--adapter %s: expected a number after the \"=\", found \"%s\"", word, equals + 1);
+    *path = mem_string_n(word, (size_t)(equals - word));
+    *scale = (float)number;
+    return OK;
+}
+
+static void free_adapters(struct lora_adapter *adapters, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        lora_free(&adapters[i]);
+    mem_free(adapters);
+}
+
+static void detach_all(struct inference *in)
+{
+    for (size_t i = in->n_adapters; i-- > 0;)
+        lora_detach(&in->adapters[i]);
+}
+
+int inference_set_adapters(struct inference *in, const struct option_strings *adapters, struct error *e)
+{
+    struct lora_adapter *loaded = mem_zero(adapters->count + 1, sizeof *loaded);
+    size_t n = 0;
+    int code = OK;
+    for (; n < adapters->count && !code; n += !code) {
+        char *path;
+        float scale;
+        code = split_scale(adapters->items[n], &path, &scale, e);
+        if (!code)
+            code = lora_load(path, &in->model, &loaded[n], e);
+        if (!code)
+            loaded[n].strength = scale;
+        mem_free(path);
+    }
+    if (code) {
+        free_adapters(loaded, n);
+        return code;
+    }
+    detach_all(in);
+    free_adapters(in->adapters, in->n_adapters);
+    in->adapters = loaded;
+    in->n_adapters = n;
+    for (size_t i = 0; i < n; i++)
+        lora_attach(&loaded[i]);
+    return OK;
+}
+
+int inference_load(const char *path, const struct option_strings *adapters, struct inference *in, struct error *e)
+{
+    *in = (struct inference){0};
+    int code = model_load(path, WEIGHTS_MAPPED, &in->model, &in->tokenizer, e);
+    if (code)
+        return code;
+    model_use_integers(&in->model);
+    code = inference_set_adapters(in, adapters, e);
+    if (code)
+        inference_free(in);
+    return code;
+}
+
+void inference_free(struct inference *in)
+{
+    detach_all(in);
+    free_adapters(in->adapters, in->n_adapters);
+    model_free(&in->model);
+    tokenizer_free(in->tokenizer);
+    *in = (struct inference){0};
+}

@@ -1,0 +1,29 @@
+/* The model that a command makes text or numbers with: weights where they lie, its tokenizer, and adapters on it. */
+#ifndef LINNET_CLI_INFERENCE_H
+#define LINNET_CLI_INFERENCE_H
+
+#include "base/options.h"
+#include "lora/adapter.h"
+#include "tokenizer/tokenizer.h"
+
+struct inference {
+    struct model model;
+    struct tokenizer *tokenizer;
+    struct lora_adapter *adapters; /* all attached, in this order */
+    size_t n_adapters;
+};
+
+/* The row of `--adapter` for a struct option_strings; `offset` is its place in the section's object. */
+#define ADAPTER_ROW(place)                                                                                          \
+    {.key = "adapter", .flag = "--adapter", .type = OPTION_STRINGS, .offset = (place), .placeholder = "PATH[=SCALE]", \
+     .help = "a LoRA adapter on the model: a PEFT directory or a GGUF file, times SCALE; may be repeated"}
+
+/* Loads the model at `path` and attaches the adapters, each "PATH" or "PATH=SCALE". *in must not move until
+ * inference_free; on failure nothing is left to free. */
+int inference_load(const char *path, const struct option_strings *adapters, struct inference *in, struct error *e);
+void inference_free(struct inference *in);
+
+/* Other adapters instead of those there are; on failure these stay. What was computed with the old ones is of no use. */
+int inference_set_adapters(struct inference *in, const struct option_strings *adapters, struct error *e);
+
+#endif
