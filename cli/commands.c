@@ -19,6 +19,7 @@ const struct command *const commands[] = {
     &command_eval_logits,
     &command_export,
     &command_convert,
+    &command_quantize,
     &command_imatrix,
     &command_info,
     &command_bench_gemm,

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/shared.h"
 #include "export/gguf.h"
 #include "export/hf.h"
 #include "model/load.h"
@@ -70,25 +71,9 @@ static struct option_section convert_sections[] = {
     {.name = "", .rows = convert_rows, .n_rows = COUNT(convert_rows), .object = &flags, .help = "Flags"},
 };
 
-/* "runs/stories/" is called "stories". */
-static char *default_name(const char *path)
-{
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    char *whole = mem_string_n(path, n);
-    const char *base = path_basename(whole);
-    size_t size = strlen(base);
-    if (size > 5 && path_has_suffix(base, ".gguf"))
-        size -= 5;
-    char *name = mem_string_n(base, size);
-    mem_free(whole);
-    return name;
-}
-
 static int write_model(struct model *m, const struct tokenizer *t, struct error *e)
 {
-    char *name = flags.name ? mem_string(flags.name) : default_name(flags.model);
+    char *name = flags.name ? mem_string(flags.name) : name_from_path(flags.model);
     struct export_options o = {.keep_types = flags.type == TYPE_KEEP, .type = types[flags.type],
                                .name = name, .force = flags.force,
                                .max_shard_bytes = flags.max_shard_size};

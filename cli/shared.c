@@ -130,3 +130,18 @@ void print_text(void *context, const char *text, size_t n)
     fwrite(text, 1, n, stdout);
     fflush(stdout);
 }
+
+char *name_from_path(const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    char *whole = mem_string_n(path, n);
+    const char *base = path_basename(whole);
+    size_t size = strlen(base);
+    if (size > 5 && path_has_suffix(base, ".gguf"))
+        size -= 5;
+    char *name = mem_string_n(base, size);
+    mem_free(whole);
+    return name;
+}

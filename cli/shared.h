@@ -34,6 +34,9 @@ json_t *ids_json(const struct tokens *t);
 /* A generate_emit (infer/generate.h): to stdout at once. */
 void print_text(void *context, const char *text, size_t n);
 
+/* What a model is called that lies at `path`: "stories" for "runs/stories/" and "stories.gguf". Caller frees. */
+char *name_from_path(const char *path);
+
 /* A table of where the time of so many steps went: seconds by enum profile_kind. */
 void print_profile(FILE *out, const double *seconds, size_t steps);
 

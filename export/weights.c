@@ -2,7 +2,9 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "kernels/quantize.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -90,7 +92,8 @@ void weight_sources_init(struct weight_sources *w, const struct model *m, enum c
     w->sources = mem_zero(w->list.n_tensors, sizeof *w->sources);
     for (size_t i = 0; i < w->list.n_tensors; i++) {
         const struct tensor *t = &w->list.tensors[i];
-        w->sources[i] = (struct weight_source){m, t, tensor_type(m, t, container, o), style};
+        w->sources[i] = (struct weight_source){.model = m, .tensor = t, .type = tensor_type(m, t, container, o),
+                                               .style = style};
     }
 }
 
@@ -101,61 +104,137 @@ void weight_sources_free(struct weight_sources *w)
     *w = (struct weight_sources){0};
 }
 
-static int check_row(const struct weight_source *s, const float *row, size_t n, struct error *e)
+static bool all_finite(const float *x, size_t n)
 {
-    const float limit = s->type == DTYPE_F16 ? 65504.0f : INFINITY;
-    bool finite = true, in_range = true;
-    for (size_t i = 0; i < n; i++) {
-        finite &= isfinite(row[i]) != 0;
+    bool finite = true;
+    for (size_t i = 0; i < n; i++)
+        finite &= isfinite(x[i]) != 0;
+    return finite;
+}
+
+/* f16's largest number. Scales of blocks are f16 too: what comes of them is looked at when they are made. */
+static float largest_weight(enum dtype type)
+{
+    return type == DTYPE_F16 ? 65504.0f : INFINITY;
+}
+
+static bool row_is_fine(const struct weight_source *s, const float *row, size_t n)
+{
+    const float limit = largest_weight(s->type);
+    bool in_range = true;
+    for (size_t i = 0; i < n; i++)
         in_range &= !(fabsf(row[i]) > limit);
-    }
-    if (!finite)
+    return in_range && all_finite(row, n);
+}
+
+static int weight_error(const struct weight_source *s, const float *row, size_t n, struct error *e)
+{
+    if (!all_finite(row, n))
         return error_set(e, ERR_FORMAT,
                          "%s holds a weight that is not a number; the training diverged, or the "
                          "model's file is damaged", s->tensor->name);
-    if (!in_range)
+    if (s->type == DTYPE_F16)
         return error_set(e, ERR_FORMAT,
                          "%s holds a weight beyond the range of f16 (65504); export as bf16 or f32",
                          s->tensor->name);
-    return OK;
+    return error_set(e, ERR_FORMAT,
+                     "%s holds weights so large that no block of %s can stand for them (their scale is of f16); "
+                     "choose bf16 for it", s->tensor->name, dtype_info(s->type)->name);
+}
+
+/* Where row `row` of a matrix, counted in the file's order, is stored. */
+static const void *stored_row(const struct weight_source *s, const struct param *p, size_t row)
+{
+    const struct matrix stored = param_matrix(p);
+    const struct dtype_info *info = dtype_info(stored.type);
+    const enum rope_style memory = s->model->config.rope_style;
+    if (param_is_rotated(p) && memory != s->style && p->n_dims == 2)
+        row = rope_row(row, s->model->config.head_dim, memory, s->style);
+    return (const char *)stored.data + row * (stored.ld / info->block * info->block_bytes);
 }
 
 /* Row `row` of a parameter in the file's order, as f32 and with the offset it has there. */
 static void read_row(const struct weight_source *s, const struct param *p, size_t row, float *out)
 {
-    struct matrix stored = param_matrix(p);
-    const struct dtype_info *info = dtype_info(stored.type);
-    size_t head_dim = s->model->config.head_dim;
-    enum rope_style memory = s->model->config.rope_style;
-    bool rotated = param_is_rotated(p) && memory != s->style;
-    if (rotated && p->n_dims == 2)
-        row = rope_row(row, head_dim, memory, s->style);
-    CHECK(dtype_to_f32(stored.type,
-                       (const char *)stored.data + row * (stored.ld / info->block * info->block_bytes),
-                       out, p->cols));
-    if (rotated && p->n_dims == 1)
+    const enum rope_style memory = s->model->config.rope_style;
+    CHECK(dtype_to_f32(param_matrix(p).type, stored_row(s, p, row), out, p->cols));
+    if (param_is_rotated(p) && memory != s->style && p->n_dims == 1)
         for (size_t i = 0; i < p->cols; i++)
-            out[i] = p->value[rope_row(i, head_dim, memory, s->style)];
+            out[i] = p->value[rope_row(i, s->model->config.head_dim, memory, s->style)];
     for (size_t i = 0; i < p->cols && s->tensor->offset != 0; i++)
         out[i] += s->tensor->offset;
 }
+
+/* Importance of the columns of the tensor's row `row`: that of its expert. */
+static const float *row_importance(const struct weight_source *s, size_t row)
+{
+    const struct tensor *t = s->tensor;
+    const size_t expert = t->n_dims == 3 ? row / (t->rows / t->shape[0]) : 0;
+    return s->importance ? s->importance + expert * t->cols : NULL;
+}
+
+/* Rows [first, first + n) of a piece into `to`, through as many rows of f32. */
+static int fill_rows(const struct weight_source *s, const struct tensor_piece *piece, size_t first, size_t n,
+                     float *rows, char *to, struct error *e)
+{
+    const size_t cols = s->tensor->cols;
+    const bool blocks = quantize_supports(s->type);
+    size_t row_bytes, bad = SIZE_MAX;
+    CHECK(dtype_bytes(s->type, cols, &row_bytes));
+#pragma omp parallel for reduction(min : bad) if (n * cols > 65536)
+    for (size_t i = 0; i < n; i++) {
+        read_row(s, piece->param, piece->param_row + first + i, rows + i * cols);
+        if (!row_is_fine(s, rows + i * cols, cols))
+            bad = i;
+        else if (!blocks)
+            CHECK(dtype_from_f32(s->type, rows + i * cols, to + i * row_bytes, cols));
+    }
+    if (bad != SIZE_MAX)
+        return weight_error(s, rows + bad * cols, cols, e);
+    if (!blocks)
+        return OK;
+    quantize_rows(s->type, rows, to, n, cols, row_importance(s, piece->row + first));
+#pragma omp parallel for reduction(min : bad) if (n * cols > 65536)
+    for (size_t i = 0; i < n; i++) {
+        CHECK(dtype_to_f32(s->type, to + i * row_bytes, rows + i * cols, cols));
+        if (!all_finite(rows + i * cols, cols))
+            bad = i;
+    }
+    if (bad == SIZE_MAX)
+        return OK;
+    read_row(s, piece->param, piece->param_row + first + bad, rows);
+    return weight_error(s, rows, cols, e);
+}
+
+static void copy_rows(const struct weight_source *s, const struct tensor_piece *piece, size_t row_bytes, char *to)
+{
+    for (size_t i = 0; i < piece->rows; i++)
+        memcpy(to + i * row_bytes, stored_row(s, piece->param, piece->param_row + i), row_bytes);
+}
+
+enum { BATCH_WEIGHTS = 1 << 18 }; /* in f32 at a time, or one row */
 
 int weight_source_fill(void *context, void *bytes, struct error *e)
 {
     const struct weight_source *s = context;
     const struct tensor *t = s->tensor;
-    size_t row_bytes;
+    size_t row_bytes, batch = t->cols < BATCH_WEIGHTS ? BATCH_WEIGHTS / t->cols : 1;
     int code = OK;
     CHECK(dtype_bytes(s->type, t->cols, &row_bytes));
-    float *row = mem_alloc(t->cols, sizeof *row);
+    batch = batch < t->rows ? batch : t->rows;
+    float *rows = mem_alloc(batch * t->cols, sizeof *rows);
     for (size_t i = 0; i < t->n_pieces && !code; i++) {
         const struct tensor_piece *piece = &t->pieces[i];
-        for (size_t j = 0; j < piece->rows && !code; j++) {
-            read_row(s, piece->param, piece->param_row + j, row);
-            code = check_row(s, row, t->cols, e);
-            CHECK(dtype_from_f32(s->type, row, (char *)bytes + (piece->row + j) * row_bytes, t->cols));
-        }
+        char *to = (char *)bytes + piece->row * row_bytes;
+        const bool same = !is_plain(s->type) && piece->param->type == s->type && t->offset == 0;
+        if (same)
+            copy_rows(s, piece, row_bytes, to);
+        for (size_t j = 0; !same && j < piece->rows && !code; j += batch)
+            code = fill_rows(s, piece, j, piece->rows - j < batch ? piece->rows - j : batch, rows,
+                             to + j * row_bytes, e);
+        if (s->progress)
+            progress_update(s->progress, s->progress->done + (double)(piece->rows * t->cols), t->name);
     }
-    mem_free(row);
+    mem_free(rows);
     return code;
 }

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+struct progress;
+
 struct export_options {
     bool keep_types;  /* f32, f16 and bf16 weights stay what they are, quantised ones become f16 */
     enum dtype type;  /* else: of the matrices, F32, F16 or BF16 */
@@ -26,6 +28,9 @@ struct weight_source {
     const struct tensor *tensor;
     enum dtype type;
     enum rope_style style; /* the order of q and k rows in the file */
+    const float *importance;   /* of each column, for kernels/quantize.h: (cols), (experts, cols) where the tensor
+                                  has three dimensions; NULL: none */
+    struct progress *progress; /* counts the weights that are done; NULL: nobody watches */
 };
 struct weight_sources {
     struct tensor_list list;
@@ -37,7 +42,8 @@ void weight_sources_init(struct weight_sources *w, const struct model *m, enum c
 void weight_sources_free(struct weight_sources *w);
 
 /* A gguf_source and a safetensors_source: context is a struct weight_source. A weight that is not a
- * number, or that f16 cannot hold, is an error that names the tensor. */
+ * number, or that the type cannot hold, is an error that names the tensor. Blocks that the model holds in that very
+ * type already are copied. */
 int weight_source_fill(void *context, void *bytes, struct error *e);
 
 /* The type that most matrices have in the file. */

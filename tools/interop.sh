@@ -151,6 +151,7 @@ tolerance() {
     bf16) echo "--absolute 4e-2 --relative 3e-1" ;;
     BF16) echo "--absolute 1e-3 --relative 5e-2" ;;      # an untrained model: flat distributions
     Q*) echo "--absolute 4e-3 --relative 3e-1" ;;
+    quantised) echo "--absolute 4e-2 --relative 3e-1" ;; # a trained one
     esac
 }
 
@@ -254,6 +255,42 @@ ended() {
     [ $status = 0 ]
 }
 
+# same_blocks MODEL.gguf TYPE [IMATRIX]: every type and every bit of what llama.cpp's own quantiser makes of it
+same_blocks() {
+    rm -f "$out/quantised.gguf"
+    "$LINNET" quantize --model "$1" --type "$2" ${3:+--imatrix "$3"} --out "$out/quantised.gguf" -q &&
+        LD_LIBRARY_PATH=$llama build/tests/interop/judge_quantize "$llama" "$1" "$out/quantised.gguf" ${3:+"$3"}
+}
+
+# Our quantiser against llama.cpp's, on models wide enough for every type: dense and tied, with experts, with fused
+# q, k and v; and the files of one as llama.cpp runs them.
+quantised() {
+    llama=$(dirname "$(find "$out/node_modules/@node-llama-cpp" -name 'libggml-base.so' | head -n 1)")
+    make --no-print-directory build/tests/interop/random_model build/tests/interop/judge_quantize >"$out/log" 2>&1 ||
+        { check "quantised: build" cat "$out/log" && false; return; }
+    for family in llama mixtral phi3; do
+        wide=$out/wide-$family
+        check "quantised $family: make" build/tests/interop/random_model $family "$out/families.json" "$wide.gguf" \
+            "$wide-hf" wide || continue
+        check "quantised $family: imatrix" "$LINNET" imatrix --model "$wide.gguf" --data "$corpus" --chunks 8 \
+            --out "$wide.imatrix" --force || continue
+        for type in Q4_0 Q2_K Q3_K_M Q4_K_S Q4_K_M Q5_K_M IQ4_XS MXFP4; do
+            check "quantised $family $type: blocks" same_blocks "$wide.gguf" $type
+            check "quantised $family $type: weighted" same_blocks "$wide.gguf" $type "$wide.imatrix"
+        done
+    done
+    run=$out/run-wide
+    rm -rf "$run"
+    check "quantised trained: pretrain" "$LINNET" pretrain -c configs/interop.yaml --data "$corpus" --out "$run" \
+        --set model.hidden_size=256 --set model.intermediate_size=256 --set train.iters=100 &&
+        check "quantised trained: export" "$LINNET" export --model "$run" --format gguf --dtype f32 \
+            --out "$out/wide.gguf" --force || return
+    for type in Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K_L Q4_K_M Q5_K_S Q6_K IQ4_NL IQ4_XS; do
+        check "quantised trained $type: blocks" same_blocks "$out/wide.gguf" $type &&
+            rounded "quantised trained $type" quantised "$out/quantised.gguf"
+    done
+}
+
 corpus=$out/corpus.jsonl
 check "synthetic corpus" "$LINNET" data synth --out "$corpus" --size 2M --seed 5 || finish
 
@@ -355,6 +392,7 @@ trained_model untied llama3 --set model.tie_word_embeddings=false \
     --set model.num_key_value_heads=1 --set model.head_dim=24
 trained_model bytes bytes
 families
+quantised
 
 if [ -d "$shared/golden" ]; then
     golden "$shared/golden"

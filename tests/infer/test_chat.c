@@ -155,7 +155,7 @@ static void undo_system_and_another_answer(void **state)
     struct error e;
     size_t fed;
     assert_ok(tokenizer_new_bytes(NULL, 0, &t, &e), e);
-    assert_ok(chat_session_init(&s, &m, t, TEMPLATE, 512, &e), e);
+    assert_ok(chat_session_init(&s, &m, t, TEMPLATE, &(struct generator_options){.capacity = 512}, &e), e);
     assert_int_equal(chat_session_reply_again(&s, &o, NULL, NULL, &r, &e), ERR_USAGE);
     assert_false(chat_session_undo(&s));
     chat_session_set_system(&s, "be brief");

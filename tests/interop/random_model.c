@@ -3,6 +3,8 @@
  *
  *     random_model list
  *     random_model NAME TOKENIZER.json OUT.gguf OUT-hf
+ *     random_model NAME TOKENIZER.json OUT.gguf OUT-hf wide      of 16 layers whose widths are multiples of 256, with
+ *                                        4 query heads to one of keys and 8 experts, which rules of mixes ask about
  *     random_model seeds DIRECTORY       as tiny as can be and without a tokenizer, for the fuzzers
  */
 #include "export/gguf.h"
@@ -12,7 +14,20 @@
 
 #include <stdio.h>
 
-static int make(const struct example *x, const char *tokenizer_path, const char *gguf, const char *hf,
+static void widen(struct model_config *c)
+{
+    c->hidden_size = 256;
+    c->intermediate_size = 512;
+    c->num_hidden_layers = 16;
+    c->num_attention_heads = 8;
+    c->num_key_value_heads = 2;
+    c->head_dim = 32;
+    c->num_experts = c->num_experts ? 8 : 0;
+    c->moe_intermediate_size = c->moe_intermediate_size ? 256 : 0;
+    c->shared_expert_intermediate_size = c->shared_expert_intermediate_size ? 512 : 0;
+}
+
+static int make(const struct example *x, const char *tokenizer_path, const char *gguf, const char *hf, bool wide,
                 struct error *e)
 {
     struct tokenizer *t = NULL;
@@ -22,6 +37,8 @@ static int make(const struct example *x, const char *tokenizer_path, const char 
     int code = tokenizer_read_json(tokenizer_path, &t, e);
     if (!code)
         code = example_config(x, tokenizer_vocab_size(t), &c, e);
+    if (wide)
+        widen(&c);
     if (!code)
         code = model_init(&m, &c, e);
     if (!code)
@@ -93,13 +110,14 @@ int main(int argc, char **argv)
             }
         return 0;
     }
-    if (argc != 5) {
-        fprintf(stderr, "usage: random_model list | NAME TOKENIZER.json OUT.gguf OUT-hf\n");
+    const bool wide = argc == 6 && strcmp(argv[5], "wide") == 0;
+    if (argc != 5 && !wide) {
+        fprintf(stderr, "usage: random_model list | NAME TOKENIZER.json OUT.gguf OUT-hf [wide]\n");
         return 2;
     }
     for (size_t i = 0; i < N_EXAMPLES; i++)
         if (strcmp(examples[i].name, argv[1]) == 0) {
-            int code = make(&examples[i], argv[2], argv[3], argv[4], &e);
+            int code = make(&examples[i], argv[2], argv[3], argv[4], wide, &e);
             if (code)
                 fprintf(stderr, "random_model: %s: %s\n", argv[1], e.message);
             return code ? 1 : 0;

@@ -1,0 +1,4 @@
+/* The quantisers in portable C. */
+#define SIMD_WIDTH 4
+#define ROW_QUANTIZER row_quantizer_ref
+#include "kernels/quantize_body.h"
