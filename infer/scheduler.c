@@ -66,7 +66,7 @@ static struct task *take_cancelled(struct scheduler *s)
 static void turn(struct scheduler *s)
 {
     struct task *cancelled = take_cancelled(s);
-    while (s->first && s->slots.n_running < s->slots.n)
+    while (s->first && s->slots.n_running < s->slots.n && !slots_should_wait(&s->slots, s->first))
         slots_admit(&s->slots, unlink_task(s, &s->first));
     note_running(s);
     pthread_mutex_unlock(&s->lock);

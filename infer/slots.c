@@ -178,6 +178,20 @@ static size_t take_over(struct slots *s, struct slot *slot, const struct task *t
     return most;
 }
 
+bool slots_should_wait(const struct slots *s, const struct task *t)
+{
+    for (size_t i = 0; i < s->n && !t->job.score_prompt; i++) {
+        const struct task *other = s->slots[i].task;
+        if (!other || other->n_fed == other->job.n_prompt)
+            continue;
+        const struct tokens coming = {.ids = other->prompt, .count = other->job.n_prompt};
+        size_t common = common_prefix(&coming, t->prompt, t->job.n_prompt - 1);
+        if (common > other->n_fed && 2 * common >= t->job.n_prompt)
+            return true;
+    }
+    return false;
+}
+
 void slots_admit(struct slots *s, struct task *t)
 {
     struct slot *slot = choose_slot(s, t);

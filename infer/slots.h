@@ -96,6 +96,8 @@ void tasks_finish(struct task *list);
 /* Frees a task that never began, without a word. */
 void task_free(struct task *t);
 
+/* Whether most of the prompt is just being computed for another task, so that it can be copied soon. */
+bool slots_should_wait(const struct slots *s, const struct task *t);
 /* Gives the task a free slot, of which there must be one (CHECK): the one whose sequence begins as the prompt does,
  * or the one that was not used for longest. What another slot has of the prompt's beginning is copied. */
 void slots_admit(struct slots *s, struct task *t);

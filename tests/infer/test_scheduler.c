@@ -291,6 +291,37 @@ static void a_common_beginning_is_copied(void **state)
     rig_free(&r);
 }
 
+/* Several texts for one prompt, asked for at once. */
+static void a_prompt_is_computed_once(void **state)
+{
+    (void)state;
+    enum { N = 3, PROMPT = 270 }; /* more than a chunk */
+    struct rig r;
+    struct generate_options o[N];
+    struct answer a[N];
+    struct job jobs[N];
+    uint64_t ids[N];
+    struct error e;
+    int32_t prompt[PROMPT];
+    random_ids(prompt, PROMPT, 256, 60);
+    rig_init(&r, N, 0);
+    for (size_t i = 0; i < N; i++) {
+        o[i] = greedy(6);
+        answer_init(&a[i]);
+        jobs[i] = make_job(prompt, PROMPT, &o[i], &a[i]);
+    }
+    assert_ok(scheduler_submit(r.s, jobs, N, ids, &e), e);
+    for (size_t i = 0; i < N; i++) {
+        answer_wait(&a[i]);
+        assert_int_equal(a[i].result.n_cached, i ? PROMPT - 1 : 0);
+        assert_memory_equal(a[i].ids, a[0].ids, 6 * sizeof *a[i].ids);
+    }
+    assert_int_equal(scheduler_stats(r.s).n_prompt, PROMPT + N - 1);
+    for (size_t i = 0; i < N; i++)
+        answer_free(&a[i]);
+    rig_free(&r);
+}
+
 static void jobs_can_be_cancelled(void **state)
 {
     (void)state;
@@ -500,6 +531,7 @@ int main(void)
         cmocka_unit_test(company_changes_nothing),
         cmocka_unit_test(what_was_computed_is_used_again),
         cmocka_unit_test(a_common_beginning_is_copied),
+        cmocka_unit_test(a_prompt_is_computed_once),
         cmocka_unit_test(jobs_can_be_cancelled),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(probabilities_are_those_of_a_full_pass),
