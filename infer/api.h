@@ -1,5 +1,5 @@
-/* What a client of the HTTP server asks for, in the words of OpenAI's API (https://platform.openai.com/docs/api-reference,
- * "Completions" and "Chat"), and what it is told. Fields that are not known are ignored; fields that are known and
+/* What a client of the HTTP server asks for, in the words of OpenAI's API
+ * (https://platform.openai.com/docs/api-reference, "Completions" and "Chat"), and what it is told. Fields that are not known are ignored; fields that are known and
  * hold something else than they should are errors that name them. docs/serving.md lists them. */
 #ifndef LINNET_INFER_API_H
 #define LINNET_INFER_API_H

@@ -244,7 +244,8 @@ static int read_format(struct api_request *q, struct api_error *e)
 static int refuse_unsupported(struct api_request *q, struct api_error *e)
 {
     const json_t *best_of = member(q->body, "best_of"), *suffix = member(q->body, "suffix");
-    if (q->kind == API_COMPLETION && best_of && (!json_is_integer(best_of) || json_integer_value(best_of) != (json_int_t)q->n))
+    if (q->kind == API_COMPLETION && best_of &&
+        (!json_is_integer(best_of) || json_integer_value(best_of) != (json_int_t)q->n))
         return api_refuse(e, 400, "best_of", "unsupported", "\"best_of\" is not supported beyond \"n\"");
     if (q->kind == API_COMPLETION && suffix && !(json_is_string(suffix) && json_string_length(suffix) == 0))
         return api_refuse(e, 400, "suffix", "unsupported", "\"suffix\" is not supported");
@@ -325,7 +326,8 @@ static void unpack_arguments(json_t *message)
     for (size_t i = 0; i < json_array_size(calls); i++) {
         json_t *function = json_object_get(json_array_get(calls, i), "function"), *object = NULL;
         const json_t *text = json_object_get(function, "arguments");
-        if (json_is_string(text) && json_parse(json_string_value(text), json_string_length(text), &object, NULL) == OK) {
+        if (json_is_string(text) &&
+            json_parse(json_string_value(text), json_string_length(text), &object, NULL) == OK) {
             if (json_is_object(object))
                 json_object_set(function, "arguments", object);
             json_decref(object);

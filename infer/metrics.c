@@ -17,7 +17,8 @@ static void print_requests(struct metrics *m, const char *const *names, struct b
         for (size_t s = 0; s < METRICS_STATUSES; s++) {
             uint64_t n = atomic_load_explicit(&m->requests[e][s], memory_order_relaxed);
             if (n)
-                buffer_printf(out, "linnet_requests_total{endpoint=\"%s\",status=\"%zu\"} %" PRIu64 "\n", names[e], s, n);
+                buffer_printf(out, "linnet_requests_total{endpoint=\"%s\",status=\"%zu\"} %" PRIu64 "\n", names[e], s,
+                              n);
         }
 }
 
@@ -28,7 +29,7 @@ void metrics_print(struct metrics *m, const char *const *names, const struct sch
         double value;
     } rows[] = {
         {"prompt_tokens_total", "counter", "Tokens of prompts that were computed.", (double)s->n_prompt},
-        {"cached_prompt_tokens_total", "counter", "Tokens of prompts that were found in the cache.", (double)s->n_cached},
+        {"cached_prompt_tokens_total", "counter", "Tokens of prompts that were in the cache.", (double)s->n_cached},
         {"generated_tokens_total", "counter", "Tokens that were drawn.", (double)s->n_generated},
         {"prefill_seconds_total", "counter", "Time spent on prompts.", s->prefill_seconds},
         {"decode_seconds_total", "counter", "Time spent on tokens one by one.", s->decode_seconds},
