@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -93,6 +94,14 @@ int file_map(const char *path, struct file_map *map, struct error *e)
     }
     close(fd);
     return code;
+}
+
+void file_forget(const void *data, size_t n)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = ((uintptr_t)data + page - 1) / page * page, to = ((uintptr_t)data + n) / page * page;
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED); /* advice: what fails only keeps memory */
 }
 
 void file_unmap(struct file_map *map)

@@ -3,10 +3,10 @@
 #include "base/memory.h"
 #include "cli/cache.h"
 #include "cli/command.h"
+#include "cli/draft.h"
 #include "cli/shared.h"
 #include "infer/generate.h"
 #include "kernels/gemm.h"
-#include "model/load.h"
 
 static struct {
     char *model;
@@ -31,9 +31,11 @@ static const struct option rows[] = {
      .help = "print the figures as JSON"},
 };
 static struct cache_options cache;
+static struct draft_flags draft_flags;
 static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Flags"},
     {.name = "", .rows = cache_rows, .n_rows = 1, .object = &cache, .help = "Keys and values"},
+    DRAFT_SECTION(&draft_flags),
 };
 
 /* Tokens per second, of the fastest of all runs. */
@@ -41,60 +43,58 @@ struct speed {
     double prefill, decode;
 };
 
-static int32_t likeliest(const float *logits, size_t n)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        best = logits[i] > logits[best] ? i : best;
-    return (int32_t)best;
-}
-
 static int measure(struct generator *g, const int32_t *prompt, struct speed *s, struct error *e)
 {
+    struct generation r = {0};
+    struct generate_options o = {.sampler = sampler_defaults(), .max_tokens = flags.gen_tokens + 1,
+                                 .ignore_end = true};
+    o.sampler.temperature = 0;
     generator_reset(g);
-    double begin = clock_seconds();
-    int code = generator_feed(g, prompt, flags.prompt_tokens, NULL, e);
-    double fed = clock_seconds();
-    for (size_t i = 0; i < flags.gen_tokens && !code; i++) {
-        int32_t id = likeliest(g->logits, g->model->config.vocab_size);
-        code = generator_feed(g, &id, 1, NULL, e);
-    }
-    double end = clock_seconds(), prefill = (double)flags.prompt_tokens / (fed - begin),
-           decode = (double)flags.gen_tokens / (end - fed);
+    int code = generate(g, prompt, flags.prompt_tokens, &o, NULL, NULL, &r, e);
+    double prefill = (double)r.n_prompt / r.prefill_seconds, decode = (double)r.n_decoded / r.decode_seconds;
     s->prefill = prefill > s->prefill ? prefill : s->prefill;
     s->decode = decode > s->decode ? decode : s->decode;
+    generation_free(&r);
     return code;
 }
 
-static void report(const struct speed *s, int threads)
+static void report(const struct speed *s, const struct draft *d, int threads)
 {
     double peak = (double)mem_resident_peak() / 1e6;
     if (flags.json)
-        print_json(json_pack("{s:f, s:f, s:I, s:I, s:i, s:f}", "prefill_tokens_per_s", s->prefill,
+        print_json(json_pack("{s:f, s:f, s:I, s:I, s:I, s:I, s:i, s:f}", "prefill_tokens_per_s", s->prefill,
                              "decode_tokens_per_s", s->decode, "prompt_tokens", (json_int_t)flags.prompt_tokens,
-                             "gen_tokens", (json_int_t)flags.gen_tokens, "threads", threads, "peak_rss_mb",
-                             peak));
+                             "gen_tokens", (json_int_t)flags.gen_tokens, "guessed_tokens",
+                             (json_int_t)d->drafter.n_drafted, "right_guesses",
+                             (json_int_t)d->drafter.n_accepted, "threads", threads, "peak_rss_mb", peak));
     else
         printf("prefill            %10.2f tokens/s, a prompt of %zu\n"
                "decoding           %10.2f tokens/s, %zu after it\n"
                "peak memory        %10.0f MB\n",
                s->prefill, flags.prompt_tokens, s->decode, flags.gen_tokens, peak);
+    if (!flags.json && d->drafter.n_drafted)
+        printf("guesses            %10.1f %% of %zu were right\n",
+               100 * (double)d->drafter.n_accepted / (double)d->drafter.n_drafted, d->drafter.n_drafted);
 }
 
-static int bench(struct model *m, int threads, struct error *e)
+static int bench(struct model *m, const struct tokenizer *t, int threads, struct error *e)
 {
     struct generator g = {0};
+    struct draft d = {0};
     struct speed s = {0};
     int32_t *prompt = mem_alloc(flags.prompt_tokens, sizeof *prompt);
     for (size_t i = 0; i < flags.prompt_tokens; i++)
         prompt[i] = (int32_t)(i * 7919 % m->config.vocab_size);
-    struct generator_options o = {.capacity = flags.prompt_tokens + flags.gen_tokens, .chunk = flags.chunk,
+    struct generator_options o = {.capacity = flags.prompt_tokens + flags.gen_tokens + 1, .chunk = flags.chunk,
                                   .cache_type = cache_type(&cache)};
-    int code = generator_init(&g, m, NULL, &o, e);
+    int code = generator_init(&g, m, t, &o, e);
+    if (!code)
+        code = draft_open(&d, &draft_flags, &g, e);
     for (size_t i = 0; i < flags.repeat && !code; i++)
         code = measure(&g, prompt, &s, e);
     if (!code)
-        report(&s, threads);
+        report(&s, &d, threads);
+    draft_close(&d);
     generator_free(&g);
     mem_free(prompt);
     return code;
@@ -102,18 +102,16 @@ static int bench(struct model *m, int threads, struct error *e)
 
 static int run(const struct command_input *in, struct error *e)
 {
-    struct model m = {0};
-    struct tokenizer *t = NULL;
+    static const struct option_strings none;
+    struct inference model;
     kernels_set_threads(in->threads);
     int code = option_require(in->options, "", "model", e);
     if (!code)
-        code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
+        code = inference_load(flags.model, &none, &model, e);
     if (code)
         return code;
-    model_use_integers(&m);
-    code = bench(&m, in->threads, e);
-    model_free(&m);
-    tokenizer_free(t);
+    code = bench(&model.model, model.tokenizer, in->threads, e);
+    inference_free(&model);
     return code;
 }
 
@@ -121,9 +119,9 @@ const struct command command_bench_infer = {
     .name = "bench infer",
     .group = "Measure",
     .summary = "speed of reading a prompt and of generating after it",
-    .usage = "--model PATH [--prompt-tokens N] [--gen-tokens N] [--json]",
-    .notes = "The prompt's tokens mean nothing: speed does not depend on them. Measure twice, as the first run of a "
-             "mapped\nfile waits for the disk.\n",
+    .usage = "--model PATH [FLAGS]",
+    .notes = "The prompt's tokens mean nothing: speed does not depend on them. The first run with a file "
+             "waits\nfor the disk.\n",
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,

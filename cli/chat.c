@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/cache.h"
 #include "cli/command.h"
+#include "cli/draft.h"
 #include "cli/line_editor.h"
 #include "cli/shared.h"
 #include "kernels/gemm.h"
@@ -21,6 +22,7 @@ static struct {
 static struct sampler_options sampling;
 static struct cache_options cache;
 static struct constraint_flags constraints;
+static struct draft_flags draft_flags;
 static struct constraint constraint; /* of every answer */
 
 #define FIELD(member) offsetof(__typeof__(flags), member)
@@ -57,6 +59,7 @@ static struct option_section sections[] = {
     SAMPLING_SECTION(&sampling),
     CACHE_SECTION(&cache),
     CONSTRAINT_SECTION(&constraints),
+    DRAFT_SECTION(&draft_flags),
 };
 
 enum { USUAL_CONTEXT = 4096 };
@@ -240,6 +243,7 @@ static int run(const struct command_input *in, struct error *e)
 {
     struct inference model;
     struct chat c = {.model = &model, .adapters = &flags.adapters};
+    struct draft draft = {0};
     json_t *variables = NULL;
     kernels_set_threads(in->threads);
     init_settings(&c);
@@ -256,7 +260,10 @@ static int run(const struct command_input *in, struct error *e)
     if (!code) {
         c.system = mem_string(flags.system);
         chat_begin(&c);
-        code = flags.prompt ? answer(&c, flags.prompt, strlen(flags.prompt), e) : converse(&c, e);
+        code = draft_open(&draft, &draft_flags, &c.session.generator, e);
+        if (!code)
+            code = flags.prompt ? answer(&c, flags.prompt, strlen(flags.prompt), e) : converse(&c, e);
+        draft_close(&draft);
         chat_session_free(&c.session);
         mem_free(c.system);
     }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/cache.h"
 #include "cli/command.h"
+#include "cli/draft.h"
 #include "cli/inference.h"
 #include "cli/sampling.h"
 #include "cli/shared.h"
@@ -60,6 +61,7 @@ static const struct option output_rows[] = {
 static struct sampler_options sampling;
 static struct cache_options cache;
 static struct constraint_flags constraints;
+static struct draft_flags draft_flags;
 
 static struct option_section sections[] = {
     {.name = "", .rows = prompt_rows, .n_rows = COUNT(prompt_rows), .object = &flags,
@@ -67,6 +69,7 @@ static struct option_section sections[] = {
     SAMPLING_SECTION(&sampling),
     CACHE_SECTION(&cache),
     CONSTRAINT_SECTION(&constraints),
+    DRAFT_SECTION(&draft_flags),
     {.name = "", .rows = output_rows, .n_rows = COUNT(output_rows), .object = &flags,
      .help = "Output"},
 };
@@ -130,13 +133,14 @@ static int choose_capacity(const struct model *m, size_t n_prompt, size_t *capac
     return OK;
 }
 
-static void report(const struct generation *r)
+static void report(const struct generation *r, const struct draft *d)
 {
-    char text[128] = "";
+    char text[128] = "", guesses[128];
     if (r->n_decoded)
         snprintf(text, sizeof text, " (%.1f tokens/s)", (double)r->n_decoded / r->decode_seconds);
-    log_info("prompt: %zu tokens (%.1f tokens/s); continuation: %zu%s; ended by: %s", r->n_prompt,
-             (double)r->n_prompt / r->prefill_seconds, r->tokens.count, text,
+    draft_report(d, guesses, sizeof guesses);
+    log_info("prompt: %zu tokens (%.1f tokens/s); continuation: %zu%s%s; ended by: %s", r->n_prompt,
+             (double)r->n_prompt / r->prefill_seconds, r->tokens.count, text, guesses,
              stop_reason_name(r->reason));
 }
 
@@ -144,6 +148,7 @@ static int generate_text(struct model *m, const struct tokenizer *t, const struc
                          struct constraint *constraint, struct error *e)
 {
     struct generator g = {0};
+    struct draft draft = {0};
     struct generation r = {0};
     struct tokens prompt = {0};
     struct generate_options o = generate_options();
@@ -158,6 +163,8 @@ static int generate_text(struct model *m, const struct tokenizer *t, const struc
                               e);
     if (!code)
         code = sampler_check(&o.sampler, g.n_choices, e);
+    if (!code)
+        code = draft_open(&draft, &draft_flags, &g, e);
     if (code)
         goto done;
     if (!flags.json && flags.echo)
@@ -175,12 +182,13 @@ static int generate_text(struct model *m, const struct tokenizer *t, const struc
                                   json_text(r.text.data ? r.text.data : "", r.text.size),
                                   "stop_reason", stop_reason_name(r.reason)));
     fflush(stdout);
-    report(&r);
+    report(&r, &draft);
     if (r.reason == STOPPED_INTERRUPTED)
         code = error_set(e, ERR_INTERRUPTED, "interrupted");
 done:
     tokens_free(&prompt);
     generation_free(&r);
+    draft_close(&draft);
     generator_free(&g);
     return code;
 }

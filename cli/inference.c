@@ -76,7 +76,9 @@ int inference_load(const char *path, const struct option_strings *adapters, stru
     if (code)
         return code;
     model_use_integers(&in->model);
-    code = inference_set_adapters(in, adapters, e);
+    code = model_interleave(&in->model, e);
+    if (!code)
+        code = inference_set_adapters(in, adapters, e);
     if (code)
         inference_free(in);
     return code;

@@ -203,7 +203,8 @@ static void print_report_json(const struct mix *mix, const struct quantize_repor
 {
     json_t *tensors = json_object();
     for (size_t i = 0; i < r->n_types; i++)
-        json_object_set_new(tensors, dtype_info(r->types[i].type)->name, json_integer((json_int_t)r->types[i].n_tensors));
+        json_object_set_new(tensors, dtype_info(r->types[i].type)->name,
+                            json_integer((json_int_t)r->types[i].n_tensors));
     json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:o, s:I, s:f}", "out", flags.out, "type", mix->name,
                              "weights", (json_int_t)r->n_weights, "bytes_before", (json_int_t)r->bytes_before,
                              "bytes", (json_int_t)r->bytes_after, "bits_per_weight_before",

@@ -47,7 +47,7 @@ struct generation {
     struct buffer text;        /* what was let through */
     enum stop_reason reason;
     size_t n_prompt;
-    size_t n_decoded; /* tokens that were fed again, one by one */
+    size_t n_decoded; /* tokens that were fed again */
     double prefill_seconds, decode_seconds;
 };
 void generation_free(struct generation *r);

@@ -28,7 +28,8 @@ int divergence_init(struct divergence *d, struct model *original, struct model *
     CHECK(context > 0);
     *d = (struct divergence){.models = {original, other}, .context = context};
     if (original->config.vocab_size != other->config.vocab_size)
-        return error_set(e, ERR_USAGE, "the two models have vocabularies of %zu and %zu tokens; they cannot be compared",
+        return error_set(e, ERR_USAGE,
+                         "the two models have vocabularies of %zu and %zu tokens; they cannot be compared",
                          original->config.vocab_size, other->config.vocab_size);
     take_memory(d);
     size_t size = d->arena.used;
@@ -68,7 +69,8 @@ static struct divergence_row compare(const float *p, const float *q, size_t n, i
 {
     size_t top_p, top_q;
     const double z_p = log_sum(p, n, &top_p), z_q = log_sum(q, n, &top_q);
-    struct divergence_row row = {.nats = {z_p - (double)p[target], z_q - (double)q[target]}, .same_top = top_p == top_q};
+    struct divergence_row row = {.nats = {z_p - (double)p[target], z_q - (double)q[target]},
+                                 .same_top = top_p == top_q};
     for (size_t i = 0; i < n; i++) {
         const double log_p = (double)p[i] - z_p;
         row.kl += exp(log_p) * (log_p - ((double)q[i] - z_q));

@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "base/log.h"
 
+#include <string.h>
+
 int prompt_tokens(const struct tokenizer *t, const char *text, size_t n, bool parse_special,
                   struct tokens *out, struct error *e)
 {
@@ -48,7 +50,9 @@ void generator_free(struct generator *g)
 {
     runner_free(&g->runner);
     kv_cache_free(&g->cache);
+    tokens_free(&g->text);
     mem_free(g->logits);
+    mem_free(g->drafted);
     *g = (struct generator){0};
 }
 
@@ -60,6 +64,7 @@ void generator_reset(struct generator *g)
 size_t generator_rewind(struct generator *g, size_t n)
 {
     size_t left = kv_cache_rewind(&g->cache, n);
+    g->text.count = left;
     if (left == 0)
         g->n_discarded = g->n_kept = 0;
     return left;
@@ -75,6 +80,8 @@ bool generator_make_room(struct generator *g, size_t n, size_t keep)
     size_t half = (length - keep + 1) / 2, discard = half > n - room ? half : n - room;
     if (!kv_cache_shift(&g->cache, g->model, keep, discard))
         return false;
+    g->text.count -= discard;
+    memmove(g->text.ids + keep, g->text.ids + keep + discard, (g->text.count - keep) * sizeof *g->text.ids);
     g->n_discarded += discard;
     g->n_kept = keep > g->n_kept ? keep : g->n_kept;
     return true;
@@ -86,9 +93,17 @@ size_t generator_keep(const struct generator *g, const struct generate_options *
     return o->keep > 0 ? o->keep : begins;
 }
 
+/* Returns the hidden states of the n tokens. */
+static const float *append(struct generator *g, const int32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        tokens_push(&g->text, ids[i]);
+    return runner_forward(&g->runner, &(struct runner_tokens){&g->cache, ids, n}, 1);
+}
+
 static void feed_chunk(struct generator *g, const int32_t *ids, size_t n, bool last)
 {
-    const float *hidden = runner_forward(&g->runner, &(struct runner_tokens){&g->cache, ids, n}, 1);
+    const float *hidden = append(g, ids, n);
     if (last)
         runner_logits(&g->runner, hidden + (n - 1) * g->model->config.hidden_size, 1, g->logits);
 }
@@ -117,24 +132,68 @@ int generator_feed(struct generator *g, const int32_t *ids, size_t n, bool (*int
     return OK;
 }
 
+/* Guesses of what follows the token `id`, which was drawn and is not fed yet. */
+static size_t propose(struct generator *g, const struct generate_options *o, const struct generation *r, int32_t id,
+                      int32_t *out)
+{
+    size_t room = g->capacity - g->cache.length - 1;
+    if (!g->drafter || g->n_discarded > 0) /* a shifted cache may not be able to take guesses back */
+        return 0;
+    if (room > DRAFT_MOST)
+        room = DRAFT_MOST;
+    if (room >= g->runner.chunk)
+        room = g->runner.chunk - 1;
+    if (o->max_tokens && room >= o->max_tokens - r->tokens.count) /* one more is drawn than is guessed */
+        room = o->max_tokens - r->tokens.count - 1;
+    tokens_push(&g->text, id);
+    size_t n = drafter_propose(g->drafter, &g->text, room, out);
+    g->text.count--;
+    return n;
+}
+
+/* Feeds a drawn token and n guesses of what follows it, ids[0] and ids[1] to ids[n], and draws what does, as far as
+ * the guesses are right. Those that are not are taken back. *next: what was drawn last and is not fed. */
+static int check_guesses(struct generator *g, struct completion *c, const int32_t *ids, size_t n, int32_t *next,
+                         struct error *e)
+{
+    size_t before = g->cache.length, vocab = g->model->config.vocab_size, right = 0;
+    const float *hidden = append(g, ids, n + 1);
+    if (!g->drafted)
+        g->drafted = mem_alloc((DRAFT_MOST + 1) * vocab, sizeof *g->drafted);
+    runner_logits(&g->runner, hidden, n + 1, g->drafted);
+    int code = completion_next(c, g->drafted, next, e);
+    while (!code && !c->done && right < n && *next == ids[right + 1]) {
+        right++;
+        code = completion_next(c, g->drafted + right * vocab, next, e);
+    }
+    c->r->n_decoded += right + 1;
+    drafter_learn(g->drafter, n, right);
+    generator_rewind(g, before + 1 + right);
+    return code;
+}
+
 /* Draws and feeds until there is a reason to stop. */
 static int decode_loop(struct generator *g, struct completion *c, struct error *e)
 {
     const struct generate_options *o = c->options;
-    while (!c->done) {
-        int32_t id;
-        int code = completion_next(c, g->logits, &id, e);
-        if (code)
-            return code;
-        if (!c->done && g->cache.length == g->capacity &&
-            !(o->context_shift && generator_make_room(g, 1, generator_keep(g, o))))
+    int32_t ids[DRAFT_MOST + 1];
+    int code = completion_next(c, g->logits, &ids[0], e);
+    while (!code && !c->done) {
+        if (g->cache.length == g->capacity &&
+            !(o->context_shift && generator_make_room(g, 1, generator_keep(g, o)))) {
             completion_stop(c, STOPPED_CONTEXT);
-        if (c->done)
-            return OK;
-        feed_chunk(g, &id, 1, true);
-        c->r->n_decoded++;
+            break;
+        }
+        size_t n = propose(g, o, c->r, ids[0], ids + 1);
+        if (n > 0) {
+            code = check_guesses(g, c, ids, n, &ids[0], e);
+        } else {
+            feed_chunk(g, &ids[0], 1, true);
+            c->r->n_decoded++;
+            code = completion_next(c, g->logits, &ids[0], e);
+        }
     }
-    return OK;
+    return code;
 }
 
 static int check_prompt(const struct generator *g, size_t n, struct error *e)

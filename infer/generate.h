@@ -10,6 +10,7 @@
 #define LINNET_INFER_GENERATE_H
 
 #include "infer/completion.h"
+#include "infer/draft.h"
 #include "infer/runner.h"
 
 #include <stdbool.h>
@@ -35,7 +36,10 @@ struct generator {
     size_t n_kept;         /* tokens that they left in front of those */
     struct runner runner;
     struct kv_cache cache; /* cache.length: tokens of the sequence so far */
+    struct tokens text;    /* those tokens */
     float *logits;         /* (vocab_size), after the last token */
+    struct drafter *drafter; /* for generate() to be faster; NULL: none. Borrowed, set by the owner */
+    float *drafted;        /* (DRAFT_MOST + 1, vocab_size) logits of checked guesses; NULL until needed */
 };
 
 /* Room for a sequence of o->capacity tokens, prompt and continuation together; reserves the model's

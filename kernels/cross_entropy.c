@@ -56,7 +56,10 @@ void output_logits(const struct output_layer *layer, enum dtype type, const void
     enum { PIECE = 8192 }; /* of a row: the one row of decoding is worth all threads too */
     size_t v = layer->v, pieces = (v + PIECE - 1) / PIECE;
     float scale = scale_of(layer);
-    if (layer->in_integers && type == DTYPE_F32)
+    CHECK(!layer->interleaved || type == DTYPE_F32);
+    if (layer->interleaved)
+        quantized_product_interleaved(n, v, layer->c, hidden, layer->c, layer->w_type, layer->w, logits, v);
+    else if (layer->in_integers && type == DTYPE_F32)
         quantized_product(n, v, layer->c, hidden, layer->c, layer->w_type, layer->w, layer->ld, logits, v);
     else
         gemm(false, true, n, v, layer->c, type, hidden, layer->c, layer->w_type, layer->w, layer->ld, 0,

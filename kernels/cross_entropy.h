@@ -18,6 +18,7 @@ struct output_layer {
     enum dtype w_type; /* any that gemm takes as b */
     const void *w;     /* (v, c) */
     size_t ld;         /* elements of w between the starts of its rows */
+    bool interleaved;  /* w is laid out as kernels/interleave.h says; only output_logits, with hidden in f32, reads it */
     bool in_integers;  /* output_logits multiplies as kernels/quantized.h does; w_type must be one of its types */
     const float *bias; /* (v); NULL: none */
     float logit_scale; /* 0 is 1 */

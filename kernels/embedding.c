@@ -1,7 +1,9 @@
 #include "kernels/embedding.h"
 
 #include "base/check.h"
+#include "kernels/interleave.h"
 #include "kernels/profile.h"
+#include "kernels/scratch.h"
 #include "kernels/table.h"
 
 #include <omp.h>
@@ -25,6 +27,22 @@ void embedding_forward(float *y, const void *table, enum dtype type, bool halves
             kernels->scale(y + i * c, scale, c);
     }
     CHECK(readable);
+    profile_leave(outer);
+}
+
+void embedding_forward_interleaved(float *y, const void *table, enum dtype type, size_t v, const int32_t *ids,
+                                   float scale, size_t n, size_t c)
+{
+    enum profile_kind outer = profile_enter(PROFILE_EMBEDDING);
+    size_t row_bytes;
+    CHECK(dtype_bytes((int)type, c, &row_bytes));
+    for (size_t i = 0; i < n; i++) {
+        void *row = scratch_floats(row_bytes / sizeof(float) + 1);
+        interleaved_row(type, v, c, table, (size_t)ids[i], row);
+        CHECK(dtype_to_f32(type, row, y + i * c, c));
+        if (scale != 1)
+            kernel_table()->scale(y + i * c, scale, c);
+    }
     profile_leave(outer);
 }
 

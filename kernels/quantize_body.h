@@ -26,7 +26,6 @@ INLINE float sum_of_squares(const float *x, size_t n)
 
 #include "kernels/quantize_levels_body.h"
 
-
 row_quantizer *ROW_QUANTIZER(enum dtype type)
 {
     static row_quantizer *const table[] = {

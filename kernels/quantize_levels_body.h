@@ -1,7 +1,8 @@
 /* Part of kernels/quantize_body.h: types whose levels stand in a table. */
 
 /* Halfway between the levels of IQ4, and the steps from each level to the next. */
-static const float iq4_borders[15] = {-115.5f, -93.5f, -74, -57, -42, -28.5f, -16, -4.5f, 7, 19, 31.5f, 45.5f, 61, 79, 101};
+static const float iq4_borders[15] = {-115.5f, -93.5f, -74,   -57,   -42, -28.5f, -16, -4.5f,
+                                      7,       19,     31.5f, 45.5f, 61,  79,     101};
 static const float iq4_steps[15] = {23, 21, 18, 16, 14, 13, 12, 11, 12, 12, 13, 15, 16, 20, 24};
 
 /* `first` and each step whose border x has reached: for the level nearest to x (the upper of two), or with steps of

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/cpu.h"
+#include "kernels/interleave.h"
 #include "kernels/profile.h"
 #include "kernels/quantized_kernels.h"
 #include "kernels/scratch.h"
@@ -47,53 +48,105 @@ static size_t lay_out(struct activation_rows *a, size_t m, char *base)
     return q + scale + 2 * sum;
 }
 
-static void few(const struct quantized_kernels *kernels, const struct weight_rows *w,
-                const struct activation_rows *a, size_t m, size_t n, size_t k, float *c, size_t ldc)
+/* What a product is of. */
+struct product {
+    const struct quantized_kernels *kernels;
+    struct weight_rows w;
+    struct activation_rows a;
+    size_t m, work; /* multiply-adds */
+    float *c;
+    size_t ldc;
+};
+
+static void few(const struct product *p, size_t begin, size_t n)
 {
-#pragma omp parallel for schedule(static) if (m * n * k > WORTH_THREADS)
-    for (size_t from = 0; from < n; from += PIECE)
+#pragma omp parallel for schedule(static) if (p->work > WORTH_THREADS)
+    for (size_t from = begin; from < n; from += PIECE)
         for (size_t j = from; j < from + PIECE && j < n; j++)
-            if (m == 1)
-                c[j] = w->form->row_dot(w, j, a, 0);
+            if (p->m == 1)
+                p->c[j] = p->w.form->row_dot(&p->w, j, &p->a, 0);
             else
-                kernels->dot(w, j, a, m, c + j, ldc);
+                p->kernels->dot(&p->w, j, &p->a, p->m, p->c + j, p->ldc);
 }
 
-static void many(const struct quantized_kernels *kernels, const struct weight_rows *w,
-                 const struct activation_rows *a, size_t m, size_t n, size_t k, float *c, size_t ldc)
+static void few_interleaved(const struct product *p, size_t n)
 {
-    const size_t width = kernels->panel_columns;
-#pragma omp parallel for schedule(dynamic) if (m * n * k > WORTH_THREADS)
-    for (size_t j = 0; j < n; j += width)
-        kernels->panel(w, j, n - j < width ? n - j : width, a, m, c + j, ldc, scratch_floats(m * width));
+#pragma omp parallel for schedule(static) if (p->work > WORTH_THREADS)
+    for (size_t j = 0; j < n; j += INTERLEAVED_ROWS)
+        p->kernels->few_panels(&p->w, j, &p->a, p->m, p->c + j, p->ldc);
+}
+
+static void many(const struct product *p, size_t begin, size_t n)
+{
+    const size_t width = p->kernels->panel_columns;
+#pragma omp parallel for schedule(dynamic) if (p->work > WORTH_THREADS)
+    for (size_t j = begin; j < n; j += width)
+        p->kernels->panel(&p->w, j, n - j < width ? n - j : width, &p->a, p->m, p->c + j, p->ldc,
+                          scratch_floats(p->m * width));
+}
+
+static struct weight_rows weight_rows(const struct level_form *form, enum dtype type, size_t k, const void *b,
+                                      size_t ldb)
+{
+    const struct dtype_info *info = dtype_info(type);
+    const size_t n_strips = (k + STRIP - 1) / STRIP, strip_bytes = STRIP / info->block * info->block_bytes,
+                 bytes = (k + info->block - 1) / info->block * info->block_bytes;
+    CHECK(ldb % info->block == 0);
+    return (struct weight_rows){
+        .type = type, .form = form, .data = b, .row_bytes = ldb / info->block * info->block_bytes,
+        .strip_bytes = strip_bytes, .n_strips = n_strips, .tail_bytes = bytes - (n_strips - 1) * strip_bytes,
+    };
+}
+
+/* Everything up to the activations in 8 bits. */
+static struct product prepare(size_t m, size_t n, size_t k, const float *a, size_t lda, enum dtype b_type,
+                              const void *b, size_t ldb, float *c, size_t ldc)
+{
+    const struct quantized_kernels *kernels = quantized_kernels();
+    const struct level_form *form = kernels->form(b_type);
+    CHECK(form && k > 0);
+    struct product p = {.kernels = kernels, .w = weight_rows(form, b_type, k, b, ldb), .m = m, .work = m * n * k,
+                        .c = c, .ldc = ldc};
+    p.a = (struct activation_rows){.n_strips = p.w.n_strips, .group = form->group, .bias = form->bias};
+    lay_out(&p.a, m, scratch_shared(lay_out(&p.a, m, NULL)));
+#pragma omp parallel for schedule(static) if (m * k > WORTH_THREADS)
+    for (size_t r = 0; r < m; r++)
+        kernels->round_row(&p.a, r, a + r * lda, k);
+    return p;
 }
 
 void quantized_product(size_t m, size_t n, size_t k, const float *a, size_t lda, enum dtype b_type,
                        const void *b, size_t ldb, float *c, size_t ldc)
 {
-    const struct quantized_kernels *kernels = quantized_kernels();
-    const struct dtype_info *info = dtype_info(b_type);
-    const struct level_form *form = kernels->form(b_type);
-    CHECK(form && ldb % info->block == 0);
     if (m == 0 || n == 0)
         return;
     enum profile_kind outer = profile_enter(PROFILE_PRODUCTS);
-    const size_t strip_bytes = STRIP / info->block * info->block_bytes,
-                 row_bytes = (k + info->block - 1) / info->block * info->block_bytes;
-    const size_t n_strips = (k + STRIP - 1) / STRIP;
-    struct weight_rows w = {
-        .form = form, .data = b, .row_bytes = ldb / info->block * info->block_bytes,
-        .strip_bytes = strip_bytes, .n_strips = n_strips,
-        .tail_bytes = row_bytes - (n_strips - 1) * strip_bytes,
-    };
-    struct activation_rows rows = {.n_strips = n_strips, .group = form->group, .bias = form->bias};
-    lay_out(&rows, m, scratch_shared(lay_out(&rows, m, NULL)));
-#pragma omp parallel for schedule(static) if (m * k > WORTH_THREADS)
-    for (size_t r = 0; r < m; r++)
-        kernels->round_row(&rows, r, a + r * lda, k);
-    if (m <= kernels->few_rows)
-        few(kernels, &w, &rows, m, n, k, c, ldc);
+    struct product p = prepare(m, n, k, a, lda, b_type, b, ldb, c, ldc);
+    if (m <= p.kernels->few_rows)
+        few(&p, 0, n);
     else
-        many(kernels, &w, &rows, m, n, k, c, ldc);
+        many(&p, 0, n);
+    profile_leave(outer);
+}
+
+void quantized_product_interleaved(size_t m, size_t n, size_t k, const float *a, size_t lda, enum dtype b_type,
+                                   const void *b, float *c, size_t ldc)
+{
+    const size_t whole = n / INTERLEAVED_ROWS * INTERLEAVED_ROWS;
+    if (m == 0 || n == 0)
+        return;
+    enum profile_kind outer = profile_enter(PROFILE_PRODUCTS);
+    struct product p = prepare(m, n, k, a, lda, b_type, b, k, c, ldc);
+    CHECK(p.kernels->few_panels);
+    p.w.interleaved = true;
+    if (m <= p.kernels->few_panel_rows)
+        few_interleaved(&p, whole);
+    else
+        many(&p, 0, whole);
+    p.w.interleaved = false; /* the rows left over */
+    if (m <= p.kernels->few_rows)
+        few(&p, whole, n);
+    else
+        many(&p, whole, n);
     profile_leave(outer);
 }

@@ -22,4 +22,8 @@ bool quantized_supports(enum dtype type);
 void quantized_product(size_t m, size_t n, size_t k, const float *a, size_t lda, enum dtype b_type,
                        const void *b, size_t ldb, float *c, size_t ldc);
 
+/* The same with b interleaved (kernels/interleave.h), where that pays; k whole blocks, rows side by side. */
+void quantized_product_interleaved(size_t m, size_t n, size_t k, const float *a, size_t lda, enum dtype b_type,
+                                   const void *b, float *c, size_t ldc);
+
 #endif

@@ -5,6 +5,10 @@
  * meet four elements of a row of activations, in all lanes alike. */
 #include "kernels/round_body.h"
 
+#if LANES == 16
+#include "kernels/interleaved_avx512vnni.h"
+#endif
+
 #include <immintrin.h>
 
 #define INLINE static inline __attribute__((always_inline))
@@ -247,6 +251,14 @@ INLINE void transpose(const void *from, size_t from_stride, void *to, size_t to_
 /* Strip s of rows [j, j + columns); lanes beyond are zero. */
 static void fill_panel(struct panel *p, const struct weight_rows *w, size_t j, size_t columns, size_t s)
 {
+#if LANES == 16
+    for (size_t half = 0; w->interleaved && half < PANELS; half++)
+        if (half * LANES < columns)
+            fill_panel_avx512vnni(&(struct level_panel){p->q + half * LANES * 4, p->scale + half * LANES,
+                                                        p->offset + half * LANES, PANELS}, w, j + half * LANES, s);
+    if (w->interleaved)
+        return; /* lanes that are no columns hold anything: nobody reads them */
+#endif
     struct weight_strip strips[LANES];
     const size_t n = STRIP / (size_t)w->form->group, line = COLUMNS * 4;
     for (size_t half = 0; half < PANELS; half++) {
@@ -360,4 +372,7 @@ static void panel(const struct weight_rows *w, size_t j, size_t columns, const s
 const struct quantized_kernels TABLE = {
     .form = level_form,   .round_row = round_row,   .few_rows = DOT_ROWS, .dot = dot,
     .panel_columns = COLUMNS, .panel = panel,
+#if LANES == 16
+    .few_panel_rows = FEW_PANEL_ROWS, .few_panels = few_panels_avx512vnni,
+#endif
 };

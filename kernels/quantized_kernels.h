@@ -33,6 +33,8 @@ struct level_form {
 
 /* Rows of weights, in blocks. */
 struct weight_rows {
+    enum dtype type;
+    bool interleaved; /* kernels/interleave.h: the whole panels among them */
     const struct level_form *form;
     const unsigned char *data;
     size_t row_bytes, strip_bytes;
@@ -58,6 +60,10 @@ struct quantized_kernels {
     size_t few_rows;
     void (*dot)(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t m, float *out,
                 size_t stride);
+    /* m rows, at most few_panel_rows, times the interleaved rows [j, j + 16): c (m, 16). NULL: there is no such way. */
+    size_t few_panel_rows;
+    void (*few_panels)(const struct weight_rows *w, size_t j, const struct activation_rows *a, size_t m, float *c,
+                       size_t ldc);
     /* m rows times rows [j, j + columns) of the weights: c (m, columns). sums: m * panel_columns floats of
      * scratch. panel_columns, the most columns, is 0 where there is no such way. */
     size_t panel_columns;

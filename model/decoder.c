@@ -191,8 +191,13 @@ const void *decoder_forward(const struct model *m, struct activations *a, const 
         prepare_caches(&p);
     a->router_loss = 0;
     start_windows(&p);
-    embedding_forward(a->layers[0].input, table->data, table->type, table->halves, b->input_ids,
-                      (float)model_embedding_scale(c), p.n, c->hidden_size);
+    float scale = (float)model_embedding_scale(c);
+    if (table->interleaved)
+        embedding_forward_interleaved(a->layers[0].input, table->data, table->type, table->rows, b->input_ids, scale,
+                                      p.n, c->hidden_size);
+    else
+        embedding_forward(a->layers[0].input, table->data, table->type, table->halves, b->input_ids, scale, p.n,
+                          c->hidden_size);
     for (size_t i = 0; i < c->num_hidden_layers; i++)
         block_forward(&p, i);
     pass_norm(&p, &m->output_norm, a->hidden, p.type, &a->last_norm, a->last, DTYPE_F32, p.n);

@@ -1,5 +1,6 @@
 #include "model/linear.h"
 
+#include "base/check.h"
 #include "kernels/activation.h"
 #include "kernels/gemm.h"
 #include "kernels/quantized.h"
@@ -17,7 +18,10 @@ void linear_forward(const struct linear *l, void *y, enum dtype y_type, const vo
 {
     size_t out = l->weight->rows, in = l->weight->cols;
     struct matrix w = effective_weight(l, type);
-    if (w.in_integers && type == DTYPE_F32 && y_type == DTYPE_F32)
+    CHECK(!w.interleaved || (type == DTYPE_F32 && y_type == DTYPE_F32));
+    if (w.interleaved)
+        quantized_product_interleaved(n, out, in, x, in, w.type, w.data, y, out);
+    else if (w.in_integers && type == DTYPE_F32 && y_type == DTYPE_F32)
         quantized_product(n, out, in, x, in, w.type, w.data, w.ld, y, out);
     else
         gemm(false, true, n, out, in, type, x, in, w.type, w.data, w.ld, 0, y_type, y, out);
@@ -55,7 +59,7 @@ struct output_layer linear_output_layer(const struct linear *l, enum dtype type)
 {
     struct matrix w = effective_weight(l, type);
     return (struct output_layer){.v = l->weight->rows, .c = l->weight->cols, .w_type = w.type,
-                                 .w = w.data, .ld = w.ld, .in_integers = w.in_integers,
+                                 .w = w.data, .ld = w.ld, .in_integers = w.in_integers, .interleaved = w.interleaved,
                                  .bias = l->bias ? l->bias->value : NULL,
                                  .add = l->hook && l->hook->forward ? add_delta : NULL,
                                  .add_context = l, .dw_beta = 1};

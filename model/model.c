@@ -5,6 +5,7 @@
 #include "kernels/halves.h"
 #include "model/load.h"
 #include "model/names.h"
+#include "kernels/interleave.h"
 #include "kernels/quantized.h"
 #include "model/rope_scaling.h"
 
@@ -240,6 +241,7 @@ void model_free(struct model *m)
 {
     model_file_close(m->file);
     arena_free(&m->values);
+    arena_free(&m->interleaved);
     mem_free(m->rope.cosine);
     mem_free(m->rope.sine);
     mem_free(m->local_rope.cosine);
@@ -303,14 +305,45 @@ void model_join(struct model *m)
 struct matrix param_matrix(const struct param *p)
 {
     if (p->halves)
-        return (struct matrix){p->value, 2 * p->cols, DTYPE_BF16, false};
-    return (struct matrix){p->data, p->cols, p->type, p->in_integers};
+        return (struct matrix){p->value, 2 * p->cols, DTYPE_BF16, false, false};
+    return (struct matrix){p->data, p->cols, p->type, p->in_integers, p->interleaved};
 }
 
 void model_use_integers(struct model *m)
 {
     for (size_t i = 0; i < m->n_params; i++)
         m->params[i].in_integers = m->params[i].matrix && quantized_supports(m->params[i].type);
+}
+
+static bool can_interleave(const struct model *m, const struct param *p)
+{
+    bool product = p != m->token_embd || m->head.weight == p;
+    return product && p->in_integers && !p->value && !p->interleaved && p->rows >= INTERLEAVED_ROWS &&
+           interleave_pays(p->type, p->cols);
+}
+
+int model_interleave(struct model *m, struct error *e)
+{
+    size_t total = 0, bytes;
+    for (size_t i = 0; i < m->n_params; i++)
+        if (can_interleave(m, &m->params[i]) && dtype_bytes(m->params[i].type, m->params[i].count, &bytes))
+            total += bytes + ARENA_ALIGN;
+    if (total == 0)
+        return OK;
+    CHECK(m->interleaved.size == 0);
+    int code = arena_init(&m->interleaved, total, "the weights in an order made for products", e);
+    for (size_t i = 0; i < m->n_params && !code; i++) {
+        struct param *p = &m->params[i];
+        if (!can_interleave(m, p))
+            continue;
+        CHECK(dtype_bytes(p->type, p->count, &bytes));
+        void *to = arena_alloc(&m->interleaved, bytes, 1);
+        interleave(p->type, p->rows, p->cols, p->data, to);
+        file_forget(p->data, bytes);
+        p->data = to;
+        p->interleaved = true;
+    }
+    return code;
 }
 
 void model_initialize(struct model *m, uint64_t seed)

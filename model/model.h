@@ -29,6 +29,7 @@ struct param {
     enum dtype type;
     float *value;                 /* own memory, f32; NULL until allocated, and where it is a file's */
     bool in_integers;             /* blocks whose products are computed in 8 bits: model_use_integers */
+    bool interleaved;             /* data is laid out as kernels/interleave.h says: model_interleave */
     bool halves;                  /* value is split as kernels/halves.h says: see model_split */
     void *grad;                   /* count of grad_type; NULL when frozen */
     enum dtype grad_type;         /* f32 or bf16 */
@@ -78,6 +79,7 @@ struct model {
     struct rope_angles rope, local_rope;
     size_t n_positions;
     struct arena values;
+    struct arena interleaved; /* matrices in another order: model_interleave */
     struct model_file *file; /* what the weights are mapped from, or NULL; see model/load.h */
 };
 
@@ -96,6 +98,10 @@ void model_join(struct model *m);
 /* From now on products with weights in blocks round what they are multiplied with to 8 bits, and are several times
  * as fast (kernels/quantized.h): for inference. Without it they are as exact as those with f32. */
 void model_use_integers(struct model *m);
+/* Copies mapped matrices in blocks into an order that products are faster with on this processor (kernels/interleave.h),
+ * and lets the file's pages go: as much memory as the file took, and reading all of it now. After model_use_integers,
+ * for models that only run. Those for which it does not pay stay where they are. ERR_MEMORY. */
+int model_interleave(struct model *m, struct error *e);
 /* Random initial weights, a function of the seed alone. */
 void model_initialize(struct model *m, uint64_t seed);
 /* Gives every parameter a gradient from the arena (or measures). Those of the blocks' matrices
@@ -116,7 +122,7 @@ struct matrix {
     const void *data;
     size_t ld;
     enum dtype type;
-    bool in_integers;
+    bool in_integers, interleaved;
 };
 /* The parameter as it is stored; its bf16 half if the model is split. */
 struct matrix param_matrix(const struct param *p);

@@ -113,19 +113,33 @@ END
 status 0
 out ''
 err 'temperature        0
+top_n_sigma        0
 top_k              0
+typical_p          1
 top_p              0.95
 min_p              0
 repetition_penalty 1
+frequency_penalty  0
+presence_penalty   0
 repetition_window  64
+mirostat           0
+mirostat_tau       5
+mirostat_eta       0.1
 seed               0
 max_tokens         8
 temperature        1.5
+top_n_sigma        0
 top_k              40
+typical_p          1
 top_p              0.95
 min_p              0
 repetition_penalty 1
+frequency_penalty  0
+presence_penalty   0
 repetition_window  64
+mirostat           0
+mirostat_tau       5
+mirostat_eta       0.1
 seed               0
 max_tokens         3
 (nothing)

@@ -382,6 +382,7 @@ static void a_grammar_is_followed(void **state)
     struct rig r;
     struct error e;
     struct grammar *g;
+    size_t n_closed = 0;
     rig_init(&r, "<end>", 60);
     assert_ok(grammar_parse(text, sizeof text - 1, &g, &e), e);
     r.o.grammar = g;
@@ -398,7 +399,13 @@ static void a_grammar_is_followed(void **state)
             assert_ok(grammar_accept(&s, r.r.text.data, r.r.text.size, &e), e);
         assert_true(strspn(r.r.text.data, "abc") == 3 && memcmp(r.r.text.data + 3, " 1", 2) == 0);
         grammar_state_free(&s);
+        /* behind "!" nothing can follow: no end token is asked for */
+        int32_t last = r.r.tokens.ids[r.r.tokens.count - 1];
+        bool closed = r.r.text.data[r.r.text.size - 1] == '!' && r.r.text.size > 7;
+        assert_true(!closed || !tokenizer_is_end(r.t, last));
+        n_closed += closed;
     }
+    assert_true(n_closed > 0);
     r.o.max_tokens = 2; /* the beginning of one */
     assert_ok(rig_run(&r, "hello", &e), e);
     assert_int_equal(r.r.reason, STOPPED_LENGTH);
