@@ -28,13 +28,18 @@ comma := ,
 DNNL       ?= $(wildcard /usr/include/dnnl.h /usr/include/*/dnnl.h)
 DNNL_FLAGS = $(if $(DNNL),-DLINNET_DNNL)
 DNNL_LIBS  = $(if $(DNNL),-ldnnl)
+# Optional: libmicrohttpd, for `linnet serve`. `make MHD=` builds without it.
+MHD        ?= $(wildcard /usr/include/microhttpd.h /usr/include/*/microhttpd.h)
+MHD_FLAGS  = $(if $(MHD),-DLINNET_MHD)
+MHD_LIBS   = $(if $(MHD),-lmicrohttpd)
+
 # Optional: libedit, for lines that are typed at a terminal. `make EDIT=` builds without it.
 EDIT       ?= $(wildcard /usr/include/histedit.h)
 EDIT_FLAGS = $(if $(EDIT),-DLINNET_EDIT)
 EDIT_LIBS  = $(if $(EDIT),-ledit)
 
-ALL_CFLAGS = -std=c11 -fopenmp $(WARN) $(CFLAGS) $(FILE_FLAGS) $(PKG_CFLAGS) $(BLAS_FLAGS) $(DNNL_FLAGS) $(EDIT_FLAGS)
-ALL_LIBS   = $(BLAS_LIBS) $(DNNL_LIBS) $(PKG_LIBS) -lm
+ALL_CFLAGS = -std=c11 -fopenmp $(WARN) $(CFLAGS) $(FILE_FLAGS) $(PKG_CFLAGS) $(BLAS_FLAGS) $(DNNL_FLAGS) $(MHD_FLAGS) $(EDIT_FLAGS)
+ALL_LIBS   = $(BLAS_LIBS) $(DNNL_LIBS) $(MHD_LIBS) $(PKG_LIBS) -lm
 
 SOURCES := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
@@ -101,6 +106,9 @@ $(BUILD)/tests/%: tests/%.c $(LIBRARY)
 	@mkdir -p $(dir $@)
 	@echo "  CC $<"
 	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< $(LIBRARY) -o $@ $(ALL_LIBS) -lcmocka
+
+# The page is a part of the binary.
+$(BUILD)/infer/chat_page.o: infer/chat_page.html
 
 # Kernels are where the time goes; variants for one instruction set carry it in their name and are
 # called only after a check of the processor. FILE_FLAGS stays apart from CFLAGS, which a caller may

@@ -13,6 +13,7 @@ const struct command *const commands[] = {
     &command_pretrain,
     &command_generate,
     &command_chat,
+    &command_serve,
     &command_eval_ppl,
     &command_eval_choices,
     &command_eval_logits,

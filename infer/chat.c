@@ -1,18 +1,12 @@
 #include "infer/chat.h"
 
 #include <string.h>
-#include <time.h>
 
 int chat_session_init(struct chat_session *s, struct model *m, const struct tokenizer *t,
                       const char *template_text, const struct generator_options *o, struct error *e)
 {
-    const char *text = template_text ? template_text : tokenizer_chat_template(t);
     *s = (struct chat_session){0};
-    if (!text)
-        return error_set(e, ERR_USAGE,
-                         "the model has no chat template: it was not made for conversations. linnet "
-                         "generate continues a text; --chat-template gives a template");
-    int code = chat_template_parse("the chat template", text, strlen(text), &s->template, e);
+    int code = chat_template_open(t, template_text, &s->template, e);
     if (!code)
         code = generator_init(&s->generator, m, t, o, e);
     s->messages = json_array();
@@ -93,30 +87,6 @@ void chat_session_recompute(struct chat_session *s)
     s->fed.count = 0;
 }
 
-static const char *token_text(const struct tokenizer *t, int32_t id)
-{
-    size_t n;
-    return id == TOKEN_NONE ? NULL : tokenizer_token(t, id, &n);
-}
-
-/* The conversation's tokens, the opening of the assistant's turn at their end. A template writes BOS itself
- * where it wants one. */
-static int render(const struct chat_session *s, struct tokens *out, struct error *e)
-{
-    const struct tokenizer *t = s->generator.tokenizer;
-    struct chat_input in = {
-        .messages = s->messages, .add_generation_prompt = true, .variables = s->variables,
-        .bos_token = token_text(t, tokenizer_bos(t)), .eos_token = token_text(t, tokenizer_eos(t)),
-        .now = (int64_t)time(NULL),
-    };
-    struct buffer text = {0};
-    int code = chat_template_render(s->template, &in, &text, NULL, e);
-    if (!code)
-        tokenizer_encode(t, text.data ? text.data : "", text.size, true, out);
-    buffer_free(&text);
-    return code;
-}
-
 /* Back to what the sequence and the tokens have in common; one token at least is left to feed. Of a shifted sequence
  * only what follows the dropped tokens can be gone back. Returns how many of the tokens need not be fed. */
 static size_t keep_common(struct chat_session *s, const struct tokens *wanted)
@@ -144,9 +114,7 @@ int chat_session_reply(struct chat_session *s, const struct generate_options *o,
                        void *context, struct generation *r, struct error *e)
 {
     struct tokens wanted = {0};
-    int code = render(s, &wanted, e);
-    if (!code && wanted.count == 0)
-        code = error_set(e, ERR_FORMAT, "the chat template gives an empty text");
+    int code = chat_prompt_tokens(s->template, s->generator.tokenizer, s->messages, NULL, s->variables, &wanted, e);
     if (!code) {
         size_t kept = keep_common(s, &wanted);
         if (o->context_shift) /* where even that does not do, generate says what is missing */

@@ -3,7 +3,7 @@
 #ifndef LINNET_INFER_CHAT_H
 #define LINNET_INFER_CHAT_H
 
-#include "chat/template.h"
+#include "infer/chat_prompt.h"
 #include "infer/generate.h"
 
 struct chat_session {

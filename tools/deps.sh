@@ -20,6 +20,7 @@ have_library libutf8proc || need libutf8proc-dev
 have_library zlib || need zlib1g-dev
 [ "$(uname -m)" != x86_64 ] || ls /usr/include/dnnl.h /usr/include/*/dnnl.h 2>/dev/null | grep -q . ||
     need libdnnl-dev
+have_library libmicrohttpd || need libmicrohttpd-dev
 have_library libedit || need libedit-dev
 have_library cmocka || need libcmocka-dev
 

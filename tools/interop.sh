@@ -1,6 +1,6 @@
 #!/bin/sh
-# Holds linnet's tokenizers and model files against the real clients: Hugging Face's tokenizers and
-# llama.cpp (node-llama-cpp's prebuilt library). Needs node 20, npm and, the first time, a network.
+# Holds linnet's tokenizers, model files and server against the real clients: Hugging Face's tokenizers,
+# llama.cpp (node-llama-cpp's prebuilt library), OpenAI's client and a browser. Needs node 20, npm and, the first time, a network.
 # usage: LINNET=build/linnet tools/interop.sh     from the repository root
 set -u
 : "${LINNET:=build/linnet}"
@@ -221,6 +221,40 @@ adapted() {
     done
 }
 
+# The server under OpenAI's client, 64 clients at once and a browser; built with AddressSanitizer, which
+# looks for leaks when it ends.
+serving() {
+    model=$1 asan=build/asan
+    make --no-print-directory -j"$(nproc)" BUILD=$asan CFLAGS="-O1 -g -fsanitize=address,undefined \
+-fno-sanitize-recover=all -fno-omit-frame-pointer" $asan/linnet >"$out/log" 2>&1 ||
+        { check "serve: build" cat "$out/log" && false; return; }
+    printf '%s' '{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ "\n" }}{% endfor %}<assistant>' >"$out/template.jinja"
+    $asan/linnet serve --model "$model" --port 0 --chat-template "$out/template.jinja" --context 512 --slots 8 \
+        --queue 40 --max-body 100k 2>"$out/server.log" &
+    server=$!
+    for attempt in 1 2 3 4 5 6 7 8 9 10; do
+        url=$(sed -n 's/^serving .* at //p' "$out/server.log")
+        [ -n "$url" ] && break
+        sleep 1
+    done
+    check "serve: OpenAI's client" timeout 300 node "$out/serve.mjs" api "$url"
+    check "serve: 64 clients" timeout 600 node "$out/serve.mjs" crowd "$url"
+    browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
+    if [ -n "$browser" ]; then
+        check "serve: the page in a browser" timeout 120 node "$out/page.mjs" "$browser" "$url"
+    else
+        skip "no chromium to open the chat page with"
+    fi
+    kill $server
+    check "serve: ends without leaks" ended $server
+}
+ended() {
+    wait "$1"
+    status=$?
+    cat "$out/server.log"
+    [ $status = 0 ]
+}
+
 # same_blocks MODEL.gguf TYPE [IMATRIX]: every type and every bit of what llama.cpp's own quantiser makes of it
 same_blocks() {
     rm -f "$out/quantised.gguf"
@@ -343,6 +377,7 @@ schemas() {
 check "JSON schemas: Ajv" schemas
 
 trained_model tied gpt2
+serving "$out/tied-f32.gguf"
 try_the_judge "$out/tied-f32.gguf"
 # The same parts, made by a script of ours, for llama.cpp and for linnet.
 if command -v python3 >/dev/null 2>&1; then

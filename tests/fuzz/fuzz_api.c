@@ -1,0 +1,57 @@
+/* Bodies of requests, of both kinds: what is accepted is within its limits, what is not is refused with one line and
+ * an HTTP status, and can be written as JSON. */
+#include "base/check.h"
+#include "base/utf8.h"
+#include "infer/api.h"
+
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_refusal(const struct api_error *e)
+{
+    CHECK(e->status == 400 && e->message[0] && !strchr(e->message, '\n') &&
+          utf8_valid(e->message, strlen(e->message)));
+    json_t *o = api_error_json(e);
+    CHECK(o && json_is_object(json_object_get(o, "error")));
+    json_decref(o);
+}
+
+static void check_request(const struct api_request *q)
+{
+    const struct sampler_options *s = &q->options.sampler;
+    CHECK(q->n >= 1 && q->n <= API_TEXTS_MOST && q->n_top <= LOGPROBS_MOST);
+    CHECK(s->temperature >= 0 && s->temperature <= 100 && s->top_p > 0 && s->top_p <= 1 && s->n_biases <= API_BIASES_MOST);
+    CHECK(q->options.n_stops <= API_STOPS_MOST && (q->options.n_stops == 0 || q->options.stops == q->stops));
+    for (size_t i = 0; i < q->options.n_stops; i++)
+        CHECK(q->stops[i][0]);
+    for (size_t i = 0; i < s->n_biases; i++)
+        CHECK(s->biases[i].id >= 0 && s->biases[i].bias <= 100);
+    CHECK((q->format == FORMAT_GRAMMAR) == (q->grammar != NULL));
+    if (q->kind == API_COMPLETION) {
+        size_t n = json_array_size(q->prompts);
+        CHECK(n > 0 && n * q->n <= API_TEXTS_MOST);
+        return;
+    }
+    CHECK(json_array_size(q->messages) > 0);
+    for (size_t i = 0; i < json_array_size(q->messages); i++) {
+        const json_t *m = json_array_get(q->messages, i), *content = json_object_get(m, "content");
+        CHECK(json_is_string(json_object_get(m, "role")));
+        CHECK(!content || json_is_null(content) || json_is_string(content));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    for (enum api_kind kind = API_COMPLETION; kind <= API_CHAT; kind++) {
+        struct api_request q;
+        struct api_error e = {0};
+        if (api_parse(kind, (const char *)data, size, &q, &e)) {
+            check_refusal(&e);
+        } else {
+            check_request(&q);
+            api_request_free(&q);
+        }
+    }
+    return 0;
+}
