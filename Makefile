@@ -9,7 +9,7 @@ WARN    := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-
 PREFIX  ?= /usr/local
 
 # In dependency order: a folder includes only from itself and from folders before it.
-FOLDERS := base kernels formats tokenizer chat data model optim lora qat train distill align infer \
+FOLDERS := base kernels formats tokenizer chat grammar data model optim lora qat train distill align infer serve \
            export cli
 
 REQUIRED := hdf5-serial jansson yaml-0.1 libpcre2-8 libutf8proc zlib
@@ -108,7 +108,7 @@ $(BUILD)/tests/%: tests/%.c $(LIBRARY)
 	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< $(LIBRARY) -o $@ $(ALL_LIBS) -lcmocka
 
 # The page is a part of the binary.
-$(BUILD)/infer/chat_page.o: infer/chat_page.html
+$(BUILD)/serve/chat_page.o: serve/chat_page.html
 
 $(BUILD)/bench/%: bench/%.c $(LIBRARY)
 	@mkdir -p $(dir $@)

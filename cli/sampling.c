@@ -2,7 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "infer/json_schema.h"
+#include "grammar/json_schema.h"
 
 #include <math.h>
 #include <stdlib.h>

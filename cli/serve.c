@@ -1,5 +1,5 @@
 /* linnet serve */
-#include "infer/server.h"
+#include "serve/server.h"
 
 #include "base/file.h"
 #include "base/log.h"

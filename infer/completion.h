@@ -10,7 +10,7 @@
 #ifndef LINNET_INFER_COMPLETION_H
 #define LINNET_INFER_COMPLETION_H
 
-#include "infer/grammar.h"
+#include "grammar/grammar.h"
 #include "infer/sampler.h"
 #include "infer/stop.h"
 #include "tokenizer/tokenizer.h"

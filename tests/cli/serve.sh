@@ -239,7 +239,7 @@ curl -s -D "$tmp/stdout" -o "$tmp/page" "$url/"
 nonce=$(sed -n "s/^Content-Security-Policy: default-src 'none'; script-src 'nonce-\([0-9a-f]*\)'.*/\1/p" "$tmp/stdout")
 [ ${#nonce} = 32 ] || fail "no policy"
 [ "$(grep -c "nonce=\"$nonce\"" "$tmp/page")" = 2 ] || fail "script and style do not carry it"
-sed "s/$nonce/@NONCE@/" "$tmp/page" | cmp -s - infer/chat_page.html || fail "another page"
+sed "s/$nonce/@NONCE@/" "$tmp/page" | cmp -s - serve/chat_page.html || fail "another page"
 ask /metrics
 status 200
 grep -qx 'linnet_requests_total{endpoint="/v1/completions",status="413"} 2' "$tmp/stdout" || fail "not counted"

@@ -2,7 +2,7 @@
  * an HTTP status, and can be written as JSON. */
 #include "base/check.h"
 #include "base/utf8.h"
-#include "infer/api.h"
+#include "serve/api.h"
 
 #include <string.h>
 

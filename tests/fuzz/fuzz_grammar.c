@@ -2,7 +2,7 @@
  * is read, the rest the grammar. */
 #include "base/check.h"
 #include "base/utf8.h"
-#include "infer/grammar.h"
+#include "grammar/grammar.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* Schemas from anywhere: refused with one line, or their grammar is one, but for those that have no end. */
 #include "base/check.h"
 #include "base/utf8.h"
-#include "infer/grammar.h"
-#include "infer/json_schema.h"
+#include "grammar/grammar.h"
+#include "grammar/json_schema.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* Random texts that the grammars of schemas allow, for the judges of others: random_json SCHEMAS N
  * prints for each schema of a list N lines {"schema": its index, "text": "..."}. */
 #include "base/json.h"
-#include "infer/json_schema.h"
-#include "tests/infer/random_text.h"
+#include "grammar/json_schema.h"
+#include "tests/grammar/random_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
