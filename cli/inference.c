@@ -1,6 +1,7 @@
 #include "cli/inference.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "lora/load.h"
 #include "model/load.h"
@@ -76,9 +77,9 @@ int inference_load(const char *path, const struct option_strings *adapters, stru
     if (code)
         return code;
     model_use_integers(&in->model);
-    code = model_interleave(&in->model, e);
-    if (!code)
-        code = inference_set_adapters(in, adapters, e);
+    if (model_interleave(&in->model, e) != OK) /* slower, and nothing is lost */
+        log_warn("%s: the weights stay in their file's order, in which they are slower: %s", path, e->message);
+    code = inference_set_adapters(in, adapters, e);
     if (code)
         inference_free(in);
     return code;

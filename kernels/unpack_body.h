@@ -112,7 +112,7 @@ static inline void nibbles(const uint8_t *restrict qs, uint8_t *restrict q)
 }
 
 /* Adds bit j of 32 to byte j, as its fifth. */
-static inline void fifth_bits(const uint8_t bits[4], uint8_t *restrict q)
+__attribute__((unused)) static inline void fifth_bits(const uint8_t bits[4], uint8_t *restrict q)
 {
     static const uint8_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
     for (int j = 0; j < 32; j++)
@@ -120,7 +120,7 @@ static inline void fifth_bits(const uint8_t bits[4], uint8_t *restrict q)
 }
 
 /* The entries of a table that 16 bytes below 16 name. */
-static inline void look_up_bytes(const int8_t table[16], const uint8_t *restrict names, uint8_t *restrict q)
+__attribute__((unused)) static inline void look_up_bytes(const int8_t table[16], const uint8_t *restrict names, uint8_t *restrict q)
 {
 #if defined(__SSSE3__)
     const __m128i t = _mm_add_epi8(_mm_loadu_si128((const void *)table), _mm_set1_epi8((char)SIGNED_SHIFT));
@@ -238,21 +238,42 @@ static void unpack_mxfp4(const void *from, struct weight_strip *s)
 static void unpack_nvfp4(const void *from, struct weight_strip *s)
 {
     const struct block_nvfp4 *b = from;
+#if PAIRS
+    const __m512i order = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), low = _mm512_set1_epi8(15);
+    uint8_t scales[32];
+    for (int i = 0; i < 8; i++) {
+        const __m512i x = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)b[i].qs));
+        const __m512i names = _mm512_permutex2var_epi64(_mm512_and_si512(x, low), order,
+                                                        _mm512_and_si512(_mm512_srli_epi16(x, 4), low));
+        _mm512_store_si512(s->q + 64 * i, _mm512_shuffle_epi8(table_of_16(mxfp4_values), names));
+        memcpy(scales + 4 * i, b[i].scales, 4);
+    }
+    for (int i = 0; i < 32; i += 16) { /* nvfp4_scale of sixteen */
+        const __m512i v = _mm512_and_si512(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(scales + i))),
+                                           _mm512_set1_epi32(0x7f));
+        const __m512 normal = _mm512_castsi512_ps(
+            _mm512_add_epi32(_mm512_slli_epi32(v, 20), _mm512_set1_epi32((127 - 8) << 23)));
+        const __m512 tiny = _mm512_mul_ps(_mm512_cvtepi32_ps(v), _mm512_set1_ps(0x1p-10f));
+        const __m512 d = _mm512_mask_blend_ps(_mm512_cmplt_epi32_mask(v, _mm512_set1_epi32(8)), normal, tiny);
+        _mm512_storeu_ps(s->scale + i, _mm512_maskz_mov_ps(_mm512_cmpneq_epi32_mask(v, _mm512_set1_epi32(0x7f)), d));
+    }
+#else
     uint8_t *q = s->q;
     for (int g = 0; g < 32; g++, q += 16) {
         const uint8_t *qs = b[g / 4].qs + g % 4 * 8;
-        s->scale[g] = nvfp4_scale(b[g / 4].scales[g % 4]);
         uint8_t nibble[16];
+        s->scale[g] = nvfp4_scale(b[g / 4].scales[g % 4]);
         for (int j = 0; j < 8; j++) {
             nibble[j] = qs[j] & 15;
             nibble[j + 8] = qs[j] >> 4;
         }
         look_up_bytes(mxfp4_values, nibble, q);
     }
+#endif
 }
 
 /* Bit j of x, doubled, in byte j: x in each byte of a word, of which each keeps its own bit. */
-static inline void eight_bits(uint8_t x, uint8_t *restrict q)
+__attribute__((unused)) static inline void eight_bits(uint8_t x, uint8_t *restrict q)
 {
     static const uint8_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
     for (int j = 0; j < 8; j++)
@@ -264,8 +285,16 @@ static void unpack_q1_0(const void *from, struct weight_strip *s)
     const struct block_q1_0 *b = from;
     for (int g = 0; g < 16; g++)
         s->scale[g] = one_half(b[g / 4].d);
+#if PAIRS
+    for (int i = 0; i < STRIP; i += 64) {
+        uint64_t bits;
+        memcpy(&bits, b[i / 128].qs + i % 128 / 8, sizeof bits);
+        _mm512_store_si512(s->q + i, bits_to_bytes(bits, 2));
+    }
+#else
     for (int i = 0; i < STRIP; i += 8)
         eight_bits(b[i / 128].qs[i % 128 / 8], s->q + i);
+#endif
 }
 
 static void unpack_q2_0(const void *from, struct weight_strip *s)
@@ -273,10 +302,19 @@ static void unpack_q2_0(const void *from, struct weight_strip *s)
     const struct block_q2_0 *b = from;
     for (int g = 0; g < 16; g++)
         s->scale[g] = one_half(b[g / 2].d);
+#if PAIRS
+    for (int i = 0; i < STRIP; i += 64) {
+        const __m512i x = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)b[i / 64].qs));
+        const __m512i y = _mm512_or_si512(x, _mm512_slli_epi32(x, 6));
+        _mm512_store_si512(s->q + i, _mm512_and_si512(_mm512_or_si512(y, _mm512_slli_epi32(y, 12)),
+                                                      _mm512_set1_epi8(3)));
+    }
+#else
     for (int i = 0; i < STRIP; i += 4) {
         const uint32_t x = b[i / 64].qs[i % 64 / 4], four = (x | x << 6 | x << 12 | x << 18) & 0x03030303;
         memcpy(s->q + i, &four, sizeof four);
     }
+#endif
 }
 
 /* --- blocks of 256: two in a strip --- */

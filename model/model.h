@@ -100,7 +100,7 @@ void model_join(struct model *m);
 void model_use_integers(struct model *m);
 /* Copies mapped matrices in blocks into an order that products are faster with on this processor (kernels/interleave.h),
  * and lets the file's pages go: as much memory as the file took, and reading all of it now. After model_use_integers,
- * for models that only run. Those for which it does not pay stay where they are. ERR_MEMORY. */
+ * for models that only run. Those for which it does not pay stay where they are; all of them do on ERR_MEMORY. */
 int model_interleave(struct model *m, struct error *e);
 /* Random initial weights, a function of the seed alone. */
 void model_initialize(struct model *m, uint64_t seed);
