@@ -136,6 +136,12 @@ static void a_refused_message_is_taken_back(void **state)
     assert_string_equal(json_string_value(json_object_get(json_array_get(s.messages, 0), "content")),
                         "a\xEF\xBF\xBDz");
     mem_free(text);
+    text = mem_zero(100, 1);
+    memset(text, 'a', 99);
+    say(&s, "user", text);
+    assert_int_equal(chat_session_reply(&s, &o, NULL, NULL, &r, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, " tokens are to follow the ")); /* not that the message alone were too long */
+    mem_free(text);
     generation_free(&r);
     chat_session_free(&s);
     tokenizer_free(t);
