@@ -98,6 +98,15 @@ static void a_long_conversation_is_shifted(void **state)
         }
         assert_int_equal(code, shift ? OK : ERR_USAGE);
         assert_true(shift ? turn == TURNS && s.generator.n_discarded > 300 : turn < 5);
+        if (shift) /* what stands first is another: nothing of the sequence is of use, and all of it does not fit */
+            chat_session_set_system(&s, "be brief");
+        for (turn = 0; shift && turn < 3; turn++) {
+            say(&s, "user", "tell me more");
+            assert_ok(chat_session_reply(&s, &o, NULL, NULL, &r, &e), e);
+            assert_int_equal(s.fed.count, s.generator.cache.length + s.generator.n_discarded);
+            assert_memory_equal(s.generator.text.ids, s.fed.ids, 4 * sizeof *s.fed.ids); /* o.keep */
+            assert_true(turn > 0 ? r.n_prompt < 80 : r.n_prompt == (CAPACITY - 4) / 2);
+        }
         generation_free(&r);
         chat_session_free(&s);
     }
