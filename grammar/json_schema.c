@@ -41,11 +41,22 @@ void schema_leave(struct schema_writer *w, size_t mark)
     w->path.data[mark] = 0;
 }
 
-int schema_step(struct schema_writer *w)
+static int take_steps(struct schema_writer *w, size_t n)
 {
-    if (++w->steps > SCHEMA_MOST_STEPS || w->rules.size > GRAMMAR_MOST_BYTES)
+    w->steps += n < SCHEMA_MOST_STEPS ? n : SCHEMA_MOST_STEPS;
+    if (w->steps > SCHEMA_MOST_STEPS || w->rules.size > GRAMMAR_MOST_BYTES)
         return schema_error(w, "the schema grows too large here");
     return OK;
+}
+
+int schema_step(struct schema_writer *w)
+{
+    return take_steps(w, 1);
+}
+
+int schema_steps_for(struct schema_writer *w, size_t n)
+{
+    return take_steps(w, n / SCHEMA_STEP_ITEMS);
 }
 
 /* Rules that any grammar may need, and which others these need. */
@@ -176,7 +187,8 @@ int schema_types(struct schema_writer *w, const json_t *schema, unsigned *types)
         return OK;
     if (!json_is_array(type))
         return add_type(w, type, types);
-    int code = json_array_size(type) ? OK : schema_error(w, "type: an empty list");
+    int code = json_array_size(type) ? schema_steps_for(w, json_array_size(type))
+                                     : schema_error(w, "type: an empty list");
     for (size_t i = 0; !code && i < json_array_size(type); i++)
         code = add_type(w, json_array_get(type, i), types);
     return code;

@@ -4,6 +4,8 @@
 
 #define NUMBERS (TYPE_INTEGER | TYPE_NUMBER)
 
+enum { LARGE_VALUE = 1 << 14 }; /* items that a list or an object is taken to have, however deep, where two are compared */
+
 const struct schema_keyword *schema_keyword(const char *name)
 {
     static const struct schema_keyword keywords[] = {
@@ -62,8 +64,11 @@ bool schema_constrains(const json_t *schema)
 }
 
 /* What of `a` is in `b`, or both, without repetition. */
-static json_t *combine(const json_t *a, const json_t *b, bool common)
+static int combine(struct schema_writer *w, const json_t *a, const json_t *b, bool common, json_t **both)
 {
+    int code = schema_steps_for(w, (json_array_size(a) + 1) * (json_array_size(b) + 1));
+    if (code)
+        return code;
     json_t *all = common ? json_array() : json_copy((json_t *)a);
     for (size_t i = 0; i < json_array_size(b); i++) {
         json_t *item = json_array_get(b, i);
@@ -73,7 +78,8 @@ static json_t *combine(const json_t *a, const json_t *b, bool common)
         if (found == common)
             json_array_append(all, item);
     }
-    return all;
+    *both = all;
+    return OK;
 }
 
 static int merge_types(struct schema_writer *w, const json_t *a, const json_t *b, json_t **both)
@@ -104,6 +110,9 @@ static int merge_schemas(struct schema_writer *w, const json_t *a, const json_t 
     json_t *value;
     if (!json_is_object(a) || !json_is_object(b))
         return schema_error(w, "expected an object of schemas");
+    int steps = schema_steps_for(w, json_object_size(a) + json_object_size(b));
+    if (steps)
+        return steps;
     *both = json_copy((json_t *)a);
     json_object_foreach((json_t *)b, key, value) {
         json_t *known = json_object_get(a, key), *one;
@@ -146,8 +155,7 @@ static int merge_values(struct schema_writer *w, const struct schema_keyword *k,
     case MERGE_COMMON:
         if (!lists)
             return schema_error(w, "%s: expected a list", k->name);
-        *both = combine(a, b, k->merge == MERGE_COMMON);
-        return OK;
+        return combine(w, a, b, k->merge == MERGE_COMMON, both);
     case MERGE_TYPES:
         return merge_types(w, a, b, both);
     case MERGE_ADDITIONAL:
@@ -159,6 +167,9 @@ static int merge_values(struct schema_writer *w, const struct schema_keyword *k,
     case MERGE_SAME:
         break;
     }
+    int code = json_is_array(a) || json_is_object(a) ? schema_steps_for(w, LARGE_VALUE) : OK;
+    if (code)
+        return code;
     if (!json_equal(a, b))
         return schema_error(w, "%s: two schemas must hold here, and each has another one", k->name);
     *both = json_incref(a);
@@ -197,6 +208,8 @@ static int follow(struct schema_writer *w, const json_t *schema, json_t **out)
     const json_t *target;
     int code = schema_step(w);
     if (!code)
+        code = schema_steps_for(w, json_object_size(schema));
+    if (!code)
         code = schema_resolve(w, ref, &target);
     if (code)
         return code;
@@ -215,7 +228,9 @@ static int merge_objects(struct schema_writer *w, const json_t *a, const json_t 
 {
     const char *key;
     json_t *value;
-    int code = check_additional(w, a, b);
+    int code = schema_steps_for(w, json_object_size(a));
+    if (!code)
+        code = check_additional(w, a, b);
     if (!code)
         code = check_additional(w, b, a);
     if (code)

@@ -7,6 +7,7 @@
 enum {
     SCHEMA_MOST_DEPTH = 64,      /* schemas within schemas */
     SCHEMA_MOST_STEPS = 1 << 17, /* schemas looked at, members merged */
+    SCHEMA_STEP_ITEMS = 64,      /* items compared or copied that count as one */
 };
 
 struct schema_writer {
@@ -60,6 +61,8 @@ size_t schema_enter(struct schema_writer *w, const char *keyword, const char *me
 void schema_leave(struct schema_writer *w, size_t mark);
 /* ERR_FORMAT once the whole conversion has taken too many. */
 int schema_step(struct schema_writer *w);
+/* The same for what touches n items: a small schema may have the same long list looked at again and again. */
+int schema_steps_for(struct schema_writer *w, size_t n);
 /* Whether a schema says anything but to people. */
 bool schema_constrains(const json_t *schema);
 /* The schema that a $ref names, borrowed. */

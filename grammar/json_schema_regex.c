@@ -12,7 +12,7 @@
 
 struct regex {
     struct schema_writer *w;
-    const char *pattern, *at;
+    const char *pattern, *at, *end;
     struct buffer *out;
     struct code_range *ranges; /* of the class that is read */
     size_t n_ranges, capacity;
@@ -125,7 +125,7 @@ static int read_code(struct regex *r, uint32_t *code, bool *named)
     static const char letters[] = "nrtfv0", codes[] = "\n\r\t\f\v";
     *named = false;
     if (*r->at != '\\') {
-        size_t n = utf8_decode(r->at, strlen(r->at), code);
+        size_t n = utf8_decode(r->at, (size_t)(r->end - r->at), code);
         if (n == 0)
             return wrong(r, "it ends too early");
         r->at += n;
@@ -146,7 +146,7 @@ static int read_code(struct regex *r, uint32_t *code, bool *named)
     if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
         return r->at -= 2, wrong(r, "this escape is not supported");
     r->at--;
-    size_t n = utf8_decode(r->at, strlen(r->at), code);
+    size_t n = utf8_decode(r->at, (size_t)(r->end - r->at), code);
     r->at += n;
     return n ? OK : wrong(r, "not UTF-8");
 }
@@ -296,7 +296,7 @@ static int read_choice(struct regex *r)
 
 int gbnf_pattern(struct schema_writer *w, const char *pattern, struct buffer *out)
 {
-    struct regex r = {.w = w, .pattern = pattern, .at = pattern, .out = out};
+    struct regex r = {.w = w, .pattern = pattern, .at = pattern, .end = pattern + strlen(pattern), .out = out};
     buffer_string(out, "\"\\\"\" (");
     int code = read_choice(&r);
     if (!code && *r.at)

@@ -13,6 +13,8 @@ int schema_put_string(struct schema_writer *w, const json_t *schema, struct buff
             w, "only one of pattern, format and lengths (minLength, maxLength) is supported at a time");
     if (pattern && !json_is_string(pattern))
         return schema_error(w, "pattern: expected a string");
+    if (pattern && strlen(json_string_value(pattern)) != json_string_length(pattern))
+        return schema_error(w, "pattern: a NUL is written \\\\0 there"); /* the text would end at it */
     if (pattern)
         return gbnf_pattern(w, json_string_value(pattern), out);
     for (size_t i = 0; format && i < 4; i++)

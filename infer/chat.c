@@ -110,6 +110,28 @@ static void note_fed(struct chat_session *s, const int32_t *ids, size_t n)
         tokens_push(&s->fed, ids[i]);
 }
 
+/* Where all of the tokens from `kept` on do not fit, however much a shift would drop: the sequence begins anew as one that
+ * was shifted, with the first tokens that a shift keeps and the last that fill half of the rest. Returns how many of the
+ * tokens need not be fed then; `kept`, and nothing changed, where there is no need to. */
+static size_t leave_out(struct chat_session *s, const struct tokens *wanted, size_t kept,
+                        const struct generate_options *o)
+{
+    struct generator *g = &s->generator;
+    size_t keep = generator_keep(g, o);
+    struct error e;
+    if (generator_make_room(g, wanted->count - kept, keep) || keep + 1 >= g->capacity)
+        return kept;
+    chat_session_recompute(s);
+    if (wanted->count <= g->capacity || (keep > 0 && generator_feed(g, wanted->ids, keep, NULL, &e) != OK))
+        return 0;
+    size_t from = wanted->count - (g->capacity - keep) / 2;
+    g->n_discarded = from - keep;
+    g->n_kept = keep;
+    for (size_t i = 0; i < from; i++)
+        tokens_push(&s->fed, wanted->ids[i]);
+    return from;
+}
+
 int chat_session_reply(struct chat_session *s, const struct generate_options *o, generate_emit *emit,
                        void *context, struct generation *r, struct error *e)
 {
@@ -118,7 +140,7 @@ int chat_session_reply(struct chat_session *s, const struct generate_options *o,
     if (!code) {
         size_t kept = keep_common(s, &wanted);
         if (o->context_shift) /* where even that does not do, generate says what is missing */
-            (void)generator_make_room(&s->generator, wanted.count - kept, generator_keep(&s->generator, o));
+            kept = leave_out(s, &wanted, kept, o);
         code = generate(&s->generator, wanted.ids + kept, wanted.count - kept, o, emit, context, r, e);
         note_fed(s, wanted.ids + kept, wanted.count - kept);
         if (!code)

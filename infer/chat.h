@@ -36,7 +36,8 @@ void chat_session_recompute(struct chat_session *s);
 
 /* The model's turn: renders, generates as generate() does, and appends what the assistant said. On an error
  * the last message is taken back, so that the session goes on as if it had not been said. With o->context_shift a
- * conversation that outgrows the context goes on without its older parts, as long as it is only appended to. */
+ * conversation that outgrows the context goes on without its older parts. Where it was not only appended to (another
+ * system message, an answer that is encoded otherwise when it is read again), its last part is computed anew. */
 int chat_session_reply(struct chat_session *s, const struct generate_options *o, generate_emit *emit,
                        void *context, struct generation *r, struct error *e);
 /* The same instead of the last answer, or of one to a last message that has none. On an error, and when it is interrupted

@@ -201,6 +201,11 @@ static int check_prompt(const struct generator *g, size_t n, struct error *e)
     size_t room = g->capacity - g->cache.length;
     if (n == 0)
         return error_set(e, ERR_USAGE, "the prompt has no tokens");
+    if (n > room && g->cache.length > 0)
+        return error_set(e, ERR_USAGE,
+                         "%zu tokens are to follow the %zu that are there, %zu more than the context of %zu tokens has "
+                         "room for; shorten the text or raise the context", n, g->cache.length, n - room,
+                         g->capacity);
     if (n > room)
         return error_set(e, ERR_USAGE,
                          "the prompt is %zu tokens long, %zu more than the context of %zu tokens has "

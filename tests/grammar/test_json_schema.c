@@ -167,6 +167,7 @@ static void what_is_refused(void **state)
         {"{\"type\": \"string\", \"format\": \"email\"}", "format: only date, time, date-time and uuid"},
         {"{\"type\": \"string\", \"format\": \"date\", \"maxLength\": 3}", "only one of pattern, format and lengths"},
         {"{\"type\": \"string\", \"minLength\": 3, \"maxLength\": 2}", "minLength is more than maxLength"},
+        {"{\"type\": \"string\", \"pattern\": \"^a\\u0000b$\"}", "pattern: a NUL is written"},
         {"{\"type\": \"string\", \"minLength\": -1}", "minLength: expected a count"},
         {"{\"type\": \"string\", \"maxLength\": 1e9}", "maxLength is more than 65536"},
         {"{\"type\": \"number\", \"maximum\": 2}", "bounds of numbers that are no integers"},
@@ -255,6 +256,48 @@ static void random_texts_are_json(void **state)
     json_decref(schemas);
 }
 
+static void put_list(struct buffer *out, const char *before, const char *item, size_t n, const char *behind)
+{
+    buffer_string(out, before);
+    for (size_t i = 0; i < n; i++)
+        buffer_printf(out, item, i), buffer_string(out, i + 1 < n ? "," : behind);
+}
+
+static void refused_as_too_large(struct buffer *schema)
+{
+    struct buffer gbnf = {0};
+    struct error e = {0};
+    assert_int_equal(json_schema_parse(schema->data, schema->size, &gbnf, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, "the schema grows too large here"));
+    buffer_free(&gbnf);
+    buffer_free(schema);
+}
+
+/* Schemas of a few megabytes, each of which asks for some ten billion comparisons or copies: without a limit on those,
+ * this test takes minutes. */
+static void work_is_limited(void **state)
+{
+    (void)state;
+    struct buffer s = {0};
+    put_list(&s, "{\"allOf\":[{\"enum\":[", "%zu", 150000, "]},");
+    put_list(&s, "{\"enum\":[", "-1%zu", 150000, "]}]}");
+    refused_as_too_large(&s);
+    put_list(&s, "{\"properties\":{", "\"%zx\":{}", 120000, "},");
+    put_list(&s, "\"allOf\":[", "{\"properties\":{}}", 90000, "]}");
+    refused_as_too_large(&s);
+}
+
+static void long_patterns(void **state)
+{
+    (void)state;
+    struct buffer s = {0};
+    put_list(&s, "{\"type\":\"string\",\"pattern\":\"^[", "a", 1500000, "]$\"}");
+    struct grammar *g = convert(s.data);
+    assert_true(matches(g, "\"a\"") && matches(g, "\",\"") && !matches(g, "\"b\""));
+    grammar_free(g);
+    buffer_free(&s);
+}
+
 /* The fuzzer's: good-* must be accepted, bad-* refused with one line. */
 static void seeds(void **state)
 {
@@ -293,6 +336,8 @@ int main(void)
         cmocka_unit_test(integer_bounds),
         cmocka_unit_test(what_is_refused),
         cmocka_unit_test(random_texts_are_json),
+        cmocka_unit_test(work_is_limited),
+        cmocka_unit_test(long_patterns),
         cmocka_unit_test(seeds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,15 @@ static void a_long_conversation_is_shifted(void **state)
         }
         assert_int_equal(code, shift ? OK : ERR_USAGE);
         assert_true(shift ? turn == TURNS && s.generator.n_discarded > 300 : turn < 5);
+        if (shift) /* what stands first is another: nothing of the sequence is of use, and all of it does not fit */
+            chat_session_set_system(&s, "be brief");
+        for (turn = 0; shift && turn < 3; turn++) {
+            say(&s, "user", "tell me more");
+            assert_ok(chat_session_reply(&s, &o, NULL, NULL, &r, &e), e);
+            assert_int_equal(s.fed.count, s.generator.cache.length + s.generator.n_discarded);
+            assert_memory_equal(s.generator.text.ids, s.fed.ids, 4 * sizeof *s.fed.ids); /* o.keep */
+            assert_true(turn > 0 ? r.n_prompt < 80 : r.n_prompt == (CAPACITY - 4) / 2);
+        }
         generation_free(&r);
         chat_session_free(&s);
     }
@@ -135,6 +144,12 @@ static void a_refused_message_is_taken_back(void **state)
     text = reply(&s, &fed);
     assert_string_equal(json_string_value(json_object_get(json_array_get(s.messages, 0), "content")),
                         "a\xEF\xBF\xBDz");
+    mem_free(text);
+    text = mem_zero(100, 1);
+    memset(text, 'a', 99);
+    say(&s, "user", text);
+    assert_int_equal(chat_session_reply(&s, &o, NULL, NULL, &r, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, " tokens are to follow the ")); /* not that the message alone were too long */
     mem_free(text);
     generation_free(&r);
     chat_session_free(&s);
