@@ -24,7 +24,7 @@ make_model() { # NAME TYPE SHAPE...
     shift 2
     [ -f "$out/$name-$type.gguf" ] && return
     [ -f "$out/$name-f16.gguf" ] || build/bench/random_gguf "$out/$name-f16.gguf" "$@"
-    "$LINNET" quantize --model "$out/$name-f16.gguf" --type "$type" --out "$out/$name-$type.gguf" --quiet
+    "$LINNET" quantize --model "$out/$name-f16.gguf" --type "$type" --out "$out/$name-$type.gguf" --quiet >/dev/null
 }
 ours() { "$linnet" bench infer --threads "$threads" --json --quiet "$@" | tr -d ' ,"' | awk -F: '
     $1 == "prefill_tokens_per_s" { p = $2 } $1 == "decode_tokens_per_s" { d = $2 } $1 == "peak_rss_mb" { m = $2 }
