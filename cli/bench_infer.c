@@ -10,6 +10,7 @@
 
 static struct {
     char *model;
+    struct option_strings adapters;
     size_t prompt_tokens, gen_tokens, chunk, repeat;
     bool json;
 } flags;
@@ -19,6 +20,7 @@ static struct {
 static const struct option rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model), .placeholder = "PATH",
      .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
+    ADAPTER_ROW(FIELD(adapters)),
     {.key = "prompt_tokens", .flag = "--prompt-tokens", .type = OPTION_SIZE, .offset = FIELD(prompt_tokens),
      .default_value = "256", .minimum = 1, .maximum = 1 << 20, .help = "tokens of the prompt"},
     {.key = "gen_tokens", .flag = "--gen-tokens", .type = OPTION_SIZE, .offset = FIELD(gen_tokens),
@@ -50,6 +52,8 @@ static int measure(struct generator *g, const int32_t *prompt, struct speed *s, 
                                  .ignore_end = true};
     o.sampler.temperature = 0;
     generator_reset(g);
+    if (g->drafter)
+        drafter_reset(g->drafter);
     int code = generate(g, prompt, flags.prompt_tokens, &o, NULL, NULL, &r, e);
     double prefill = (double)r.n_prompt / r.prefill_seconds, decode = (double)r.n_decoded / r.decode_seconds;
     s->prefill = prefill > s->prefill ? prefill : s->prefill;
@@ -102,12 +106,11 @@ static int bench(struct model *m, const struct tokenizer *t, int threads, struct
 
 static int run(const struct command_input *in, struct error *e)
 {
-    static const struct option_strings none;
     struct inference model;
     kernels_set_threads(in->threads);
     int code = option_require(in->options, "", "model", e);
     if (!code)
-        code = inference_load(flags.model, &none, &model, e);
+        code = inference_load(flags.model, &flags.adapters, &model, e);
     if (code)
         return code;
     code = bench(&model.model, model.tokenizer, in->threads, e);

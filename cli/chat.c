@@ -62,19 +62,6 @@ static struct option_section sections[] = {
     DRAFT_SECTION(&draft_flags),
 };
 
-enum { USUAL_CONTEXT = 4096 };
-
-static size_t choose_capacity(const struct model *m)
-{
-    size_t trained = m->config.max_position_embeddings;
-    if (flags.context && trained && flags.context > trained)
-        log_warn("--context %zu is more than the %zu tokens the model was made for", flags.context,
-                 trained);
-    if (flags.context)
-        return flags.context;
-    return trained && trained < USUAL_CONTEXT ? trained : USUAL_CONTEXT;
-}
-
 /* Said where the reader would wonder. */
 static void explain(enum stop_reason reason)
 {
@@ -223,7 +210,7 @@ static int start(struct chat_session *s, struct model *m, const struct tokenizer
     }
     if (!code)
         code = chat_session_init(s, m, t, flags.template_file ? text.data : NULL,
-                                 &(struct generator_options){.capacity = choose_capacity(m),
+                                 &(struct generator_options){.capacity = inference_context(m, flags.context),
                                                              .cache_type = cache_type(&cache)}, e);
     buffer_free(&text);
     s->variables = *variables;

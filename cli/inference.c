@@ -93,3 +93,14 @@ void inference_free(struct inference *in)
     tokenizer_free(in->tokenizer);
     *in = (struct inference){0};
 }
+
+size_t inference_context(const struct model *m, size_t wanted)
+{
+    enum { USUAL = 4096 };
+    size_t trained = m->config.max_position_embeddings;
+    if (wanted && trained && wanted > trained)
+        log_warn("--context %zu is more than the %zu tokens the model was made for", wanted, trained);
+    if (wanted)
+        return wanted;
+    return trained && trained < USUAL ? trained : USUAL;
+}

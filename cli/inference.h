@@ -23,6 +23,10 @@ struct inference {
 int inference_load(const char *path, const struct option_strings *adapters, struct inference *in, struct error *e);
 void inference_free(struct inference *in);
 
+/* Tokens of a conversation: `wanted`, with a warning where the model was made for fewer; 0: what it was made for, but at
+ * most 4096. */
+size_t inference_context(const struct model *m, size_t wanted);
+
 /* Other adapters instead of those there are; on failure these stay. What was computed with the old ones is of no use. */
 int inference_set_adapters(struct inference *in, const struct option_strings *adapters, struct error *e);
 

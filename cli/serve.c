@@ -68,17 +68,6 @@ static struct option_section sections[] = {
 
 enum { USUAL_CONTEXT = 4096, GRACE = 5 /* seconds */ };
 
-static size_t choose_context(const struct model *m)
-{
-    size_t trained = m->config.max_position_embeddings;
-    if (flags.context && trained && flags.context > trained)
-        log_warn("--context %zu is more than the %zu tokens the model was made for", flags.context,
-                 trained);
-    if (flags.context)
-        return flags.context;
-    return trained && trained < USUAL_CONTEXT ? trained : USUAL_CONTEXT;
-}
-
 /* Keys from everywhere they can be given. */
 static int read_keys(struct option_strings *keys, struct error *e)
 {
@@ -126,7 +115,7 @@ static void wait_for_signal(void)
 
 static int serve(struct server *s, struct model *m, const struct tokenizer *t, int threads, struct error *e)
 {
-    const struct scheduler_options o = {flags.slots, choose_context(m), flags.queue, threads, cache_type(&cache)};
+    const struct scheduler_options o = {flags.slots, inference_context(m, flags.context), flags.queue, threads, cache_type(&cache)};
     int code = server_start(s, m, t, &o, e);
     if (code)
         return code;

@@ -1,6 +1,7 @@
 #include "infer/divergence.h"
 
 #include "base/check.h"
+#include "infer/logprobs.h"
 
 #include <math.h>
 
@@ -52,25 +53,19 @@ void divergence_free(struct divergence *d)
     *d = (struct divergence){0};
 }
 
-/* ln of the sum of exp(x), and where x is largest. */
-static double log_sum(const float *x, size_t n, size_t *top)
+static size_t likeliest(const float *x, size_t n)
 {
-    double sum = 0;
-    *top = 0;
+    size_t top = 0;
     for (size_t i = 1; i < n; i++)
-        if (x[i] > x[*top])
-            *top = i;
-    for (size_t i = 0; i < n; i++)
-        sum += exp((double)x[i] - (double)x[*top]);
-    return (double)x[*top] + log(sum);
+        top = x[i] > x[top] ? i : top;
+    return top;
 }
 
 static struct divergence_row compare(const float *p, const float *q, size_t n, int32_t target)
 {
-    size_t top_p, top_q;
-    const double z_p = log_sum(p, n, &top_p), z_q = log_sum(q, n, &top_q);
+    const double z_p = logits_log_sum(p, n), z_q = logits_log_sum(q, n);
     struct divergence_row row = {.nats = {z_p - (double)p[target], z_q - (double)q[target]},
-                                 .same_top = top_p == top_q};
+                                 .same_top = likeliest(p, n) == likeliest(q, n)};
     for (size_t i = 0; i < n; i++) {
         const double log_p = (double)p[i] - z_p;
         row.kl += exp(log_p) * (log_p - ((double)q[i] - z_q));

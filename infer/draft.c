@@ -12,6 +12,13 @@ void drafter_init(struct drafter *d, struct generator *model, size_t most)
     *d = (struct drafter){.model = model, .most = most, .length = (most + 1) / 2};
 }
 
+void drafter_reset(struct drafter *d)
+{
+    if (d->model)
+        generator_reset(d->model);
+    drafter_init(d, d->model, d->most);
+}
+
 void drafter_learn(struct drafter *d, size_t n, size_t accepted)
 {
     d->n_drafted += n;

@@ -1,7 +1,8 @@
 /* Guesses of the next few tokens, for the model to check all at once (speculative decoding; Leviathan et al., 2023;
  * Chen et al., 2023). What is drawn is always drawn from the model's own logits, with the random numbers it would be
  * drawn with one by one: a guess decides only how many tokens a pass yields, never which. The text is the one
- * that the same seed gives without a draft.
+ * that the same seed gives without a draft, but for the rounding of logits: attention sums in another order when many
+ * query heads share a key head, and so do products of other weights than interleaved blocks (kernels/quantized.h).
  *
  * Guesses come from a smaller model of the same vocabulary, or from the text itself: what followed the last time its
  * last few tokens stood there (prompt look-up; Saxena, 2023). */
@@ -23,6 +24,9 @@ struct drafter {
 };
 
 void drafter_init(struct drafter *d, struct generator *model, size_t most);
+
+/* As after drafter_init, its model without a sequence. */
+void drafter_reset(struct drafter *d);
 
 /* Guesses what follows the text: at most `room` tokens, into out. Returns how many; none is no error. */
 size_t drafter_propose(struct drafter *d, const struct tokens *text, size_t room, int32_t *out);

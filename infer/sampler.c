@@ -37,7 +37,7 @@ static int check_filters(const struct sampler_options *o, struct error *e)
 
 static int check_logit_changes(const struct sampler_options *o, size_t vocab_size, struct error *e)
 {
-    if (!(o->repetition_penalty > 0 && o->repetition_penalty <= 1e6))
+    if (!(o->repetition_penalty >= 1e-6 && o->repetition_penalty <= 1e6))
         return error_set(e, ERR_USAGE, "the repetition penalty is %g; it must be above 0 (1 is none)",
                          o->repetition_penalty);
     if (!(fabs(o->frequency_penalty) <= 1e6))

@@ -61,8 +61,8 @@ static struct task *take_cancelled(struct scheduler *s)
     return list;
 }
 
-/* One turn; the lock is held before and after, and not where it takes time or calls others. A job's `finished` is
- * called when its place is free for others again. */
+/* One turn; the lock is held before and after, and not while tokens are computed or others are called; only a prefix
+ * that another slot has is copied with it. A job's `finished` is called when its place is free for others again. */
 static void turn(struct scheduler *s)
 {
     struct task *cancelled = take_cancelled(s);
