@@ -24,6 +24,7 @@ char *state_file(const char *name)
 #include <histedit.h>
 #include <locale.h>
 #include <signal.h>
+#include <wchar.h>
 
 enum { MOST_LINES = 1000 };
 
@@ -51,7 +52,7 @@ static char *prompt_of(EditLine *edit)
 }
 
 /* Ctrl-C: the line is forgotten. */
-static unsigned char cancel(EditLine *edit, int key)
+static unsigned char cancel(EditLine *edit, wint_t key)
 {
     (void)key;
     own(edit)->cancelled = true;
@@ -60,7 +61,7 @@ static unsigned char cancel(EditLine *edit, int key)
 }
 
 /* Ctrl-Z, which as a key stops nothing by itself. */
-static unsigned char stop(EditLine *edit, int key)
+static unsigned char stop(EditLine *edit, wint_t key)
 {
     (void)key;
     el_set(edit, EL_PREP_TERM, 0);
@@ -82,7 +83,7 @@ static size_t common_length(const struct option_strings *s)
 }
 
 /* As far as there is no choice; the choices, where there is no further. */
-static unsigned char complete(EditLine *edit, int key)
+static unsigned char complete(EditLine *edit, wint_t key)
 {
     (void)key;
     struct line_editor *l = own(edit);
@@ -162,9 +163,9 @@ static void set_locale(void)
 static void start_editing(struct line_editor *l, const char *path)
 {
     static const struct {
-        const char *name, *key;
-        unsigned char (*function)(EditLine *edit, int key);
-    } keys[] = {{"cancel-line", "^C", cancel}, {"stop-here", "^Z", stop}, {"complete-line", "^I", complete}};
+        const wchar_t *name, *key;
+        unsigned char (*function)(EditLine *edit, wint_t key);
+    } keys[] = {{L"cancel-line", L"^C", cancel}, {L"stop-here", L"^Z", stop}, {L"complete-line", L"^I", complete}};
     set_locale();
     l->edit = el_init("linnet", stdin, stderr, stderr);
     if (!l->edit)
@@ -173,8 +174,8 @@ static void start_editing(struct line_editor *l, const char *path)
     el_set(l->edit, EL_PROMPT, prompt_of);
     el_set(l->edit, EL_EDITOR, "emacs");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        el_set(l->edit, EL_ADDFN, keys[i].name, "", keys[i].function);
-        el_set(l->edit, EL_BIND, keys[i].key, keys[i].name, NULL);
+        el_wset(l->edit, EL_ADDFN, keys[i].name, L"", keys[i].function); /* el_set would leak copies of both */
+        el_wset(l->edit, EL_BIND, keys[i].key, keys[i].name, NULL);
     }
     el_set(l->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_set(l->edit, EL_SETTY, "-d", "-isig", NULL); /* Ctrl-C and Ctrl-Z are keys while a line is typed */

@@ -76,7 +76,7 @@ spin_count() {
 }
 if [ -r /proc/self/environ ]; then
     spin_count -u GOMP_SPINCOUNT
-    [ "$count" = 1000 ] || fail "GOMP_SPINCOUNT is $count"
+    [ "$count" = 10000 ] || fail "GOMP_SPINCOUNT is $count"
     spin_count GOMP_SPINCOUNT=77
     [ "$count" = 77 ] || fail "GOMP_SPINCOUNT is $count, not the user's"
 fi
