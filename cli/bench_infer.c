@@ -110,7 +110,7 @@ static int run(const struct command_input *in, struct error *e)
     kernels_set_threads(in->threads);
     int code = option_require(in->options, "", "model", e);
     if (!code)
-        code = inference_load(flags.model, &flags.adapters, &model, e);
+        code = inference_load(flags.model, &flags.adapters, false, &model, e);
     if (code)
         return code;
     code = bench(&model.model, model.tokenizer, in->threads, e);

@@ -238,7 +238,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = constraint_open(&constraint, &constraints, e);
     if (!code)
-        code = inference_load(flags.model, &flags.adapters, &model, e);
+        code = inference_load(flags.model, &flags.adapters, false, &model, e);
     if (code) {
         constraint_close(&constraint);
         return code;

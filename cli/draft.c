@@ -42,7 +42,7 @@ int draft_open(struct draft *d, const struct draft_flags *f, struct generator *g
     if (f->look_up)
         drafter_init(&d->drafter, NULL, f->tokens);
     if (f->model) {
-        int code = inference_load(f->model, &none, &d->model, e);
+        int code = inference_load(f->model, &none, false, &d->model, e);
         if (code)
             return code;
         d->loaded = true;

@@ -15,14 +15,14 @@ static struct {
     char *model, *text_field;
     struct option_strings data, adapters;
     size_t max_seq_length, stride, batch_size;
-    bool json;
+    bool json, exact;
 } ppl;
 
 static struct {
     char *model, *text;
     struct option_strings adapters;
     size_t top;
-    bool json, parse_special;
+    bool json, parse_special, exact;
 } logits;
 
 #define PPL(member) offsetof(__typeof__(ppl), member)
@@ -33,6 +33,7 @@ static const struct option ppl_rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = PPL(model),
      .placeholder = "PATH", .help = MODEL_HELP},
     ADAPTER_ROW(PPL(adapters)),
+    EXACT_ROW(PPL(exact)),
     {.key = "data", .flag = "--data", .type = OPTION_STRINGS, .offset = PPL(data),
      .placeholder = "PATH...", .help = ".txt and .jsonl files, also gzipped, or directories of them"},
     {.key = "text_field", .flag = "--text-field", .type = OPTION_STRING, .offset = PPL(text_field),
@@ -57,6 +58,7 @@ static const struct option logits_rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = LOGITS(model),
      .placeholder = "PATH", .help = MODEL_HELP},
     ADAPTER_ROW(LOGITS(adapters)),
+    EXACT_ROW(LOGITS(exact)),
     {.key = "text", .flag = "--text", .type = OPTION_STRING, .offset = LOGITS(text),
      .placeholder = "TEXT", .help = "what to predict the tokens of"},
     {.key = "top", .flag = "--top", .type = OPTION_SIZE, .offset = LOGITS(top),
@@ -193,7 +195,7 @@ static int run_ppl(const struct command_input *in, struct error *e)
     if (!code)
         code = option_require(in->options, "", "data", e);
     if (!code)
-        code = inference_load(ppl.model, &ppl.adapters, &model, e);
+        code = inference_load(ppl.model, &ppl.adapters, ppl.exact, &model, e);
     if (code)
         return code;
     code = score_model(&model.model, model.tokenizer, e);
@@ -278,7 +280,7 @@ static int run_logits(const struct command_input *in, struct error *e)
     if (!code)
         code = option_require(in->options, "", "text", e);
     if (!code)
-        code = inference_load(logits.model, &logits.adapters, &model, e);
+        code = inference_load(logits.model, &logits.adapters, logits.exact, &model, e);
     if (code)
         return code;
     code = show_distributions(&model.model, model.tokenizer, e);

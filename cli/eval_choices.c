@@ -22,7 +22,7 @@ static struct {
     struct option_strings adapters;
     size_t limit, max_seq_length;
     int style; /* enum question_style */
-    bool json;
+    bool json, exact;
 } flags;
 
 #define FIELD(member) offsetof(__typeof__(flags), member)
@@ -32,6 +32,7 @@ static const struct option rows[] = {
      .placeholder = "PATH",
      .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
     ADAPTER_ROW(FIELD(adapters)),
+    EXACT_ROW(FIELD(exact)),
     {.key = "data", .flag = "--data", .type = OPTION_STRING, .offset = FIELD(data),
      .placeholder = "FILE", .help = ".jsonl file, a question a line"},
     {.key = "style", .flag = "--style", .type = OPTION_ENUM, .offset = FIELD(style),
@@ -305,7 +306,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code && flags.details) /* before a large model is read in vain */
         code = check_details(e);
     if (!code)
-        code = inference_load(flags.model, &flags.adapters, &model, e);
+        code = inference_load(flags.model, &flags.adapters, flags.exact, &model, e);
     if (!code) {
         code = score_model(&model.model, model.tokenizer, f, e);
         inference_free(&model);

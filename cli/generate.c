@@ -18,7 +18,7 @@ static struct {
     char *model, *prompt, *prompt_file;
     size_t max_tokens, context;
     struct option_strings stops, adapters;
-    bool echo, json, ignore_end, parse_special, show_special;
+    bool exact, echo, json, ignore_end, parse_special, show_special;
 } flags;
 
 #define FIELD(member) offsetof(__typeof__(flags), member)
@@ -28,6 +28,7 @@ static const struct option prompt_rows[] = {
      .placeholder = "PATH",
      .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
     ADAPTER_ROW(FIELD(adapters)),
+    EXACT_ROW(FIELD(exact)),
     {.key = "prompt", .flag = "--prompt", .letter = 'p', .type = OPTION_STRING,
      .offset = FIELD(prompt), .placeholder = "TEXT", .help = "the text to continue"},
     {.key = "prompt_file", .flag = "--prompt-file", .type = OPTION_STRING,
@@ -207,7 +208,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = constraint_open(&constraint, &constraints, e);
     if (!code)
-        code = inference_load(flags.model, &flags.adapters, &model, e);
+        code = inference_load(flags.model, &flags.adapters, flags.exact, &model, e);
     if (!code) {
         code = generate_text(&model.model, model.tokenizer, &text, &constraint, e);
         inference_free(&model);

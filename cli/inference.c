@@ -70,13 +70,15 @@ int inference_set_adapters(struct inference *in, const struct option_strings *ad
     return OK;
 }
 
-int inference_load(const char *path, const struct option_strings *adapters, struct inference *in, struct error *e)
+int inference_load(const char *path, const struct option_strings *adapters, bool exact, struct inference *in,
+                   struct error *e)
 {
     *in = (struct inference){0};
     int code = model_load(path, WEIGHTS_MAPPED, &in->model, &in->tokenizer, e);
     if (code)
         return code;
-    model_use_integers(&in->model);
+    if (!exact)
+        model_use_integers(&in->model);
     if (model_interleave(&in->model, e) != OK) /* slower, and nothing is lost */
         log_warn("%s: the weights stay in their file's order, in which they are slower: %s", path, e->message);
     code = inference_set_adapters(in, adapters, e);

@@ -18,9 +18,15 @@ struct inference {
     {.key = "adapter", .flag = "--adapter", .type = OPTION_STRINGS, .offset = (place), .placeholder = "PATH[=SCALE]", \
      .help = "a LoRA adapter on the model: a PEFT directory or a GGUF file, times SCALE; may be repeated"}
 
-/* Loads the model at `path` and attaches the adapters, each "PATH" or "PATH=SCALE". *in must not move until
+/* The row of `--exact` for a bool. */
+#define EXACT_ROW(place)                                                                                            \
+    {.key = "exact", .flag = "--exact", .type = OPTION_BOOL, .offset = (place),                                     \
+     .help = "multiply quantised weights with activations as they are, instead of rounded to 8 bits: slower"}
+
+/* Loads the model at `path`, for products in integers unless `exact`, and attaches the adapters, each "PATH" or "PATH=SCALE". *in must not move until
  * inference_free; on failure nothing is left to free. */
-int inference_load(const char *path, const struct option_strings *adapters, struct inference *in, struct error *e);
+int inference_load(const char *path, const struct option_strings *adapters, bool exact, struct inference *in,
+                   struct error *e);
 void inference_free(struct inference *in);
 
 /* Tokens of a conversation: `wanted`, with a warning where the model was made for fewer; 0: what it was made for, but at

@@ -131,7 +131,7 @@ static int load_and_serve(struct server_options *o, int threads, struct error *e
     struct inference in;
     int code = server_bind(&s, o, e);
     if (!code)
-        code = inference_load(flags.model, &flags.adapters, &in, e);
+        code = inference_load(flags.model, &flags.adapters, false, &in, e);
     if (code) {
         server_stop(s, 0);
         return code;

@@ -1,7 +1,7 @@
 // Holds linnet's reading of a model against llama.cpp's reading of its GGUF file.
-//   node compare.mjs LINNET MODEL.gguf [--model RUN] [--absolute 2e-5] [--relative 2e-4] [--quick]
+//   node compare.mjs LINNET MODEL.gguf [--model RUN] [--absolute 2e-5] [--relative 2e-4] [--quick] [--exact]
 // LINNET may be several words. --model: what linnet reads instead of the GGUF file itself. --quick:
-// one text and one prompt.
+// one text and one prompt. --exact: linnet does not round activations either.
 // Compared: token ids of every text; at every position llama.cpp's 20 likeliest tokens, their
 // probabilities to within --absolute, and --relative where they are above 1e-3; the greedy
 // continuation of each prompt, 64 tokens, which may part only where llama.cpp itself holds the two
@@ -18,6 +18,7 @@ const {values, positionals: [linnet, gguf]} = parseArgs({
     options: {
         model: {type: "string"},
         quick: {type: "boolean"},
+        exact: {type: "boolean"},
         absolute: {type: "string", default: "2e-5"},
         relative: {type: "string", default: "2e-4"}
     }
@@ -28,7 +29,8 @@ const fail = (line) => failures.push(line);
 
 function ask(...args) {
     const [command, ...first] = linnet.split(" ");
-    const run = spawnSync(command, [...first, ...args],
+    const exact = values.exact && ["eval", "generate"].includes(args[0]) ? ["--exact"] : [];
+    const run = spawnSync(command, [...first, ...args, ...exact],
         {encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 28});
     if (run.error) throw run.error;
     if (run.status !== 0)
