@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/plan.h"
 #include "cli/resume.h"
+#include "cli/run_directory.h"
 #include "cli/shared.h"
 #include "data/options.h"
 #include "data/shard_rows.h"
@@ -55,66 +56,10 @@ static bool data_is_shard(void)
     return data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5");
 }
 
-/* --- the run directory --- */
-
-static bool run_has(const char *name)
-{
-    char *path = run_file(flags.out, name);
-    bool has = file_exists(path);
-    mem_free(path);
-    return has;
-}
-
 static int check_run_directory(const struct command_input *in, struct error *e)
 {
     int code = option_require(in->options, "", "out", e);
-    if (code)
-        return code;
-    bool occupied = run_has(RUN_LAST) || run_has(RUN_BEST);
-    if (!flags.resume && occupied)
-        return error_set(e, ERR_USAGE,
-                         "%s already holds a run; continue it with --resume, or choose another "
-                         "--out", flags.out);
-    if (flags.resume && !run_has(RUN_LAST))
-        return error_set(e, ERR_USAGE,
-                         "%s holds no checkpoint to resume from; without --resume the run begins",
-                         flags.out);
-    return OK;
-}
-
-/* Makes the directory ours, and clean of what a killed run left half written. */
-static int claim_run_directory(struct error *e)
-{
-    int code = dir_make(flags.out, e);
-    if (!code)
-        code = dir_claim(flags.out, e);
-    const char *const names[] = {RUN_LAST, RUN_BEST, RUN_SHARD};
-    for (size_t i = 0; i < COUNT(names) && !code; i++) {
-        char *path = run_file(flags.out, names[i]);
-        file_remove_leftovers(path);
-        mem_free(path);
-    }
-    return code;
-}
-
-static int write_run_files(const struct tokenizer *t, const char *config, struct error *e)
-{
-    char *directory = run_file(flags.out, "checkpoints");
-    char *config_path = run_file(flags.out, RUN_CONFIG);
-    char *tokenizer_path = run_file(flags.out, RUN_TOKENIZER);
-    char *beside = run_file(flags.out, "tokenizer_config.json");
-    int code = dir_make(directory, e);
-    if (!code)
-        code = file_write(config_path, config, strlen(config), e);
-    if (!code && !flags.resume)
-        code = tokenizer_write_json(t, tokenizer_path, e);
-    if (!code && !flags.resume) /* special tokens and the chat template of one from elsewhere */
-        code = tokenizer_write_config_json(t, model_section.max_position_embeddings, beside, e);
-    mem_free(directory);
-    mem_free(config_path);
-    mem_free(tokenizer_path);
-    mem_free(beside);
-    return code;
+    return code ? code : run_directory_check(flags.out, flags.resume, e);
 }
 
 /* --- tokenizer and data --- */
@@ -336,7 +281,8 @@ static int train(struct trainer *t, const struct tokenizer *tokenizer, const str
     else
         model_initialize(t->model, s->seed);
     if (!code) /* not before: what the checkpoint does not fit must not become the run's */
-        code = write_run_files(tokenizer, t->config, e);
+        code = run_directory_write(flags.out, flags.resume ? NULL : tokenizer, model_section.max_position_embeddings,
+                                   t->config, e);
     if (!code) {
         plan_summary(t, shard->n_train_tokens, shard->n_tokens - shard->n_train_tokens);
         uint64_t first = t->state.step;
@@ -389,7 +335,7 @@ static int check_stored(const struct stored_run *stored, const struct tokenizer 
     char *last = run_file(flags.out, RUN_LAST);
     int code = run_state_check(&stored->state, last, tokenizer_hash(t), 0, e);
     if (!code)
-        code = stored_run_compare(stored, config, !run_has(RUN_SHARD), e);
+        code = stored_run_compare(stored, config, !run_directory_holds(flags.out, RUN_SHARD), e);
     mem_free(last);
     return code;
 }
@@ -412,7 +358,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         warn_of_settled(in->options);
     if (!code)
-        code = claim_run_directory(e);
+        code = run_directory_claim(flags.out, e);
     if (!code)
         code = get_tokenizer(in->threads, &tokenizer, e);
     if (!code)
