@@ -1,5 +1,6 @@
 #include "cli/plan.h"
 
+#include "base/check.h"
 #include "base/log.h"
 #include "kernels/gemm.h"
 
@@ -51,6 +52,52 @@ int plan_check(const struct trainer *t, struct error *e)
         log_warn("the run needs %s of memory, but only %s is available now: it will swap or be "
                  "killed; end other programs, or take a smaller model or batch", needed,
                  format_bytes((double)available, there));
+    return OK;
+}
+
+/* What the program itself takes beside the plan: code, libraries, tokenizer. */
+enum { PROGRAM_BYTES = 64 << 20 };
+
+static bool fits(const struct trainer *t, size_t limit)
+{
+    return trainer_plan(t).total + PROGRAM_BYTES <= limit;
+}
+
+/* Smaller micro-batches are tried first, for they cost less time than computing activations again. */
+static bool shrink(const struct trainer *t, struct train_settings *s)
+{
+    const struct train_settings asked = *s;
+    for (int checkpoint = asked.grad_checkpoint; checkpoint <= 1; checkpoint++)
+        for (size_t rows = asked.batch_size; rows > 0; rows--) {
+            if (asked.batch_size % rows)
+                continue;
+            s->grad_checkpoint = checkpoint;
+            s->batch_size = rows;
+            s->grad_accumulation = asked.grad_accumulation * (asked.batch_size / rows);
+            if (fits(t, s->memory_limit))
+                return true;
+        }
+    return false;
+}
+
+int plan_fit(const struct trainer *t, struct train_settings *s, struct error *e)
+{
+    const struct train_settings asked = *s;
+    char limit[32], needed[32];
+    CHECK(t->settings == s);
+    if (!s->memory_limit || fits(t, s->memory_limit))
+        return OK;
+    format_bytes((double)s->memory_limit, limit);
+    if (!shrink(t, s)) {
+        format_bytes((double)(trainer_plan(t).total + PROGRAM_BYTES), needed);
+        *s = asked;
+        return error_set(e, ERR_MEMORY,
+                         "--memory-limit %s: even one row at a time with --grad-checkpoint takes %s; take a shorter "
+                         "--max-seq-length, a smaller model, or one with fewer bits", limit, needed);
+    }
+    log_info("to stay within %s: %zu rows at a time, %zu times a step (asked for: %zu, %zu times)%s", limit,
+             s->batch_size, s->grad_accumulation, asked.batch_size, asked.grad_accumulation,
+             s->grad_checkpoint && !asked.grad_checkpoint ? ", --grad-checkpoint" : "");
     return OK;
 }
 

@@ -10,6 +10,11 @@
  * short measurement of this machine's matrix products. What the trainer's plan needs must be filled in. */
 void plan_print(const struct trainer *t, FILE *out);
 
+/* Where there is a train.memory_limit: changes batch_size, grad_accumulation and grad_checkpoint of `s`, which are the
+ * trainer's own settings, until the plan is within it, and says so. The rows of a step stay as many. ERR_MEMORY when
+ * nothing fits. */
+int plan_fit(const struct trainer *t, struct train_settings *s, struct error *e);
+
 /* ERR_MEMORY when this machine can never hold the plan, a warning when it holds it only by swapping or
  * at the cost of other processes. */
 int plan_check(const struct trainer *t, struct error *e);

@@ -226,6 +226,8 @@ static int plan_without_data(struct error *e)
         return code;
     struct trainer t = trainer_of(&m);
     optim_warn(&optim_section, train_section.iters);
+    if (plan_fit(&t, &train_section, e))
+        log_warn("%s", e->message);
     plan_print(&t, stdout);
     if (plan_check(&t, e))
         log_warn("%s", e->message);
@@ -241,7 +243,9 @@ static int check_memory(struct error *e)
     if (code)
         return code;
     struct trainer t = trainer_of(&m);
-    code = plan_check(&t, e);
+    code = plan_fit(&t, &train_section, e);
+    if (!code)
+        code = plan_check(&t, e);
     model_free(&m);
     return code;
 }
@@ -333,7 +337,7 @@ static int check_stored(const struct stored_run *stored, const struct tokenizer 
                         const char *config, struct error *e)
 {
     char *last = run_file(flags.out, RUN_LAST);
-    int code = run_state_check(&stored->state, last, tokenizer_hash(t), 0, e);
+    int code = run_state_check(&stored->state, last, &(struct run_state){.tokenizer_hash = tokenizer_hash(t)}, e);
     if (!code)
         code = stored_run_compare(stored, config, !run_directory_holds(flags.out, RUN_SHARD), e);
     mem_free(last);
@@ -365,13 +369,13 @@ static int run(const struct command_input *in, struct error *e)
         code = settle_model(tokenizer_vocab_size(tokenizer), e);
     if (!code)
         code = model_config_check(&model_section, e);
+    if (!code)
+        code = check_memory(e);
     if (!code) {
         options_print_yaml(in->options, &config);
         if (flags.resume)
             code = check_stored(&stored, tokenizer, config.data, e);
     }
-    if (!code)
-        code = check_memory(e);
     if (!code)
         code = get_shard(tokenizer, stored.state.data_hash, in->threads, &shard, e);
     if (!code)

@@ -13,21 +13,24 @@
 static const struct state_field {
     const char *name;
     size_t offset;
-    enum { WHOLE, WHOLE_OR_ABSENT, REAL } kind; /* absent: 0, from before there was such a field */
+    enum { WHOLE, REAL } kind;
+    bool may_be_absent; /* 0 then: from before there was such a field */
 } state_fields[] = {
-    {"step", offsetof(struct run_state, step), WHOLE},
-    {"rows_consumed", offsetof(struct run_state, rows_consumed), WHOLE},
-    {"tokens_seen", offsetof(struct run_state, tokens_seen), WHOLE},
-    {"tokenizer_hash", offsetof(struct run_state, tokenizer_hash), WHOLE},
-    {"data_hash", offsetof(struct run_state, data_hash), WHOLE},
-    {"seconds", offsetof(struct run_state, seconds), REAL},
-    {"best_loss", offsetof(struct run_state, best_loss), REAL},
-    {"best_step", offsetof(struct run_state, best_step), WHOLE},
-    {"evals_since_best", offsetof(struct run_state, evals_since_best), WHOLE},
-    {"window_loss", offsetof(struct run_state, window_loss), REAL},
-    {"window_steps", offsetof(struct run_state, window_steps), WHOLE},
-    {"window_skipped", offsetof(struct run_state, window_skipped), WHOLE_OR_ABSENT},
-    {"iters", offsetof(struct run_state, iters), WHOLE_OR_ABSENT},
+    {"step", offsetof(struct run_state, step), WHOLE, false},
+    {"rows_consumed", offsetof(struct run_state, rows_consumed), WHOLE, false},
+    {"tokens_seen", offsetof(struct run_state, tokens_seen), WHOLE, false},
+    {"tokenizer_hash", offsetof(struct run_state, tokenizer_hash), WHOLE, false},
+    {"data_hash", offsetof(struct run_state, data_hash), WHOLE, false},
+    {"seconds", offsetof(struct run_state, seconds), REAL, false},
+    {"best_loss", offsetof(struct run_state, best_loss), REAL, false},
+    {"best_step", offsetof(struct run_state, best_step), WHOLE, false},
+    {"evals_since_best", offsetof(struct run_state, evals_since_best), WHOLE, false},
+    {"window_loss", offsetof(struct run_state, window_loss), REAL, false},
+    {"window_steps", offsetof(struct run_state, window_steps), WHOLE, false},
+    {"window_skipped", offsetof(struct run_state, window_skipped), WHOLE, true},
+    {"iters", offsetof(struct run_state, iters), WHOLE, true},
+    {"base_hash", offsetof(struct run_state, base_hash), WHOLE, true},
+    {"first_probe_loss", offsetof(struct run_state, first_probe_loss), REAL, true},
 };
 enum { N_STATE_FIELDS = sizeof state_fields / sizeof state_fields[0] };
 
@@ -36,7 +39,7 @@ static uint64_t state_hash(const struct run_state *s, uint64_t optimizer_steps, 
     uint64_t h = hash64(config, strlen(config), optimizer_steps);
     for (int i = 0; i < N_STATE_FIELDS; i++) {
         const char *at = (const char *)s + state_fields[i].offset;
-        if (state_fields[i].kind != WHOLE_OR_ABSENT || memcmp(at, &(uint64_t){0}, 8) != 0)
+        if (!state_fields[i].may_be_absent || memcmp(at, &(uint64_t){0}, 8) != 0)
             h = hash64(at, 8, h);
     }
     return h;
@@ -129,8 +132,7 @@ static int read_state(struct hdf5_file *f, const char *path, struct run_state *s
         code = hdf5_get_u64(f, "state_xxh64", &expected, e);
     for (int i = 0; i < N_STATE_FIELDS && !code; i++) {
         char *at = (char *)s + state_fields[i].offset;
-        if (state_fields[i].kind == WHOLE_OR_ABSENT &&
-            hdf5_get_u64(f, state_fields[i].name, (uint64_t *)at, NULL))
+        if (state_fields[i].may_be_absent && !hdf5_has_attribute(f, state_fields[i].name))
             memset(at, 0, 8);
         else if (state_fields[i].kind == REAL)
             code = hdf5_get_f64(f, state_fields[i].name, (double *)at, e);
@@ -211,14 +213,17 @@ int checkpoint_read_state(const char *path, struct run_state *s, char **config, 
     return code;
 }
 
-int run_state_check(const struct run_state *s, const char *path, uint64_t tokenizer_hash,
-                    uint64_t data_hash, struct error *e)
+int run_state_check(const struct run_state *s, const char *path, const struct run_state *now, struct error *e)
 {
-    if (tokenizer_hash && s->tokenizer_hash != tokenizer_hash)
+    if (now->base_hash && s->base_hash != now->base_hash)
+        return error_set(e, ERR_FORMAT,
+                         "%s: began with another base model than this one; give the same file again, or start a new run",
+                         path);
+    if (now->tokenizer_hash && s->tokenizer_hash != now->tokenizer_hash)
         return error_set(e, ERR_FORMAT,
                          "%s: was trained with another tokenizer than the run's tokenizer.json; "
                          "put the original back", path);
-    if (data_hash && s->data_hash != data_hash)
+    if (now->data_hash && s->data_hash != now->data_hash)
         return error_set(e, ERR_FORMAT,
                          "%s: was trained on other data; resume with the same files, or start a "
                          "new run", path);

@@ -19,6 +19,8 @@ struct run_state {
     uint64_t window_steps;    /* these steps */
     uint64_t window_skipped;  /* and those whose numbers were not finite */
     uint64_t iters;           /* the length the run had when this was saved; 0: not known */
+    uint64_t base_hash;       /* of the frozen or first weights (model_fingerprint); 0: trained from scratch */
+    double first_probe_loss;  /* before the first step; 0: there is no probe */
 };
 
 /* What trains, and its moments; what is frozen is not in the file. config: the resolved configuration as YAML.
@@ -32,9 +34,8 @@ int checkpoint_read(const char *path, struct optimizer *o, struct run_state *s, 
 /* Only the state and, unless NULL, the configuration (the caller frees it). */
 int checkpoint_read_state(const char *path, struct run_state *s, char **config, struct error *e);
 
-/* ERR_FORMAT when the run at `path` has used another tokenizer or other data; a hash of 0 is not
- * known yet and not compared. */
-int run_state_check(const struct run_state *s, const char *path, uint64_t tokenizer_hash,
-                    uint64_t data_hash, struct error *e);
+/* ERR_FORMAT when the run at `path` has used another base, another tokenizer or other data than `now` says; a hash of 0
+ * there is not known yet and not compared. */
+int run_state_check(const struct run_state *s, const char *path, const struct run_state *now, struct error *e);
 
 #endif

@@ -22,6 +22,10 @@ const struct option train_options[] = {
      .offset = FIELD(grad_checkpoint),
      .help = "keep only each block's input and compute the rest again in the backward pass: a third more "
              "work, a fraction of the activations' memory, the same numbers"},
+    {.key = "memory_limit", .flag = "--memory-limit", .type = OPTION_SIZE, .offset = FIELD(memory_limit),
+     .default_value = "0", .minimum = 0, .maximum = -1, .placeholder = "BYTES",
+     .help = "make the run fit into so much memory (6G): smaller micro-batches with more accumulation, then "
+             "grad_checkpoint; the same numbers but for rounding. 0 is no limit"},
     {.key = "seed", .flag = "--seed", .type = OPTION_SIZE, .offset = FIELD(seed),
      .default_value = "1", .minimum = 0, .maximum = 1e15,
      .help = "of initial weights, data order, dropout, and the documents held out"},

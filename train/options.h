@@ -11,6 +11,7 @@ struct train_settings {
     size_t iters;
     size_t batch_size, grad_accumulation, max_seq_length;
     bool grad_checkpoint;
+    size_t memory_limit; /* bytes; 0: none */
     size_t seed;
     int dtype; /* enum train_dtype, as asked for */
     size_t eval_interval, eval_iters;
@@ -22,7 +23,7 @@ struct train_settings {
     size_t max_bad_steps;
 };
 
-enum { N_TRAIN_OPTIONS = 16 };
+enum { N_TRAIN_OPTIONS = 17 };
 extern const struct option train_options[N_TRAIN_OPTIONS];
 
 /* The type of a run's products and activations: what the settings ask for, or what suits the processor. */

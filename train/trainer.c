@@ -218,7 +218,7 @@ int trainer_resume(struct trainer *t, struct error *e)
     char *path = run_file(t->run, RUN_LAST);
     int code = checkpoint_read(path, &t->optimizer, &t->state, e);
     if (!code)
-        code = run_state_check(&t->state, path, expected.tokenizer_hash, expected.data_hash, e);
+        code = run_state_check(&t->state, path, &expected, e);
     mem_free(path);
     t->train.rows_consumed = t->state.rows_consumed;
     if (t->state.iters > 0 && t->settings->iters > t->state.iters)
@@ -308,10 +308,10 @@ int trainer_step(struct trainer *t, struct train_step *r, struct error *e)
 
 /* --- evaluation --- */
 
-static struct evaluation run_evaluation(struct trainer *t, size_t n_batches, const char *label)
+static struct evaluation run_evaluation(struct trainer *t, struct loader *loader, size_t n_batches, const char *label)
 {
     struct evaluator v = {t->model, t->objective, &t->activations, &t->batches[0], t->scratch};
-    return evaluate(&v, &t->validation, n_batches, label);
+    return evaluate(&v, loader, n_batches, label);
 }
 
 static void describe(const struct trainer *t, double loss, char *text, size_t size)
@@ -332,16 +332,43 @@ static int write_evaluation(struct trainer *t, const char *name, double loss, st
     return metrics_write(&t->metrics, t->state.step, line, e);
 }
 
+/* What the model knew before: its loss on the probe, at first, and how it changes. */
+static int probe_now(struct trainer *t, struct error *e)
+{
+    if (!t->has_probe)
+        return OK;
+    double loss = run_evaluation(t, &t->probe, 0, NULL).loss, first = t->state.first_probe_loss;
+    t->probe_loss = loss;
+    struct metric line[] = {{"probe_loss", loss}, {NULL, 0}};
+    if (t->state.step == 0) {
+        t->state.first_probe_loss = loss;
+        log_info("general text, before: loss %.4f", loss);
+    } else {
+        log_info("general text: loss %.4f, %+.4f against before", loss, loss - first);
+    }
+    return metrics_write(&t->metrics, t->state.step, line, e);
+}
+
 static bool patience_is_out(const struct trainer *t)
 {
     size_t patience = t->settings->early_stopping_patience;
     return patience > 0 && t->state.evals_since_best >= patience;
 }
 
+static int keep(struct trainer *t, struct error *e)
+{
+    if (!t->keep)
+        return OK;
+    model_join(t->model);
+    int code = t->keep(t->keep_context, e);
+    begin_products(t);
+    return code;
+}
+
 /* Evaluates, remembers and saves the best. *stop: patience has run out. */
 static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
 {
-    struct evaluation r = run_evaluation(t, t->settings->eval_iters, NULL);
+    struct evaluation r = run_evaluation(t, &t->validation, t->settings->eval_iters, NULL);
     bool best = r.loss < t->state.best_loss;
     char text[160];
     describe(t, r.loss, text, sizeof text);
@@ -353,7 +380,8 @@ static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
         t->state.best_loss = r.loss;
         t->state.best_step = t->state.step;
         t->state.evals_since_best = 0;
-        return save(t, RUN_BEST, false, e);
+        code = save(t, RUN_BEST, false, e);
+        return code ? code : keep(t, e);
     }
     t->state.evals_since_best++;
     *stop = patience_is_out(t);
@@ -432,8 +460,13 @@ static int after_step(struct trainer *t, bool *stop, struct error *e)
     const struct train_settings *s = t->settings;
     int code = OK;
     bool last = t->state.step >= s->iters;
-    if (t->has_validation && (due(t->state.step, s->eval_interval) || last))
+    bool evaluates = due(t->state.step, s->eval_interval) || last;
+    if (t->has_validation && evaluates)
         code = evaluate_now(t, stop, e);
+    else if (last)
+        code = keep(t, e);
+    if (!code && evaluates)
+        code = probe_now(t, e);
     if (!code && t->sample && (due(t->state.step, s->sample_interval))) {
         struct buffer text = {0};
         model_join(t->model);
@@ -477,11 +510,21 @@ static int loop(struct trainer *t, struct progress *progress, struct error *e)
     return code;
 }
 
+/* A model that was fine-tuned on little, for long or with a high learning rate no longer speaks as it did. */
+static void warn_of_forgetting(const struct trainer *t)
+{
+    const double much = 0.2; /* nats a token: a perplexity a fifth higher */
+    if (t->probe_loss - t->state.first_probe_loss > much)
+        log_warn("the loss on general text rose from %.4f to %.4f: the model forgets; train for fewer steps, with a "
+                 "lower --learning-rate, or mix general text in", t->state.first_probe_loss, t->probe_loss);
+}
+
 static int finish(struct trainer *t, struct error *e)
 {
+    warn_of_forgetting(t);
     if (!t->has_validation)
         return OK;
-    struct evaluation r = run_evaluation(t, 0, "evaluate");
+    struct evaluation r = run_evaluation(t, &t->validation, 0, "evaluate");
     char text[160];
     describe(t, r.loss, text, sizeof text);
     log_info("all held-out data (%zu tokens): %s", r.n_targets, text);
@@ -523,6 +566,23 @@ static int close_run(struct trainer *t, struct error *e)
     return evaluate_if_missing(t, e);
 }
 
+/* How good the model is before the first step, where it is one that knows something already. */
+static int begin(struct trainer *t, struct error *e)
+{
+    if (!t->has_probe)
+        return OK;
+    if (t->has_validation) {
+        struct evaluation r = run_evaluation(t, &t->validation, t->settings->eval_iters, "evaluate");
+        char text[160];
+        describe(t, r.loss, text, sizeof text);
+        log_info("before the first step: %s", text);
+        int code = write_evaluation(t, "validation_loss", r.loss, e);
+        if (code)
+            return code;
+    }
+    return probe_now(t, e);
+}
+
 static int run(struct trainer *t, struct error *e)
 {
     struct progress progress;
@@ -537,6 +597,10 @@ static int run(struct trainer *t, struct error *e)
     if (t->settings->early_stopping_patience && !(t->has_validation && t->settings->eval_interval))
         log_warn("train.early_stopping_patience has no effect: nothing is evaluated before the end "
                  "(no held-out data, or --eval-interval 0)");
+    if (t->state.step == 0)
+        code = begin(t, e);
+    if (code)
+        return code;
     interrupt_install();
     progress_start(&progress, "train", (double)t->settings->iters);
     progress.first = (double)t->state.step;

@@ -29,10 +29,15 @@ struct trainer {
     const char *config;                   /* resolved configuration, for checkpoints */
     struct loader train, validation;
     bool has_validation;
+    struct loader probe;                  /* text that has nothing to do with the run: what the model forgets */
+    bool has_probe;
     double bytes_per_token;               /* of held-out text, for bits per byte; 0: not known */
     /* Text the model writes now, appended to `out`; NULL: no samples. */
     void (*sample)(void *context, struct buffer *out);
     void *sample_context;
+    /* Called when the present weights are the best so far, or the last where nothing is evaluated; NULL: nobody asks. */
+    int (*keep)(void *context, struct error *e);
+    void *keep_context;
     /* private */
     struct run_state state;               /* the caller sets the two hashes */
     struct arena gradients, moments, work;
@@ -42,6 +47,7 @@ struct trainer {
     struct optimizer optimizer;
     struct metrics metrics;
     size_t bad_steps;                     /* in a row */
+    double probe_loss;                    /* the last one; 0: none yet */
 };
 
 /* What the run takes, of which model, params, objective, settings and optim are filled in. Needs no weights: those of a
