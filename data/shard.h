@@ -68,8 +68,10 @@ struct shard {
  * anew; NULL skips that check. ERR_FORMAT for what is no shard or contradicts itself. */
 int shard_open(const char *path, const struct tokenizer *t, struct shard *s, struct error *e);
 void shard_close(struct shard *s);
-/* One in memory, one document of n random tokens, all to train on: for measuring speed without text.
- * shard_close frees it. */
+/* One in memory, one document of n tokens (copied), of which the first n_train_tokens are to train on. shard_close frees
+ * it. */
+void shard_of_tokens(struct shard *s, const int32_t *ids, size_t n_tokens, size_t n_train_tokens, size_t vocab_size);
+/* The same of random tokens, all to train on: for measuring speed without text. */
 void shard_random(struct shard *s, size_t n_tokens, size_t vocab_size, uint64_t seed);
 /* A hash of the tokens and of where held-out ones begin: what a run was trained on. Reads them all. */
 uint64_t shard_hash(const struct shard *s);

@@ -129,22 +129,29 @@ void shard_close(struct shard *s)
     *s = (struct shard){0};
 }
 
-void shard_random(struct shard *s, size_t n_tokens, size_t vocab_size, uint64_t seed)
+void shard_of_tokens(struct shard *s, const int32_t *ids, size_t n_tokens, size_t n_train_tokens, size_t vocab_size)
 {
-    *s = (struct shard){.n_tokens = n_tokens, .n_train_tokens = n_tokens, .n_documents = 1,
-                        .n_train_bytes = n_tokens, .vocab_size = vocab_size,
-                        .token_bytes = sizeof(int32_t)};
-    struct rng rng;
-    rng_init(&rng, seed, 0);
-    s->owned_tokens = mem_alloc(n_tokens, sizeof(int32_t));
-    for (size_t i = 0; i < n_tokens; i++) {
-        int32_t id = (int32_t)rng_below(&rng, vocab_size);
-        memcpy(s->owned_tokens + i * sizeof id, &id, sizeof id);
-    }
+    CHECK(n_train_tokens <= n_tokens);
+    *s = (struct shard){.n_tokens = n_tokens, .n_train_tokens = n_train_tokens, .n_documents = 1,
+                        .n_train_bytes = n_train_tokens, .n_validation_bytes = n_tokens - n_train_tokens,
+                        .vocab_size = vocab_size, .token_bytes = sizeof(int32_t)};
+    s->owned_tokens = mem_alloc(n_tokens + 1, sizeof(int32_t));
+    memcpy(s->owned_tokens, ids, n_tokens * sizeof *ids);
     s->owned_documents = mem_zero(2, sizeof *s->owned_documents);
     s->owned_documents[1] = n_tokens;
     s->tokens = s->owned_tokens;
     s->documents = s->owned_documents;
+}
+
+void shard_random(struct shard *s, size_t n_tokens, size_t vocab_size, uint64_t seed)
+{
+    struct rng rng;
+    int32_t *ids = mem_alloc(n_tokens, sizeof *ids);
+    rng_init(&rng, seed, 0);
+    for (size_t i = 0; i < n_tokens; i++)
+        ids[i] = (int32_t)rng_below(&rng, vocab_size);
+    shard_of_tokens(s, ids, n_tokens, n_tokens, vocab_size);
+    mem_free(ids);
 }
 
 uint64_t shard_hash(const struct shard *s)

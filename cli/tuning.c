@@ -1,0 +1,157 @@
+#include "cli/tuning.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "data/probe_text.h"
+#include "infer/generate.h"
+#include "lora/load.h"
+#include "model/fingerprint.h"
+#include "model/load.h"
+
+#include <math.h>
+#include <string.h>
+
+#define FIELD(member) offsetof(struct tune_options, member)
+static const char *const method_names[] = {"lora", "full", NULL};
+static const char *const product_names[] = {"exact", "int8", NULL};
+
+const struct option tune_options[] = {
+    {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model), .placeholder = "PATH",
+     .help = "the model to train further: a GGUF file, a Hugging Face directory, or a run directory"},
+    {.key = "method", .flag = "--method", .type = OPTION_ENUM, .offset = FIELD(method), .choices = method_names,
+     .help = "lora trains adapters beside weights that stay as they are in their file, whatever their type; full "
+             "trains every weight, in f32"},
+    {.key = "products", .flag = "--products", .type = OPTION_ENUM, .offset = FIELD(products), .choices = product_names,
+     .help = "how frozen weights in blocks (q4_0, ...) multiply in the forward pass: int8 rounds what they are "
+             "multiplied with to 8 bits, as when the model runs, which is faster; the backward pass is exact in any case"},
+    {.key = "epochs", .flag = "--epochs", .type = OPTION_FLOAT, .offset = FIELD(epochs), .default_value = "1",
+     .minimum = 1e-6, .maximum = 1e6, .help = "passes over the training data, unless --iters says how many steps"},
+    {.key = "probe", .flag = "--probe", .type = OPTION_STRING, .offset = FIELD(probe), .default_value = "builtin",
+     .placeholder = "FILE", .help = "general text whose loss shows what the model forgets: a text file, builtin, or none"},
+};
+_Static_assert(sizeof tune_options / sizeof *tune_options == N_TUNE_OPTIONS, "count the rows");
+
+/* --- opening --- */
+
+int tuned_open(const struct tune_options *o, const struct lora_options *lora, uint64_t seed, struct tuned *t,
+               struct error *e)
+{
+    *t = (struct tuned){.options = o};
+    bool full = o->method == TUNE_FULL;
+    int code = model_load(o->model, full ? WEIGHTS_F32 : WEIGHTS_MAPPED, &t->model, &t->tokenizer, e);
+    if (code)
+        return code;
+    if (full) {
+        for (size_t i = 0; i < t->model.n_params; i++)
+            params_add(&t->trains, &t->model.params[i]);
+        return OK;
+    }
+    if (o->products == TUNE_INT8)
+        model_use_integers(&t->model);
+    code = lora_create(lora, &t->model, seed, &t->adapter, e);
+    if (code)
+        return code;
+    for (size_t i = 0; i < t->adapter.all.count; i++)
+        params_add(&t->trains, t->adapter.all.items[i]);
+    lora_attach(&t->adapter);
+    return OK;
+}
+
+void tuned_free(struct tuned *t)
+{
+    if (t->adapter.attached)
+        lora_detach(&t->adapter);
+    lora_free(&t->adapter);
+    params_free(&t->trains);
+    shard_close(&t->probe_shard);
+    model_free(&t->model);
+    tokenizer_free(t->tokenizer);
+    mem_free(t->adapter_path);
+    *t = (struct tuned){0};
+}
+
+/* --- settings --- */
+
+void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, struct train_settings *train,
+                  struct optim_settings *optim)
+{
+    bool full = t->options->method == TUNE_FULL;
+    size_t rows = train->batch_size * train->grad_accumulation;
+    if (!option_given(all, "train", "iters"))
+        train->iters = (size_t)fmax(1, ceil(t->options->epochs * (double)rows_per_epoch / (double)rows));
+    if (!option_given(all, "optim", "learning_rate"))
+        optim->learning_rate = full ? 2e-5 : 2e-4;
+    if (!option_given(all, "optim", "weight_decay"))
+        optim->weight_decay = 0;
+    if (!option_given(all, "optim", "beta2"))
+        optim->beta2 = 0.999;
+    if (!option_given(all, "optim", "warmup_iters"))
+        optim->warmup_iters = train->iters * 3 / 100;
+    /* some ten evaluations in a run, however short */
+    size_t interval = train->iters / 10 > 1 ? train->iters / 10 : 1;
+    if (!option_given(all, "train", "eval_interval"))
+        train->eval_interval = interval;
+    if (!option_given(all, "train", "checkpoint_interval"))
+        train->checkpoint_interval = interval;
+}
+
+/* --- the probe --- */
+
+enum { PROBE_MOST = 16 << 20 }; /* bytes of its file */
+
+static int probe_tokens(const struct tuned *t, struct tokens *out, struct error *e)
+{
+    struct buffer text = {0};
+    int code = OK;
+    if (strcmp(t->options->probe, "builtin") == 0)
+        buffer_string(&text, probe_text);
+    else
+        code = file_read(t->options->probe, &text, PROBE_MOST, e);
+    if (!code)
+        code = prompt_tokens(t->tokenizer, text.data ? text.data : "", text.size, true, out, e);
+    if (!code && out->count < 2)
+        code = error_set(e, ERR_FORMAT, "%s: too short a text to probe with", t->options->probe);
+    buffer_free(&text);
+    return code;
+}
+
+static int prepare_probe(struct tuned *t, struct trainer *trainer, struct error *e)
+{
+    struct tokens tokens = {0};
+    if (!t->options->probe || strcmp(t->options->probe, "none") == 0)
+        return OK;
+    int code = probe_tokens(t, &tokens, e);
+    if (!code) {
+        shard_of_tokens(&t->probe_shard, tokens.ids, tokens.count, 0, t->model.config.vocab_size);
+        code = shard_rows_init(&t->probe_rows, &t->probe_shard, SHARD_VALIDATION, trainer->settings->max_seq_length,
+                               false, false, 0, e);
+    }
+    if (!code) {
+        trainer->probe = shard_rows_loader(&t->probe_rows);
+        trainer->has_probe = true;
+    }
+    tokens_free(&tokens);
+    return code;
+}
+
+/* --- what the run leaves --- */
+
+static int keep_adapter(void *context, struct error *e)
+{
+    const struct tuned *t = context;
+    return lora_write_peft(&t->adapter, t->options->model, t->adapter_path, e);
+}
+
+int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e)
+{
+    trainer->model = &t->model;
+    trainer->params = &t->trains;
+    trainer->state.tokenizer_hash = tokenizer_hash(t->tokenizer);
+    trainer->state.base_hash = model_weights_hash(&t->model);
+    if (t->options->method == TUNE_LORA) {
+        t->adapter_path = run_file(trainer->run, RUN_ADAPTER);
+        trainer->keep = keep_adapter;
+        trainer->keep_context = t;
+    }
+    return prepare_probe(t, trainer, e);
+}

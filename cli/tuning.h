@@ -1,0 +1,54 @@
+/* What the commands that train a model further have in common, whatever for: the model, what of it trains, how its
+ * frozen weights multiply, and what such a run leaves behind. */
+#ifndef LINNET_CLI_TUNING_H
+#define LINNET_CLI_TUNING_H
+
+#include "cli/plan.h"
+#include "data/shard_rows.h"
+#include "lora/adapter.h"
+#include "lora/options.h"
+#include "optim/options.h"
+#include "tokenizer/tokenizer.h"
+#include "train/trainer.h"
+
+enum tune_method { TUNE_LORA, TUNE_FULL };
+enum tune_products { TUNE_EXACT, TUNE_INT8 };
+
+/* The `tune:` section of a configuration. */
+struct tune_options {
+    char *model;   /* what begins it: a path */
+    int method;    /* enum tune_method */
+    int products;  /* enum tune_products */
+    double epochs; /* where train.iters is not given */
+    char *probe;   /* a text file, "builtin" or "none" */
+};
+enum { N_TUNE_OPTIONS = 5 };
+extern const struct option tune_options[N_TUNE_OPTIONS];
+
+/* A model that is trained further. Must not move. */
+struct tuned {
+    const struct tune_options *options;
+    struct model model;
+    struct tokenizer *tokenizer;
+    struct lora_adapter adapter;     /* attached; nothing in it where all weights train */
+    struct param_list trains;
+    struct shard probe_shard;
+    struct shard_rows probe_rows;
+    char *adapter_path;              /* RUN/adapter; NULL where all weights train */
+};
+
+/* Loads the model and makes what trains of it, fresh from `seed`. tuned_free in any case. */
+int tuned_open(const struct tune_options *o, const struct lora_options *lora, uint64_t seed, struct tuned *t,
+               struct error *e);
+void tuned_free(struct tuned *t);
+
+/* What settings that were not given should be for this: learning rate, warm-up, decay, checkpoint intervals. */
+void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, struct train_settings *train,
+                  struct optim_settings *optim);
+
+/* Gives the trainer the model, what trains, the probe, and the keeping of the best adapter in the run directory. */
+int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e);
+
+#define RUN_ADAPTER "adapter"
+
+#endif
