@@ -1,0 +1,529 @@
+/* data/example.h: which tokens are learned, written out by hand for templates of several families and held against the
+ * spans that Hugging Face's masks are made of; and whole datasets. */
+#include "base/file.h"
+#include "base/log.h"
+#include "data/example.h"
+#include "tests/folder.h"
+#include "tests/test.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+static const char chatml[] = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
+                             "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+static const char llama3[] = "{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m.role + "
+                             "'<|end_header_id|>\n\n' + m.content | trim + '<|eot_id|>' }}{% endfor %}"
+                             "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
+                             "{% endif %}";
+static const char zephyr[] = "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + eos_token + '\n' }}"
+                             "{% if loop.last and add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}{% endfor %}";
+static const char mistral[] = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}"
+                              "{{ '[INST] ' + m.content + ' [/INST]' }}{% else %}{{ ' ' + m.content + eos_token }}"
+                              "{% endif %}{% endfor %}";
+/* Takes the reasoning out of every turn but the last one, as Qwen 3's. */
+static const char thinker[] =
+    "{% for m in messages %}{% set c = m.content %}{% if m.role == 'assistant' and not loop.last and '</think>' in c %}"
+    "{% set c = c.split('</think>')[-1] %}{% endif %}{{ '<|im_start|>' + m.role + '\n' + c + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+/* Marks the words of the assistant without the token behind them. */
+static const char open_marks[] =
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' %}{% generation %}"
+    "{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}";
+
+static struct tokenizer *bytes; /* a token a byte, so that masks are exact to the byte */
+
+static int setup(void **state)
+{
+    (void)state;
+    static const char *const special[] = {
+        "</s>", "<s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
+        "<start_of_turn>", "<end_of_turn>",
+    };
+    struct error e;
+    return tokenizer_new_bytes(special, sizeof special / sizeof *special, &bytes, &e);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    tokenizer_free(bytes);
+    return 0;
+}
+
+static struct chat_template *parse(const char *source)
+{
+    struct chat_template *t;
+    struct error e;
+    assert_ok(chat_template_parse("test", source, strlen(source), &t, &e), e);
+    return t;
+}
+
+/* The example's text with every learned run within { and }. */
+static char *shown(const struct example *x)
+{
+    struct buffer b = {0};
+    for (size_t i = 0; i < x->tokens.count; i++) {
+        if (x->learned[i] && (i == 0 || !x->learned[i - 1]))
+            buffer_byte(&b, '{');
+        tokenizer_decode(bytes, &x->tokens.ids[i], 1, true, &b);
+        if (x->learned[i] && (i + 1 == x->tokens.count || !x->learned[i + 1]))
+            buffer_byte(&b, '}');
+    }
+    return b.data;
+}
+
+static int make(const char *line, const char *template, enum example_loss loss, struct example *x, struct error *e)
+{
+    struct chat_template *t = template ? parse(template) : NULL;
+    struct example_settings s = {.tokenizer = bytes, .chat_template = t, .loss = loss};
+    struct dataset_row row;
+    assert_ok(dataset_row_parse(line, strlen(line), NULL, &row, e), *e);
+    int code = example_make(&row, &s, x, e);
+    dataset_row_free(&row);
+    chat_template_free(t);
+    return code;
+}
+
+static void expect(const char *line, const char *template, enum example_loss loss, const char *expected)
+{
+    struct example x = {0};
+    struct error e = {0};
+    assert_ok(make(line, template, loss, &x, &e), e);
+    char *text = shown(&x);
+    assert_string_equal(text, expected);
+    size_t learned = 0;
+    for (size_t i = 0; i < x.tokens.count; i++)
+        learned += x.learned[i];
+    assert_int_equal(learned, x.n_learned);
+    mem_free(text);
+    example_free(&x);
+}
+
+static void refuse(const char *line, const char *template, enum example_loss loss, const char *part)
+{
+    struct example x = {0};
+    struct error e = {0};
+    int code = make(line, template, loss, &x, &e);
+    if (code != ERR_FORMAT || !strstr(e.message, part))
+        fail_msg("%s: code %d, \"%s\" should say \"%s\"", line, code, e.message, part);
+    example_free(&x);
+}
+
+#define M(role, content) "{\"role\":\"" role "\",\"content\":\"" content "\"}"
+#define TWO "{\"messages\":[" M("system", "s") "," M("user", "q1") "," M("assistant", "a1") "," M("user", "q2") "," \
+            M("assistant", "a2") "]}"
+
+static void turns_of_every_family(void **state)
+{
+    (void)state;
+    expect(TWO, chatml, LOSS_COMPLETIONS,
+           "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n{a1<|im_end|>}\n"
+           "<|im_start|>user\nq2<|im_end|>\n<|im_start|>assistant\n{a2<|im_end|>}\n");
+    expect(TWO, chatml, LOSS_LAST_TURN,
+           "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\na1<|im_end|>\n"
+           "<|im_start|>user\nq2<|im_end|>\n<|im_start|>assistant\n{a2<|im_end|>}\n");
+    /* All but the first token, which nothing predicts. */
+    expect("{\"messages\":[" M("user", "q") "," M("assistant", "a") "]}", chatml, LOSS_ALL,
+           "<|im_start|>{user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n}");
+    expect(TWO, llama3, LOSS_COMPLETIONS,
+           "</s><|start_header_id|>system<|end_header_id|>\n\ns<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nq1"
+           "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{a1<|eot_id|>}<|start_header_id|>user"
+           "<|end_header_id|>\n\nq2<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{a2<|eot_id|>}");
+    expect(TWO, zephyr, LOSS_COMPLETIONS,
+           "<|system|>\ns</s>\n<|user|>\nq1</s>\n<|assistant|>\n{a1</s>}\n<|user|>\nq2</s>\n<|assistant|>\n{a2</s>}\n");
+    expect("{\"messages\":[" M("user", "q1") "," M("assistant", "a1") "," M("user", "q2") "," M("assistant", "a2") "]}",
+           mistral, LOSS_COMPLETIONS, "</s>[INST] q1 [/INST]{ a1</s>}[INST] q2 [/INST]{ a2</s>}");
+    /* White space of the words themselves is theirs. */
+    expect("{\"messages\":[" M("user", "q") "," M("assistant", " a\\n ") "," M("user", "r") "]}", chatml, LOSS_COMPLETIONS,
+           "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n{ a\n <|im_end|>}\n<|im_start|>user\nr<|im_end|>\n");
+}
+
+static void prompts_and_weights(void **state)
+{
+    (void)state;
+    expect("{\"prompt\":\"p\",\"completion\":\"c\"}", chatml, LOSS_COMPLETIONS,
+           "<|im_start|>user\np<|im_end|>\n<|im_start|>assistant\n{c<|im_end|>}\n");
+    /* An answer within the prompt is no completion. */
+    expect("{\"prompt\":[" M("user", "a") "," M("assistant", "b") "," M("user", "c") "],\"completion\":[" M("assistant", "d")
+           "]}", zephyr, LOSS_COMPLETIONS,
+           "<|user|>\na</s>\n<|assistant|>\nb</s>\n<|user|>\nc</s>\n<|assistant|>\n{d</s>}\n");
+    expect("{\"messages\":[" M("user", "a") ",{\"role\":\"assistant\",\"content\":\"b\",\"weight\":0}," M("user", "c") ","
+           M("assistant", "d") "]}", zephyr, LOSS_COMPLETIONS,
+           "<|user|>\na</s>\n<|assistant|>\nb</s>\n<|user|>\nc</s>\n<|assistant|>\n{d</s>}\n");
+    expect("{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\"r\"}", zephyr, LOSS_COMPLETIONS,
+           "<|user|>\np</s>\n<|assistant|>\n{c</s>}\n");
+    refuse("{\"messages\":[" M("user", "a") ",{\"role\":\"assistant\",\"content\":\"b\",\"weight\":0}]}", zephyr,
+           LOSS_COMPLETIONS, "no token of it is learned");
+}
+
+static void rows_without_a_template(void **state)
+{
+    (void)state;
+    expect("{\"prompt\":\"The sky is\",\"completion\":\" blue.\"}", NULL, LOSS_COMPLETIONS, "The sky is{ blue.</s>}");
+    expect("{\"prompt\":\"The sky is\",\"completion\":\" blue.\"}", NULL, LOSS_ALL, "T{he sky is blue.</s>}");
+    expect("{\"text\":\"The sky\"}", NULL, LOSS_COMPLETIONS, "T{he sky</s>}");
+    expect("{\"text\":\"The sky</s>\"}", chatml, LOSS_LAST_TURN, "T{he sky</s>}"); /* EOS once */
+    expect("{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\"r\"}", NULL, LOSS_COMPLETIONS, "p{c</s>}");
+    refuse(TWO, NULL, LOSS_COMPLETIONS, "there is no chat template");
+}
+
+static void marks_of_generation(void **state)
+{
+    (void)state;
+    expect(TWO, open_marks, LOSS_COMPLETIONS,
+           "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n{a1<|im_end|>}\n"
+           "<|im_start|>user\nq2<|im_end|>\n<|im_start|>assistant\n{a2<|im_end|>}\n");
+    expect("{\"messages\":[" M("user", "a") "," M("assistant", "b") "," M("assistant", "c") "]}", open_marks,
+           LOSS_LAST_TURN,
+           "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>assistant\n{c<|im_end|>}\n");
+    expect("{\"prompt\":[" M("user", "a") "," M("assistant", "b") "," M("user", "c") "],\"completion\":\"d\"}", open_marks,
+           LOSS_COMPLETIONS,
+           "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>user\nc<|im_end|>\n"
+           "<|im_start|>assistant\n{d<|im_end|>}\n");
+    /* Two stretches a turn: which ones the last turn has cannot be told. */
+    static const char twice[] = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}|{% generation %}"
+                                "x{% endgeneration %}{% endfor %}";
+    refuse("{\"messages\":[" M("user", "a") "," M("assistant", "b") "," M("user", "c") "," M("assistant", "d") "]}", twice,
+           LOSS_LAST_TURN, "marks 8 stretches of text with {% generation %} for 2 turns");
+}
+
+#define THOUGHT "{\"messages\":[" M("user", "q1") "," M("assistant", "<think>t</think>a1") "," M("user", "q2") "," \
+                M("assistant", "<think>u</think>a2") "]}"
+
+/* A template that rewrites what was said before. */
+static void rewritten_turns_are_refused(void **state)
+{
+    (void)state;
+    refuse(THOUGHT, thinker, LOSS_COMPLETIONS, "the chat template writes turn 1 of the assistant, or what is before it, "
+           "differently once the conversation goes on");
+    refuse(THOUGHT, thinker, LOSS_COMPLETIONS, "--loss last-turn");
+    expect(THOUGHT, thinker, LOSS_LAST_TURN,
+           "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\na1<|im_end|>\n<|im_start|>user\nq2<|im_end|>\n"
+           "<|im_start|>assistant\n{<think>u</think>a2<|im_end|>}\n");
+    expect(TWO, thinker, LOSS_LAST_TURN,
+           "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\na1<|im_end|>\n"
+           "<|im_start|>user\nq2<|im_end|>\n<|im_start|>assistant\n{a2<|im_end|>}\n");
+    static const char reopened[] = "{% for m in messages %}{{ m.content }}</s>{% endfor %}"
+                                   "{% if add_generation_prompt %}<think>{% endif %}";
+    refuse(TWO, reopened, LOSS_LAST_TURN, "--loss all learns the whole text");
+    static const char silent[] = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}";
+    refuse(TWO, silent, LOSS_LAST_TURN, "shows nothing of turn 2");
+    static const char strict[] = "{% if messages[-1].role != 'assistant' %}{{ raise_exception('no answer') }}{% endif %}x";
+    refuse(TWO, strict, LOSS_COMPLETIONS, "finding turn 1 of the assistant");
+}
+
+/* Turns that no token ends are learned, and counted. */
+static void turns_without_an_end(void **state)
+{
+    (void)state;
+    struct example x = {0};
+    struct error e;
+    assert_ok(make(TWO, "{% for m in messages %}{{ m.role + ':' + m.content + '\n' }}{% endfor %}"
+                        "{% if add_generation_prompt %}assistant:{% endif %}", LOSS_COMPLETIONS, &x, &e), e);
+    char *text = shown(&x);
+    assert_string_equal(text, "system:s\nuser:q1\nassistant:{a1\n}user:q2\nassistant:{a2\n}");
+    assert_int_equal(x.n_turns, 2);
+    assert_int_equal(x.n_unfinished, 2);
+    mem_free(text);
+    assert_ok(make(TWO, zephyr, LOSS_COMPLETIONS, &x, &e), e);
+    assert_int_equal(x.n_turns, 2);
+    assert_int_equal(x.n_unfinished, 0);
+    example_free(&x);
+}
+
+/* ---- against Hugging Face ---- */
+
+/* With return_assistant_tokens_mask transformers marks the tokens of the characters within {% generation %}; a token here
+ * is a byte or a special token, so the learned tokens are those that begin within the fixture's spans. */
+static size_t compare_case(const json_t *root, const json_t *test, const struct chat_template *t)
+{
+    const json_t *messages = json_object_get(json_object_get(root, "messages"),
+                                             json_string_value(json_object_get(test, "messages")));
+    const json_t *more = json_object_get(json_object_get(root, "options"),
+                                         json_string_value(json_object_get(test, "options")));
+    const json_t *spans = json_object_get(test, "spans");
+    struct example_settings s = {.tokenizer = bytes, .chat_template = t, .variables = more,
+                                 .now = json_integer_value(json_object_get(root, "now"))};
+    struct example x = {0};
+    struct error e = {0};
+    if (json_array_size(spans) == 0)
+        return 0;
+    /* BOS and EOS are the fixture's through `variables`. */
+    json_t *variables = json_deep_copy(more);
+    json_object_set(variables, "bos_token", json_object_get(root, "bos_token"));
+    json_object_set(variables, "eos_token", json_object_get(root, "eos_token"));
+    s.variables = variables;
+    assert_ok(example_make_chat(messages, 0, json_object_get(more, "tools"), &s, &x, &e), e);
+    size_t at = 0, span = 0;
+    struct buffer text = {0};
+    for (size_t i = 0; i < x.tokens.count; i++) {
+        while (span < json_array_size(spans) &&
+               (size_t)json_integer_value(json_array_get(json_array_get(spans, span), 1)) <= at)
+            span++;
+        const json_t *range = json_array_get(spans, span);
+        bool inside = range && (size_t)json_integer_value(json_array_get(range, 0)) <= at;
+        if (inside != x.learned[i])
+            fail_msg("%s, %s: token %zu at byte %zu", json_string_value(json_object_get(test, "template")),
+                     json_string_value(json_object_get(test, "messages")), i, at);
+        tokenizer_decode(bytes, &x.tokens.ids[i], 1, true, &text);
+        at = text.size;
+    }
+    assert_string_equal(text.data, json_string_value(json_object_get(test, "output")));
+    buffer_free(&text);
+    json_decref(variables);
+    example_free(&x);
+    return 1;
+}
+
+static void masks_of_hugging_face(void **state)
+{
+    (void)state;
+    json_t *root, *test;
+    struct error e;
+    assert_ok(json_read("tests/fixtures/chat/conversations.json", &root, &e), e);
+    size_t i, compared = 0;
+    json_array_foreach(json_object_get(root, "cases"), i, test)
+    {
+        const char *name = json_string_value(json_object_get(test, "template"));
+        struct buffer source = {0};
+        char *path = path_join("tests/fixtures/chat", name);
+        assert_ok(file_read(path, &source, CHAT_TEMPLATE_MOST, &e), e);
+        struct chat_template *t = parse(source.data);
+        compared += compare_case(root, test, t);
+        chat_template_free(t);
+        buffer_free(&source);
+        mem_free(path);
+    }
+    assert_true(compared >= 30);
+    json_decref(root);
+}
+
+/* The same template with and without marks: both ways to find turns agree. */
+static void both_ways_agree(void **state)
+{
+    (void)state;
+    static const char marked[] =
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' %}{% generation %}"
+        "{{ m.content + '<|im_end|>' }}{% endgeneration %}{% else %}{{ m.content + '<|im_end|>' }}{% endif %}{{ '\n' }}"
+        "{% endfor %}";
+    static const enum example_loss losses[] = {LOSS_COMPLETIONS, LOSS_LAST_TURN, LOSS_ALL};
+    for (size_t i = 0; i < 3; i++) {
+        struct example a = {0}, b = {0};
+        struct error e;
+        assert_ok(make(TWO, marked, losses[i], &a, &e), e);
+        assert_ok(make(TWO, chatml, losses[i], &b, &e), e);
+        assert_int_equal(a.tokens.count, b.tokens.count);
+        assert_memory_equal(a.tokens.ids, b.tokens.ids, a.tokens.count * sizeof *a.tokens.ids);
+        assert_memory_equal(a.learned, b.learned, a.tokens.count);
+        example_free(&a);
+        example_free(&b);
+    }
+}
+
+/* ---- datasets ---- */
+
+static char folder[64];
+
+static char *write_file(const char *name, const char *text, bool gzip)
+{
+    char *path = path_join(folder, name);
+    struct error e;
+    if (gzip) {
+        gzFile f = gzopen(path, "wb");
+        assert_int_equal(gzwrite(f, text, (unsigned)strlen(text)), (int)strlen(text));
+        gzclose(f);
+    } else {
+        assert_ok(file_write(path, text, strlen(text), &e), e);
+    }
+    return path;
+}
+
+static void start(void)
+{
+    strcpy(folder, "/tmp/linnet-examples-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+}
+
+static const char three[] = "\xEF\xBB\xBF" TWO "\r\n\n  \n{\"text\":\"abcdef\",\"id\":1}\n"
+                            "{\"prompt\":\"p\",\"completion\":\"c\"}";
+
+static void whole_datasets(void **state)
+{
+    (void)state;
+    start();
+    char *a = write_file("a.jsonl", three, false), *b = write_file("b.jsonl.gz", three, true),
+         *other = write_file("notes.txt", "no rows", false);
+    struct chat_template *t = parse(zephyr);
+    struct example_settings s = {.tokenizer = bytes, .chat_template = t};
+    const char *paths[] = {folder};
+    struct examples all;
+    struct error e;
+    assert_ok(examples_read(paths, 1, &s, &all, &e), e);
+    assert_int_equal(all.count, 6);
+    assert_int_equal(all.n_files, 2);
+    static const uint64_t lines[] = {1, 4, 5};
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(all.origins[i].file, i / 3);
+        assert_int_equal(all.origins[i].line, lines[i % 3]);
+        assert_int_equal(all.learned[all.begin[i]], 0);
+    }
+    assert_string_equal(all.files[1], b);
+    assert_int_equal(all.begin[2] - all.begin[1], 7); /* a b c d e f EOS */
+    assert_int_equal(all.report.rows, 6);
+    assert_int_equal(all.report.by_schema[SCHEMA_MESSAGES], 2);
+    assert_int_equal(all.report.by_schema[SCHEMA_TEXT], 2);
+    assert_int_equal(all.report.by_schema[SCHEMA_COMPLETION], 2);
+    assert_int_equal(all.report.tokens, all.begin[6]);
+    assert_int_equal(all.report.learned_tokens, 2 * (6 + 6 + 2));
+    assert_int_equal(all.report.turns, 2 * 4);
+    assert_int_equal(all.report.n_unused, 1);
+    assert_string_equal(all.report.unused[0], "id");
+    examples_free(&all);
+    assert_int_equal(examples_read((const char *const[]){other}, 1, &s, &all, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, "a dataset file ends in .jsonl or .jsonl.gz"));
+    examples_free(&all);
+    chat_template_free(t);
+    remove_files(folder);
+    mem_free(a);
+    mem_free(b);
+    mem_free(other);
+}
+
+struct told {
+    size_t n;
+    uint64_t lines[8];
+    char last[200];
+};
+
+static void tell(void *context, const char *path, uint64_t line, const char *reason)
+{
+    struct told *told = context;
+    assert_true(told->n < 8 && path_has_suffix(path, "bad.jsonl"));
+    told->lines[told->n++] = line;
+    snprintf(told->last, sizeof told->last, "%s", reason);
+}
+
+static void bad_rows(void **state)
+{
+    (void)state;
+    start();
+    char *path = write_file("bad.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"\xff\"}\n{\"x\":1}\n{\"text\":\"abc\"}\n[]\n", false);
+    struct example_settings s = {.tokenizer = bytes};
+    const char *paths[] = {path};
+    struct examples all;
+    struct told told = {0};
+    struct error e;
+    assert_int_equal(examples_read(paths, 1, &s, &all, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, "bad.jsonl:2: column "));
+    examples_free(&all);
+    s.bad_rows = BAD_ROWS_REPORT;
+    s.report = tell;
+    s.context = &told;
+    assert_ok(examples_read(paths, 1, &s, &all, &e), e);
+    assert_int_equal(all.count, 2);
+    assert_int_equal(all.origins[1].line, 4);
+    assert_int_equal(all.report.bad, 3);
+    assert_int_equal(all.report.rows, 5);
+    assert_int_equal(told.n, 3);
+    assert_true(told.lines[0] == 2 && told.lines[1] == 3 && told.lines[2] == 5);
+    assert_string_equal(told.last, "not a JSON object");
+    examples_free(&all);
+    remove_files(folder);
+    mem_free(path);
+    start();
+    path = write_file("bad.jsonl", "{\"x\":1}\n{\"prompt\":\"p\",\"completion\":\"c\",\"label\":false}\n", false);
+    paths[0] = path;
+    assert_int_equal(examples_read(paths, 1, &s, &all, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, "nothing to train on: of 2 rows 1 are bad, 0 longer than 0 tokens, 1 not wanted"));
+    examples_free(&all);
+    remove_files(folder);
+    mem_free(path);
+}
+
+static void over_long_rows(void **state)
+{
+    (void)state;
+    start();
+    char *path = write_file("long.jsonl", "{\"text\":\"abcdefgh\"}\n{\"prompt\":\"long prompt\",\"completion\":\"c\"}\n"
+                                          "{\"text\":\"abc\"}\n{\"oops\":1}\n", false);
+    struct example_settings s = {.tokenizer = bytes, .max_tokens = 5, .bad_rows = BAD_ROWS_REPORT};
+    const char *paths[] = {path};
+    struct examples all;
+    struct error e;
+    assert_ok(examples_read(paths, 1, &s, &all, &e), e);
+    assert_int_equal(all.count, 1);
+    assert_int_equal(all.report.dropped, 2);
+    assert_int_equal(all.report.longest, 4);
+    assert_int_equal(all.report.longest_row, 13);
+    examples_free(&all);
+    s.over_long = OVER_LONG_TRUNCATE;
+    assert_ok(examples_read(paths, 1, &s, &all, &e), e);
+    assert_int_equal(all.count, 2);
+    assert_int_equal(all.begin[1], 5);
+    assert_true(all.origins[0].truncated && !all.origins[1].truncated);
+    assert_int_equal(all.report.truncated, 1);
+    assert_int_equal(all.report.dropped, 1); /* only its prompt would be left */
+    examples_free(&all);
+    s.over_long = OVER_LONG_ERROR;
+    assert_int_equal(examples_read(paths, 1, &s, &all, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, "long.jsonl:1: 9 tokens, and at most 5 are allowed"));
+    examples_free(&all);
+    remove_files(folder);
+    mem_free(path);
+}
+
+/* Rows in their order whatever the number of threads, over several blocks; the hash sees ids, masks and bounds. */
+static void order_and_hash(void **state)
+{
+    (void)state;
+    start();
+    struct buffer text = {0};
+    for (int i = 0; i < 3500; i++)
+        buffer_printf(&text, "{\"prompt\":\"%0*d\",\"completion\":\"%d\"}\n", 1 + i * 7 % 12000, i, i);
+    char *path = write_file("many.jsonl", text.data, false);
+    assert_true(text.size > (17 << 20));
+    struct example_settings s = {.tokenizer = bytes};
+    const char *paths[] = {path};
+    struct examples one, four;
+    struct error e;
+    int before = omp_get_max_threads();
+    omp_set_num_threads(1);
+    assert_ok(examples_read(paths, 1, &s, &one, &e), e);
+    omp_set_num_threads(4);
+    assert_ok(examples_read(paths, 1, &s, &four, &e), e);
+    omp_set_num_threads(before);
+    assert_int_equal(one.count, 3500);
+    for (size_t i = 0; i < one.count; i++)
+        assert_int_equal(one.origins[i].line, i + 1);
+    uint64_t hash = examples_hash(&one);
+    assert_true(hash == examples_hash(&four));
+    four.learned[four.begin[7]] ^= 1;
+    assert_true(hash != examples_hash(&four));
+    four.learned[four.begin[7]] ^= 1;
+    four.ids[9] ^= 1;
+    assert_true(hash != examples_hash(&four));
+    four.ids[9] ^= 1;
+    four.begin[5]++;
+    assert_true(hash != examples_hash(&four));
+    examples_free(&one);
+    examples_free(&four);
+    buffer_free(&text);
+    remove_files(folder);
+    mem_free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(turns_of_every_family),       cmocka_unit_test(prompts_and_weights),
+        cmocka_unit_test(rows_without_a_template),     cmocka_unit_test(marks_of_generation),
+        cmocka_unit_test(rewritten_turns_are_refused), cmocka_unit_test(turns_without_an_end),
+        cmocka_unit_test(masks_of_hugging_face),       cmocka_unit_test(both_ways_agree),
+        cmocka_unit_test(whole_datasets),              cmocka_unit_test(bad_rows),
+        cmocka_unit_test(over_long_rows),              cmocka_unit_test(order_and_hash),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
