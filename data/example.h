@@ -1,0 +1,116 @@
+/* Fine-tuning datasets as tokens: what a row becomes through tokenizer and chat template, and which of its tokens are
+ * learned.
+ *
+ * A conversation is rendered and tokenised as a whole, special tokens recognised, so its ids are those that the model
+ * meets in a chat. A token is learned when it begins within a span of bytes that is learned. The token that ends an
+ * assistant's turn belongs to it (or the model would never stop), white space that the template puts behind that token
+ * does not. The first token of an example has nothing before it that could predict it and is never learned.
+ *
+ * Where the assistant's turns are: within {% generation %} where the template marks them. Otherwise a turn is what the
+ * template adds to the conversation before it (with the opening of the assistant's turn) when the turn is there; both
+ * must be the beginning of the whole. Templates that rewrite earlier turns break that (Qwen 3 takes out <think>): then
+ * ERR_FORMAT says so, nothing is guessed. */
+#ifndef LINNET_DATA_EXAMPLE_H
+#define LINNET_DATA_EXAMPLE_H
+
+#include "chat/template.h"
+#include "data/dataset_row.h"
+#include "tokenizer/tokenizer.h"
+
+enum example_loss {
+    LOSS_COMPLETIONS, /* the assistant's turns; of a row with a prompt those behind it */
+    LOSS_ALL,         /* every token */
+    LOSS_LAST_TURN,   /* the assistant's last turn */
+};
+
+enum over_long { OVER_LONG_DROP, OVER_LONG_TRUNCATE, OVER_LONG_ERROR };
+
+enum bad_rows {
+    BAD_ROWS_FAIL,   /* the first one is the error */
+    BAD_ROWS_SKIP,   /* left out and counted, the first few said in warnings */
+    BAD_ROWS_REPORT, /* left out, counted and given to `report` */
+};
+
+struct example_settings {
+    const struct tokenizer *tokenizer;
+    /* NULL: none. Then prompt and completion are joined as they are, EOS behind them; conversations are refused. */
+    const struct chat_template *chat_template;
+    const json_t *variables; /* for the template (struct chat_input), or NULL */
+    int64_t now;             /* for templates with a date, in seconds since 1970; 0: the time of the call */
+    const struct dataset_fields *fields; /* NULL: the usual names */
+    enum example_loss loss;
+    size_t max_tokens; /* of an example; 0: any */
+    enum over_long over_long;
+    enum bad_rows bad_rows;
+    /* BAD_ROWS_REPORT: called for every bad row in order, by one thread. `path` is the file's, lines count from 1. */
+    void (*report)(void *context, const char *path, uint64_t line, const char *reason);
+    void *context;
+};
+
+/* One example. Zero it before first use; example_make clears it and keeps the memory. */
+struct example {
+    struct tokens tokens;
+    uint8_t *learned; /* tokens.count */
+    size_t learned_capacity;
+    size_t n_learned;
+    size_t n_turns;      /* learned turns of the assistant (1 of a row without conversation) */
+    size_t n_unfinished; /* those of them that do not end with a token that ends generation (tokenizer_is_end) */
+};
+void example_free(struct example *x);
+
+/* Makes the example of a row, whatever its length. A preference becomes prompt and chosen completion. ERR_FORMAT when
+ * the template refuses the conversation, is missing, or rewrites turns; or when no token is learned. Safe from several
+ * threads at once (each with its own example). */
+int example_make(const struct dataset_row *row, const struct example_settings *s, struct example *x, struct error *e);
+/* Any conversation (of dataset_row's form) the same way; the first n_prompt messages are the prompt. For what is not
+ * in a row's `messages`: a rejected completion. */
+int example_make_chat(const json_t *messages, size_t n_prompt, const json_t *tools, const struct example_settings *s,
+                      struct example *x, struct error *e);
+/* Keeps the first max_tokens tokens; false when nothing learned is left. */
+bool example_truncate(struct example *x, size_t max_tokens);
+
+struct examples { /* all in memory */
+    size_t count;
+    size_t *begin;    /* (count + 1): example i is tokens begin[i] to begin[i + 1] */
+    int32_t *ids;
+    uint8_t *learned; /* 1: this token is a target, predicted from the one before it */
+    struct example_origin {
+        uint32_t file; /* of `files` */
+        uint64_t line; /* from 1 */
+        enum row_schema schema;
+        bool truncated;
+    } *origins; /* (count) */
+    char **files;
+    size_t n_files;
+
+    struct example_report {
+        size_t rows;    /* lines that are not blank */
+        size_t bad;     /* left out as bad */
+        size_t dropped; /* over-long, or nothing learned left of them after truncation */
+        size_t unwanted; /* completions with the label false: nobody wants them imitated; left out */
+        size_t truncated; /* shortened and kept */
+        size_t tokens, learned_tokens, longest; /* of the examples that are kept; longest in tokens */
+        size_t longest_row;                     /* in tokens, before dropping and truncating */
+        size_t turns, unfinished;               /* sums of n_turns and n_unfinished */
+        size_t by_schema[ROW_SCHEMAS];          /* rows that are not bad */
+        size_t by_warning[ROW_WARNINGS];        /* rows with that warning (bit number) */
+        const char *unused[ROW_UNUSED_MOST];    /* fields of no use in some row */
+        size_t n_unused;
+        char *unused_names; /* memory of those */
+    } report;
+};
+
+/* Reads every row of files and directories (.jsonl, .jsonl.gz; of a directory those below it, in byte order of their
+ * paths) before anything is trained. Order of examples: that of the rows. Blank lines are passed over. Parallel; the
+ * result does not depend on the number of threads. examples_free in any case.
+ *
+ * Errors: files as corpus_open; a bad row as "path:line: reason" with BAD_ROWS_FAIL; an over-long one with
+ * OVER_LONG_ERROR; a damaged file whatever bad_rows says; and a dataset without any example (with the counts). */
+int examples_read(const char *const *paths, size_t n_paths, const struct example_settings *s, struct examples *all,
+                  struct error *e);
+void examples_free(struct examples *all);
+
+/* A hash of ids, learned masks and the examples' bounds. */
+uint64_t examples_hash(const struct examples *all);
+
+#endif
