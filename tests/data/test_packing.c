@@ -1,11 +1,11 @@
-/* data/packing: every example once, no row too full, as few rows as best fit needs. */
+/* data/packing: every example once, no row too full, as few rows as best fit by hand. */
 #include "data/packing.h"
 
 #include "base/memory.h"
 #include "base/rng.h"
 #include "tests/test.h"
 
-/* Every example once, rows within their capacity, none empty unless all in it is, the longest first. */
+/* Every example once, rows within their capacity and none without an example, the longest first. */
 static void check_valid(const struct packing *p, const size_t *lengths, size_t n, size_t capacity)
 {
     unsigned char *seen = mem_zero(n, 1);
