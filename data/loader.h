@@ -5,8 +5,9 @@
 
 #include "data/batch.h"
 
-/* fill: b's rows become rows first_row, first_row + 1, ..., a function of these numbers alone. It may shorten b->seq_len
- * where the rows are shorter. Rows beyond what there is, where rows do not go on for ever, hold only padding. */
+/* fill: b's rows become rows first_row, first_row + 1, ..., a function of these numbers alone. It sets b->seq_len,
+ * at most b->capacity, and may choose a shorter one where the rows are shorter. Rows beyond what there is, where rows
+ * do not go on for ever, hold only padding. */
 struct rows {
     const void *source; /* borrowed */
     size_t per_epoch;

@@ -115,7 +115,8 @@ static void fill_row(const struct shard_rows *r, size_t start, size_t n, struct 
 
 void shard_rows_fill(const struct shard_rows *r, uint64_t first_row, struct batch *b)
 {
-    CHECK(b->seq_len == r->seq_len);
+    CHECK(r->seq_len <= b->capacity);
+    b->seq_len = r->seq_len;
     b->n_targets = 0;
     for (size_t i = 0; i < b->n_rows; i++) {
         uint64_t row = first_row + i;

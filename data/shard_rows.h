@@ -34,8 +34,8 @@ size_t shard_rows_per_epoch(const struct shard_rows *r);
 
 /* Shuffled, rows go on for ever. Unshuffled, they go through the split once, windows back to back: the last, short row is
  * padded with ignored targets (token 0), and rows after it hold only padding, so that every target of the split occurs
- * exactly once (all its tokens but the first, and with mask_documents but the first of each document). Batches are of
- * seq_len (CHECK). */
+ * exactly once (all its tokens but the first, and with mask_documents but the first of each document). Batches have
+ * room for seq_len (CHECK). */
 void shard_rows_fill(const struct shard_rows *r, uint64_t first_row, struct batch *b);
 
 /* A loader at the first row; r must outlive it. */
