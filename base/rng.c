@@ -66,3 +66,27 @@ void rng_shuffle(struct rng *r, uint32_t *items, size_t n)
         items[j] = t;
     }
 }
+
+/* A bijection of [0, 2^(2 * half)). */
+static uint64_t feistel(uint64_t x, uint64_t key, int half)
+{
+    uint64_t mask = ((uint64_t)1 << half) - 1, left = x >> half, right = x & mask;
+    for (uint64_t round = 0; round < 6; round++) {
+        uint64_t next = left ^ (rng_at(key + round, right) & mask);
+        left = right;
+        right = next;
+    }
+    return left << half | right;
+}
+
+/* Follows the larger bijection's cycle until it is back inside. */
+uint64_t rng_permute(uint64_t i, uint64_t n, uint64_t key)
+{
+    int half = 1;
+    while ((uint64_t)1 << (2 * half) < n)
+        half++;
+    do
+        i = feistel(i, key, half);
+    while (i >= n);
+    return i;
+}

@@ -30,4 +30,8 @@ static inline uint64_t rng_at(uint64_t seed, uint64_t i)
     return z ^ z >> 31;
 }
 
+/* A bijection of [0, n), another for every key, computed item by item so that nothing is stored for it: a Feistel network
+ * with cycle walking (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002). */
+uint64_t rng_permute(uint64_t i, uint64_t n, uint64_t key);
+
 #endif

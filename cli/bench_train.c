@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/shared.h"
 #include "data/options.h"
+#include "data/shard_rows.h"
 #include "kernels/gemm.h"
 #include "kernels/profile.h"
 #include "tokenizer/options.h"
@@ -149,15 +150,16 @@ static int measure(struct model *m, struct measured *r, struct error *e)
     const struct train_settings *s = &train_section;
     struct shard shard;
     shard_random(&shard, 4 * s->max_seq_length * s->batch_size + 1, m->config.vocab_size, s->seed);
-    struct trainer trainer = {.model = m, .objective = &language_model_objective, .settings = s,
-                              .optim = &optim_section, .run = "", .config = ""};
-    int code = loader_init(&trainer.train, &shard, LOADER_TRAIN, s->max_seq_length, false, true,
-                           s->seed, e);
+    struct trainer trainer = {.model = m, .params = &m->all, .objective = &language_model_objective,
+                              .settings = s, .optim = &optim_section, .run = "", .config = ""};
+    struct shard_rows rows;
+    int code = shard_rows_init(&rows, &shard, SHARD_TRAIN, s->max_seq_length, false, true, s->seed, e);
     if (!code)
         code = model_allocate(m, e);
     if (!code)
         code = trainer_init(&trainer, e);
     if (!code) {
+        trainer.train = shard_rows_loader(&rows);
         model_initialize(m, s->seed);
         if (train_product_type(s) == DTYPE_BF16)
             model_split(m);
@@ -169,7 +171,7 @@ static int measure(struct model *m, struct measured *r, struct error *e)
     if (code)
         return code;
     r->type = train_product_type(s);
-    r->flops = trainer_step_flops(m, s);
+    r->flops = trainer_step_flops(&trainer);
     r->params = m->n_weights;
     r->tokens = s->batch_size * s->max_seq_length * s->grad_accumulation;
     struct bench_product products[BENCH_PRODUCTS];

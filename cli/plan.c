@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "kernels/gemm.h"
-#include "train/trainer.h"
 
 /* Floating-point operations per second of the product that a step does most: (tokens, hidden) by
  * (ffn, hidden)^T, of a part of it where the model is larger than a plan should take time and memory
@@ -35,10 +34,9 @@ static void print_bytes(FILE *out, const char *what, size_t bytes)
     fprintf(out, "  %-22s %10s\n", what, format_bytes((double)bytes, text));
 }
 
-int plan_check(const struct model *m, const struct objective *o, const struct train_settings *s,
-               const struct optim_settings *optim, struct error *e)
+int plan_check(const struct trainer *t, struct error *e)
 {
-    struct memory_plan p = trainer_plan(m, o, s, optim);
+    struct memory_plan p = trainer_plan(t);
     size_t limit, available;
     char needed[32], there[32];
     mem_measure(&limit, &available);
@@ -56,12 +54,13 @@ int plan_check(const struct model *m, const struct objective *o, const struct tr
     return OK;
 }
 
-void plan_print(const struct model *m, const struct objective *o, const struct train_settings *s,
-                const struct optim_settings *optim, FILE *out)
+void plan_print(const struct trainer *t, FILE *out)
 {
+    const struct model *m = t->model;
+    const struct train_settings *s = t->settings;
     enum dtype type = train_product_type(s);
     const struct model_config *c = &m->config;
-    struct memory_plan p = trainer_plan(m, o, s, optim);
+    struct memory_plan p = trainer_plan(t);
     size_t tokens = s->batch_size * s->max_seq_length;
     size_t program = mem_resident();
     double rate = measure_products(c, type, tokens);
@@ -82,8 +81,8 @@ void plan_print(const struct model *m, const struct objective *o, const struct t
     fprintf(out, "available here           %10s", format_bytes((double)available, text));
     fprintf(out, "  of %s\n", format_bytes((double)limit, text));
     fprintf(out, "disk: two checkpoints    %10s\n",
-            format_bytes((double)model_value_bytes(m) * 4, text));
-    double flops = trainer_step_flops(m, s);
+            format_bytes((double)p.checkpoints, text));
+    double flops = trainer_step_flops(t);
     fprintf(out, "one step                 %10zu  tokens\n", tokens * s->grad_accumulation);
     fprintf(out, "this machine             %10.0f  GFLOP/s in %s products\n", rate / 1e9,
             dtype_info(type)->name);
@@ -92,12 +91,12 @@ void plan_print(const struct model *m, const struct objective *o, const struct t
             format_duration(flops / (0.7 * rate) * (double)s->iters, text), s->iters);
 }
 
-void plan_summary(const struct model *m, const struct objective *o, const struct train_settings *s,
-                  const struct optim_settings *optim, const struct shard *shard,
-                  const struct loader *train)
+void plan_summary(const struct trainer *t, size_t n_train, size_t n_held_out)
 {
+    const struct model *m = t->model;
     const struct model_config *c = &m->config;
-    struct memory_plan p = trainer_plan(m, o, s, optim);
+    const struct train_settings *s = t->settings;
+    struct memory_plan p = trainer_plan(t);
     char a[32], b[32], d[32], f[32];
     size_t step = s->batch_size * s->max_seq_length * s->grad_accumulation;
     double total = (double)step * (double)s->iters;
@@ -106,9 +105,9 @@ void plan_summary(const struct model *m, const struct objective *o, const struct
              c->hidden_size, c->num_attention_heads, c->num_key_value_heads, c->head_dim,
              c->intermediate_size, c->vocab_size, c->tie_word_embeddings ? ", tied" : "");
     log_info("data    %s tokens to train on, %s held out; %zu steps of %zu are %s, %.2f epochs",
-             format_count((double)(train->end - train->begin), a),
-             format_count((double)(shard->n_tokens - shard->n_train_tokens), b), s->iters, step,
-             format_count(total, d), total / (double)(train->end - train->begin));
+             format_count((double)n_train, a),
+             format_count((double)n_held_out, b), s->iters, step,
+             format_count(total, d), total / (double)n_train);
     log_info("memory  %s: weights %s, gradients and moments %s, activations %s; products in %s",
              format_bytes((double)p.total, a), format_bytes((double)p.weights, b),
              format_bytes((double)(p.gradients + p.optimizer), d),

@@ -2,27 +2,19 @@
 #ifndef LINNET_CLI_PLAN_H
 #define LINNET_CLI_PLAN_H
 
-#include "data/loader.h"
-#include "model/model.h"
-#include "optim/options.h"
-#include "train/objective.h"
-#include "train/options.h"
+#include "train/trainer.h"
 
 #include <stdio.h>
 
 /* Parameters, memory by arena and what the machine has of it, disk, and an estimate of the time from a
- * short measurement of this machine's matrix products. The model needs no weights. */
-void plan_print(const struct model *m, const struct objective *o, const struct train_settings *s,
-                const struct optim_settings *optim, FILE *out);
+ * short measurement of this machine's matrix products. What the trainer's plan needs must be filled in. */
+void plan_print(const struct trainer *t, FILE *out);
 
 /* ERR_MEMORY when this machine can never hold the plan, a warning when it holds it only by swapping or
  * at the cost of other processes. */
-int plan_check(const struct model *m, const struct objective *o, const struct train_settings *s,
-               const struct optim_settings *optim, struct error *e);
+int plan_check(const struct trainer *t, struct error *e);
 
-/* Three lines at the start of a run: model, data, memory. */
-void plan_summary(const struct model *m, const struct objective *o, const struct train_settings *s,
-                  const struct optim_settings *optim, const struct shard *shard,
-                  const struct loader *train);
+/* Three lines at the start of a run: model, data (tokens to train on, and held out), memory. */
+void plan_summary(const struct trainer *t, size_t n_train, size_t n_held_out);
 
 #endif

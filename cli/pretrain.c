@@ -6,6 +6,7 @@
 #include "cli/resume.h"
 #include "cli/shared.h"
 #include "data/options.h"
+#include "data/shard_rows.h"
 #include "data/vocabulary.h"
 #include "infer/generate.h"
 #include "kernels/profile.h"
@@ -262,6 +263,12 @@ static void sample(void *context, struct buffer *out)
 
 /* --- the command --- */
 
+static struct trainer trainer_of(struct model *m)
+{
+    return (struct trainer){.model = m, .params = &m->all, .objective = &language_model_objective,
+                            .settings = &train_section, .optim = &optim_section, .run = flags.out};
+}
+
 /* The plan's answer is the plan, also where the machine is too small for it. */
 static int plan_without_data(struct error *e)
 {
@@ -272,9 +279,10 @@ static int plan_without_data(struct error *e)
         code = model_init(&m, &model_section, e);
     if (code)
         return code;
+    struct trainer t = trainer_of(&m);
     optim_warn(&optim_section, train_section.iters);
-    plan_print(&m, &language_model_objective, &train_section, &optim_section, stdout);
-    if (plan_check(&m, &language_model_objective, &train_section, &optim_section, e))
+    plan_print(&t, stdout);
+    if (plan_check(&t, e))
         log_warn("%s", e->message);
     model_free(&m);
     return OK;
@@ -287,7 +295,8 @@ static int check_memory(struct error *e)
     int code = model_init(&m, &model_section, e);
     if (code)
         return code;
-    code = plan_check(&m, &language_model_objective, &train_section, &optim_section, e);
+    struct trainer t = trainer_of(&m);
+    code = plan_check(&t, e);
     model_free(&m);
     return code;
 }
@@ -305,12 +314,13 @@ static int train(struct trainer *t, const struct tokenizer *tokenizer, const str
                  struct error *e)
 {
     const struct train_settings *s = &train_section;
-    int code = loader_init(&t->train, shard, LOADER_TRAIN, s->max_seq_length,
-                           data_section.mask_documents, true, s->seed, e);
+    struct shard_rows train, validation;
+    int code = shard_rows_init(&train, shard, SHARD_TRAIN, s->max_seq_length, data_section.mask_documents,
+                               true, s->seed, e);
     t->has_validation = shard->n_tokens > shard->n_train_tokens + 1;
     if (!code && t->has_validation) {
-        code = loader_init(&t->validation, shard, LOADER_VALIDATION, s->max_seq_length,
-                           data_section.mask_documents, false, s->seed, e);
+        code = shard_rows_init(&validation, shard, SHARD_VALIDATION, s->max_seq_length,
+                               data_section.mask_documents, false, s->seed, e);
         t->bytes_per_token = (double)shard->n_validation_bytes /
                              (double)(shard->n_tokens - shard->n_train_tokens);
     }
@@ -318,6 +328,9 @@ static int train(struct trainer *t, const struct tokenizer *tokenizer, const str
         code = trainer_init(t, e);
     if (code)
         return code;
+    t->train = shard_rows_loader(&train);
+    if (t->has_validation)
+        t->validation = shard_rows_loader(&validation);
     if (flags.resume)
         code = trainer_resume(t, e);
     else
@@ -325,7 +338,7 @@ static int train(struct trainer *t, const struct tokenizer *tokenizer, const str
     if (!code) /* not before: what the checkpoint does not fit must not become the run's */
         code = write_run_files(tokenizer, t->config, e);
     if (!code) {
-        plan_summary(t->model, t->objective, s, t->optim, shard, &t->train);
+        plan_summary(t, shard->n_train_tokens, shard->n_tokens - shard->n_train_tokens);
         uint64_t first = t->state.step;
         profile_reset();
         code = trainer_run(t, e);
@@ -341,11 +354,9 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
 {
     struct model model = {0};
     struct sampler_context sampler = {0};
-    struct trainer trainer = {
-        .model = &model, .objective = &language_model_objective, .settings = &train_section,
-        .optim = &optim_section, .run = flags.out, .config = config,
-        .state = {.tokenizer_hash = tokenizer_hash(tokenizer), .data_hash = shard_hash(shard)},
-    };
+    struct trainer trainer = trainer_of(&model);
+    trainer.config = config;
+    trainer.state = (struct run_state){.tokenizer_hash = tokenizer_hash(tokenizer), .data_hash = shard_hash(shard)};
     int code = model_init(&model, &model_section, e);
     if (!code)
         code = model_allocate(&model, e);

@@ -5,6 +5,7 @@
 #include "kernels/gemm.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* --- layers --- */
@@ -39,43 +40,64 @@ struct linear *lora_linear(struct model *m, const struct param *weight)
 
 /* --- memory --- */
 
-static size_t take_values(struct lora_adapter *a, const struct lora_want *wants, size_t n)
+/* "model.layers.0.mlp.up_proj.lora_A.weight" of "model.layers.0.mlp.up_proj.weight". */
+static struct param *add_param(struct lora_adapter *a, const struct param *w, char half, size_t rows, size_t cols)
 {
-    size_t n_values = 0;
-    for (size_t i = 0; i < n; i++) {
-        const struct lora_want *w = &wants[i];
-        const struct param *p = w->linear->weight;
-        struct lora_pair *pair = &a->pairs[i];
-        CHECK(w->rank > 0 && (!w->shares_a || (i > 0 && wants[i - 1].rank == w->rank &&
-                                               wants[i - 1].linear->weight->cols == p->cols)));
-        *pair = (struct lora_pair){.linear = w->linear, .rank = w->rank, .scale = w->scale, .adapter = a};
-        pair->a = w->shares_a ? a->pairs[i - 1].a : arena_alloc(&a->values, w->rank * p->cols, sizeof *pair->a);
-        pair->b = arena_alloc(&a->values, p->rows * w->rank, sizeof *pair->b);
-        n_values += (w->shares_a ? 0 : w->rank * p->cols) + p->rows * w->rank;
+    struct param *p = &a->params[a->all.count];
+    size_t n = strlen(w->name), end = strlen(".weight");
+    if (n > end && strcmp(w->name + n - end, ".weight") == 0)
+        n -= end;
+    *p = (struct param){.layer = w->layer, .expert = w->expert, .n_dims = 2, .rows = rows, .cols = cols,
+                        .count = rows * cols, .matrix = true};
+    CHECK(snprintf(p->name, sizeof p->name, "%.*s.lora_%c.weight", (int)n, w->name, half) < (int)sizeof p->name);
+    params_add(&a->all, p);
+    a->n_values += p->count;
+    return p;
+}
+
+static void add_pair(struct lora_adapter *a, size_t i, const struct lora_want *wants)
+{
+    const struct lora_want *w = &wants[i];
+    const struct param *p = w->linear->weight;
+    struct lora_pair *pair = &a->pairs[i];
+    CHECK(w->rank > 0 && (!w->shares_a || (i > 0 && wants[i - 1].rank == w->rank &&
+                                           wants[i - 1].linear->weight->cols == p->cols)));
+    *pair = (struct lora_pair){.linear = w->linear, .rank = w->rank, .scale = w->scale, .adapter = a};
+    pair->a = w->shares_a ? a->pairs[i - 1].a : add_param(a, p, 'A', w->rank, p->cols);
+    pair->b = add_param(a, p, 'B', p->rows, w->rank);
+}
+
+static void take_values(struct lora_adapter *a)
+{
+    for (size_t i = 0; i < a->all.count; i++) {
+        struct param *p = a->all.items[i];
+        p->data = p->value = arena_alloc(&a->values, p->count, sizeof *p->value);
     }
-    return n_values;
 }
 
 int lora_init(struct lora_adapter *a, struct model *m, const struct lora_want *wants, size_t n, struct error *e)
 {
     *a = (struct lora_adapter){.model = m, .pairs = mem_zero(n + 1, sizeof *a->pairs), .n_pairs = n,
-                               .strength = 1};
-    a->n_values = take_values(a, wants, n);
+                               .params = mem_zero(2 * n + 1, sizeof *a->params), .strength = 1};
+    for (size_t i = 0; i < n; i++)
+        add_pair(a, i, wants);
+    take_values(a);
     size_t size = a->values.used;
+    a->values.used = 0;
     int code = arena_init(&a->values, size, "the adapter", e);
-    if (code) {
-        mem_free(a->pairs);
-        *a = (struct lora_adapter){0};
-        return code;
-    }
-    take_values(a, wants, n);
-    return OK;
+    if (code)
+        lora_free(a);
+    else
+        take_values(a);
+    return code;
 }
 
 void lora_free(struct lora_adapter *a)
 {
     CHECK(!a->attached);
     arena_free(&a->values);
+    params_free(&a->all);
+    mem_free(a->params);
     mem_free(a->pairs);
     mem_free(a->low);
     *a = (struct lora_adapter){0};
@@ -93,34 +115,12 @@ void lora_initialize(struct lora_adapter *a, uint64_t seed)
         struct lora_pair *p = &a->pairs[i];
         size_t in = p->linear->weight->cols;
         struct rng r;
-        memset(p->b, 0, p->linear->weight->rows * p->rank * sizeof *p->b);
+        memset(p->b->value, 0, p->b->count * sizeof *p->b->value);
         if (shares_a(a, i))
             continue;
         rng_init(&r, seed, i);
         for (size_t j = 0; j < p->rank * in; j++)
-            p->a[j] = (float)((2 * rng_uniform(&r) - 1) / sqrt((double)in));
-    }
-}
-
-void lora_attach_gradients(struct lora_adapter *a, struct arena *arena)
-{
-    for (size_t i = 0; i < a->n_pairs; i++) {
-        struct lora_pair *p = &a->pairs[i];
-        const struct param *w = p->linear->weight;
-        p->da = shares_a(a, i) ? a->pairs[i - 1].da : arena_alloc(arena, p->rank * w->cols, sizeof *p->da);
-        p->db = arena_alloc(arena, w->rows * p->rank, sizeof *p->db);
-    }
-}
-
-void lora_clear_gradients(struct lora_adapter *a)
-{
-    for (size_t i = 0; i < a->n_pairs; i++) {
-        struct lora_pair *p = &a->pairs[i];
-        const struct param *w = p->linear->weight;
-        if (!p->db)
-            continue;
-        memset(p->da, 0, p->rank * w->cols * sizeof *p->da);
-        memset(p->db, 0, w->rows * p->rank * sizeof *p->db);
+            p->a->value[j] = (float)((2 * rng_uniform(&r) - 1) / sqrt((double)in));
     }
 }
 
@@ -142,7 +142,7 @@ static void to_low_rank(const struct lora_pair *p, float *low, const void *x, en
     const struct param *w = p->linear->weight;
     size_t r = p->rank, from = backward ? w->rows : w->cols;
     float scale = p->scale * p->adapter->strength;
-    gemm(false, !backward, n, r, from, type, x, from, DTYPE_F32, backward ? p->b : p->a, backward ? r : from, 0,
+    gemm(false, !backward, n, r, from, type, x, from, DTYPE_F32, backward ? p->b->value : p->a->value, backward ? r : from, 0,
          DTYPE_F32, low, r);
     for (size_t i = 0; i < n * r; i++)
         low[i] *= scale;
@@ -169,7 +169,7 @@ static void pair_forward(void *context, const struct linear *l, void *y, enum dt
         return;
     float *low = low_rank(p->adapter, 2 * n * r);
     to_low_rank(p, low, x, type, n, false);
-    gemm(false, true, n, out, r, y_type, rounded_low(low, n * r, y_type), r, DTYPE_F32, p->b, r, 1, y_type, y, out);
+    gemm(false, true, n, out, r, y_type, rounded_low(low, n * r, y_type), r, DTYPE_F32, p->b->value, r, 1, y_type, y, out);
 }
 
 /* dB += dy^T low, dlow = scale dy B, dA += dlow^T x, dx += dlow A. The pass's low was not kept: it is computed again. */
@@ -183,15 +183,17 @@ static void pair_backward(void *context, const struct linear *l, void *dx, enum 
     if (n == 0)
         return;
     float *low = low_rank(p->adapter, 2 * n * r);
-    if (p->db) {
+    if (p->b->grad) {
         to_low_rank(p, low, x, type, n, false);
-        gemm(true, false, out, r, n, type, dy, out, DTYPE_F32, low, r, 1, DTYPE_F32, p->db, r);
+        gemm(true, false, out, r, n, type, dy, out, DTYPE_F32, low, r, param_grad_beta(p->b), p->b->grad_type,
+             p->b->grad, r);
     }
     to_low_rank(p, low, dy, type, n, true);
-    if (p->da)
-        gemm(true, false, r, in, n, DTYPE_F32, low, r, type, x, in, 1, DTYPE_F32, p->da, in);
+    if (p->a->grad)
+        gemm(true, false, r, in, n, DTYPE_F32, low, r, type, x, in, param_grad_beta(p->a), p->a->grad_type, p->a->grad,
+             in);
     if (dx)
-        gemm(false, false, n, in, r, dx_type, rounded_low(low, n * r, dx_type), r, DTYPE_F32, p->a, in, 1, dx_type, dx,
+        gemm(false, false, n, in, r, dx_type, rounded_low(low, n * r, dx_type), r, DTYPE_F32, p->a->value, in, 1, dx_type, dx,
              in);
 }
 
@@ -242,8 +244,8 @@ int lora_merge(const struct lora_adapter *a, struct error *e)
         struct param *w = p->linear->weight;
         float *scaled = mem_alloc(w->rows * p->rank, sizeof *scaled), scale = p->scale * a->strength;
         for (size_t j = 0; j < w->rows * p->rank; j++)
-            scaled[j] = scale * p->b[j];
-        gemm_f32(false, false, w->rows, w->cols, p->rank, scaled, p->rank, p->a, w->cols, 1, w->value, w->cols);
+            scaled[j] = scale * p->b->value[j];
+        gemm_f32(false, false, w->rows, w->cols, p->rank, scaled, p->rank, p->a->value, w->cols, 1, w->value, w->cols);
         mem_free(scaled);
     }
     return OK;

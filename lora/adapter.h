@@ -7,6 +7,9 @@
  *     lora_detach(&a);
  *     lora_free(&a);
  *
+ * What trains is a->all: without gradients (params_attach_gradients) an attached adapter is frozen, and they only go
+ * through it.
+ *
  * Several may be attached at once: their sum is added. Forward passes of a model with adapters are run one at a time,
  * for they share scratch memory. What was computed before (a cache of keys and values) is of no use after either call. */
 #ifndef LINNET_LORA_ADAPTER_H
@@ -21,9 +24,8 @@ struct lora_adapter;
 struct lora_pair {
     struct linear *linear;
     size_t rank;
-    float *a;             /* (rank, in) */
-    float *b;             /* (out, rank) */
-    float *da, *db;       /* their gradients, to which backward passes add; NULL: frozen */
+    struct param *a;      /* (rank, in) */
+    struct param *b;      /* (out, rank) */
     float scale;
     struct lora_adapter *adapter;
     struct linear_hook hook;
@@ -34,7 +36,9 @@ struct lora_adapter {
     struct model *model;
     struct lora_pair *pairs;  /* in the order of the parameter table */
     size_t n_pairs;
-    size_t n_values;          /* elements of all As and Bs */
+    struct param *params;     /* all As and Bs: each is in one place of `all` */
+    struct param_list all;
+    size_t n_values;          /* elements of all of them */
     float strength;           /* all scales are multiplied by it: 1 until the user says otherwise */
     struct arena values;
     bool attached;
@@ -57,11 +61,6 @@ int lora_init(struct lora_adapter *a, struct model *m, const struct lora_want *w
 void lora_free(struct lora_adapter *a); /* must not be attached (CHECK) */
 /* How training begins (Hu et al.): A uniform within 1 / sqrt(in) either way, as PEFT has it, and B 0. */
 void lora_initialize(struct lora_adapter *a, uint64_t seed);
-
-/* Gives every A and B a gradient of zeros from the arena (or measures), as pairs share A also its gradient; and back to
- * zeros. Without them an attached adapter is frozen: gradients only go through it. */
-void lora_attach_gradients(struct lora_adapter *a, struct arena *arena);
-void lora_clear_gradients(struct lora_adapter *a);
 
 /* The adapter attached last is the first to be detached (CHECK). */
 void lora_attach(struct lora_adapter *a);

@@ -149,7 +149,7 @@ static void read_b(const struct lora_reader *r, const struct tensor_piece *piece
     bool reordered = param_is_rotated(piece->param) && style != c->rope_style;
     for (size_t j = 0; j < piece->rows; j++) {
         size_t row = reordered ? rope_row(j, c->head_dim, style, c->rope_style) : j;
-        read_row(t, piece->row + row, pair->b + (piece->param_row + j) * pair->rank);
+        read_row(t, piece->row + row, pair->b->value + (piece->param_row + j) * pair->rank);
     }
 }
 
@@ -159,11 +159,11 @@ static int fill_pairs(const struct lora_reader *r, size_t i, struct lora_pair *p
     const struct lora_delta *d = &r->deltas[i];
     size_t rank = pairs->rank;
     for (size_t j = 0; j < rank; j++)
-        read_row(&d->half[LORA_A], j, pairs->a + j * base->cols);
-    int code = check_numbers(base, pairs->a, rank * base->cols, e);
+        read_row(&d->half[LORA_A], j, pairs->a->value + j * base->cols);
+    int code = check_numbers(base, pairs->a->value, rank * base->cols, e);
     for (size_t j = 0; j < base->n_pieces && !code; j++) {
         read_b(r, &base->pieces[j], &d->half[LORA_B], &pairs[j]);
-        code = check_numbers(base, pairs[j].b, base->pieces[j].rows * rank, e);
+        code = check_numbers(base, pairs[j].b->value, base->pieces[j].rows * rank, e);
     }
     return code;
 }

@@ -109,7 +109,7 @@ static void fill_a(const struct block *b, float *out)
 {
     for (size_t i = 0; i < b->base->n_pieces; i++)
         if (b->pairs[i])
-            memcpy(out + b->first[i] * b->base->cols, b->pairs[i]->a, b->pairs[i]->rank * b->base->cols * sizeof *out);
+            memcpy(out + b->first[i] * b->base->cols, b->pairs[i]->a->value, b->pairs[i]->rank * b->base->cols * sizeof *out);
 }
 
 /* Rows of each piece, in the file's order, in the columns of its own A. */
@@ -127,7 +127,7 @@ static void fill_b(const struct half_source *s, float *out)
             size_t row = piece->param_row + (reordered ? rope_row(j, c->head_dim, c->rope_style, style) : j);
             float *to = out + (piece->row + j) * b->rank + b->first[i];
             for (size_t k = 0; k < p->rank; k++)
-                to[k] = (float)(p->b[row * p->rank + k] * (p->scale / s->scale));
+                to[k] = (float)(p->b->value[row * p->rank + k] * (p->scale / s->scale));
         }
     }
 }

@@ -14,11 +14,11 @@ char *run_file(const char *run, const char *name)
     return path_join(run, name);
 }
 
-int model_write_hdf5(const struct model *m, struct hdf5_file *f, struct error *e)
+int params_write_hdf5(const struct param_list *l, struct hdf5_file *f, struct error *e)
 {
     int code = OK;
-    for (size_t i = 0; i < m->n_params && !code; i++) {
-        const struct param *p = &m->params[i];
+    for (size_t i = 0; i < l->count && !code; i++) {
+        const struct param *p = l->items[i];
         char name[PARAM_NAME_SIZE + 16];
         snprintf(name, sizeof name, "weights/%s", p->name);
         size_t dims[2] = {p->rows, p->cols};
@@ -28,13 +28,13 @@ int model_write_hdf5(const struct model *m, struct hdf5_file *f, struct error *e
     return code;
 }
 
-int model_read_hdf5(struct model *m, struct hdf5_file *f, struct error *e)
+int params_read_hdf5(const struct param_list *l, struct hdf5_file *f, struct error *e)
 {
     int code = OK;
-    for (size_t i = 0; i < m->n_params && !code; i++) {
+    for (size_t i = 0; i < l->count && !code; i++) {
         char name[PARAM_NAME_SIZE + 16];
-        snprintf(name, sizeof name, "weights/%s", m->params[i].name);
-        code = hdf5_read(f, name, HDF5_F32, m->params[i].count, m->params[i].value, e);
+        snprintf(name, sizeof name, "weights/%s", l->items[i]->name);
+        code = hdf5_read(f, name, HDF5_F32, l->items[i]->count, l->items[i]->value, e);
     }
     return code;
 }
@@ -81,7 +81,7 @@ static int load_checkpoint(const char *path, struct model *m, struct error *e)
         if (!code)
             code = model_allocate(m, e);
         if (!code)
-            code = model_read_hdf5(m, f, e);
+            code = params_read_hdf5(&m->all, f, e);
         if (code)
             model_free(m);
     }

@@ -28,9 +28,9 @@ void model_file_close(struct model_file *f); /* NULL is fine */
 /* The `model:` section of a run's configuration; its other sections are not looked at. */
 int model_config_parse(const char *yaml, struct model_config *c, struct error *e);
 
-/* Weights as datasets "weights/NAME" of an HDF5 file, for checkpoints. */
-int model_write_hdf5(const struct model *m, struct hdf5_file *f, struct error *e);
-int model_read_hdf5(struct model *m, struct hdf5_file *f, struct error *e);
+/* Values as datasets "weights/NAME" of an HDF5 file, for checkpoints. */
+int params_write_hdf5(const struct param_list *l, struct hdf5_file *f, struct error *e);
+int params_read_hdf5(const struct param_list *l, struct hdf5_file *f, struct error *e);
 
 /* The files of a run directory; caller frees. */
 char *run_file(const char *run, const char *name);

@@ -234,6 +234,8 @@ int model_init(struct model *m, const struct model_config *config, struct error 
     m->head.weight = c->tie_word_embeddings ? m->token_embd : add(m, PARAM_OUTPUT, -1, -1);
     if (model_biases(c) & BIAS_HEAD)
         m->head.bias = add(m, PARAM_OUTPUT_BIAS, -1, -1);
+    for (size_t i = 0; i < m->n_params; i++)
+        params_add(&m->all, &m->params[i]);
     return OK;
 }
 
@@ -249,6 +251,7 @@ void model_free(struct model *m)
     mem_free(m->experts);
     mem_free(m->layers);
     mem_free(m->params);
+    params_free(&m->all);
     *m = (struct model){0};
 }
 
@@ -263,12 +266,13 @@ static void take_values(struct model *m, struct arena *arena)
     }
 }
 
-size_t model_value_bytes(const struct model *m)
+size_t model_stored_bytes(const struct model *m)
 {
-    struct arena plan = {0};
+    size_t total = 0, bytes;
     for (size_t i = 0; i < m->n_params; i++)
-        arena_alloc(&plan, m->params[i].count, sizeof(float));
-    return plan.used;
+        if (dtype_bytes(m->params[i].type, m->params[i].count, &bytes))
+            total += bytes;
+    return total;
 }
 
 int model_allocate(struct model *m, struct error *e)
@@ -300,13 +304,6 @@ void model_join(struct model *m)
             halves_join(p->value, p->rows, p->cols);
         p->halves = false;
     }
-}
-
-struct matrix param_matrix(const struct param *p)
-{
-    if (p->halves)
-        return (struct matrix){p->value, 2 * p->cols, DTYPE_BF16, false, false};
-    return (struct matrix){p->data, p->cols, p->type, p->in_integers, p->interleaved};
 }
 
 void model_use_integers(struct model *m)
@@ -359,50 +356,6 @@ void model_initialize(struct model *m, uint64_t seed)
         rng_init(&rng, seed, i);
         rng_fill_normal(&rng, p->value, p->count, p->init_std);
     }
-}
-
-/* Gradients */
-
-static enum dtype gradient_type(const struct param *p, enum dtype type)
-{
-    return p->layer >= 0 && p->matrix ? type : DTYPE_F32;
-}
-
-size_t model_gradient_bytes(const struct model *m, enum dtype type)
-{
-    struct arena plan = {0};
-    for (size_t i = 0; i < m->n_params; i++)
-        arena_alloc(&plan, m->params[i].count,
-                    dtype_info(gradient_type(&m->params[i], type))->block_bytes);
-    return plan.used;
-}
-
-void model_attach_gradients(struct model *m, enum dtype type, struct arena *arena)
-{
-    for (size_t i = 0; i < m->n_params; i++) {
-        struct param *p = &m->params[i];
-        p->grad_type = gradient_type(p, type);
-        p->grad = arena_alloc(arena, p->count, dtype_info(p->grad_type)->block_bytes);
-    }
-    if (arena->base)
-        model_clear_gradients(m);
-}
-
-void model_clear_gradients(struct model *m)
-{
-    for (size_t i = 0; i < m->n_params; i++) {
-        struct param *p = &m->params[i];
-        p->grad_is_stale = p->matrix;
-        if (p->grad && !p->matrix) /* few, and every row of a batch adds to them */
-            memset(p->grad, 0, p->count * sizeof(float));
-    }
-}
-
-float param_grad_beta(struct param *p)
-{
-    float beta = p->grad_is_stale ? 0 : 1;
-    p->grad_is_stale = false;
-    return beta;
 }
 
 /* Rotary angles */

@@ -7,34 +7,12 @@
 #define LINNET_MODEL_MODEL_H
 
 #include "base/memory.h"
-#include "kernels/dtype.h"
 #include "kernels/rope.h"
 #include "model/config.h"
 #include "model/linear.h"
+#include "model/param.h"
 
 #include <stdint.h>
-
-enum { PARAM_NAME_SIZE = 96 };
-
-struct param {
-    enum param_role role;
-    int layer;                    /* -1 outside the blocks */
-    int expert;                   /* -1: of none */
-    char name[PARAM_NAME_SIZE];   /* in checkpoints, and Hugging Face's in most families */
-    int n_dims;                   /* 2: (rows, cols) = (out, in); 1: (cols) with rows = 1 */
-    size_t rows, cols, count;
-    bool matrix;                  /* of a product, or the embedding: decays, and may be stored in any type */
-    float init_mean, init_std;
-    const void *data;             /* count elements of `type`: `value`, or in a mapped file */
-    enum dtype type;
-    float *value;                 /* own memory, f32; NULL until allocated, and where it is a file's */
-    bool in_integers;             /* blocks whose products are computed in 8 bits: model_use_integers */
-    bool interleaved;             /* data is laid out as kernels/interleave.h says: model_interleave */
-    bool halves;                  /* value is split as kernels/halves.h says: see model_split */
-    void *grad;                   /* count of grad_type; NULL when frozen */
-    enum dtype grad_type;         /* f32 or bf16 */
-    bool grad_is_stale;           /* what grad holds is of an earlier step: write, do not add */
-};
 
 /* weight is NULL where there is no norm, bias where there is none; both are vectors but for
  * QK_NORM_EACH, whose weights are (heads, head_dim). */
@@ -71,6 +49,7 @@ struct model {
     struct param *params;
     size_t n_params;       /* entries of the table */
     size_t n_weights;      /* elements of all of them */
+    struct param_list all; /* pointers to them, in their order */
     struct param *token_embd;
     struct layer_norm output_norm;
     struct linear head;    /* the embedding when tied */
@@ -87,8 +66,8 @@ struct model {
 int model_init(struct model *m, const struct model_config *config, struct error *e);
 void model_free(struct model *m);
 
-/* Bytes of all weights in f32, each padded to ARENA_ALIGN. */
-size_t model_value_bytes(const struct model *m);
+/* Bytes of all weights, of the types that they are held in: f32 before there are any. */
+size_t model_stored_bytes(const struct model *m);
 /* Reserves memory for the weights (zeros). */
 int model_allocate(struct model *m, struct error *e);
 /* Splits every matrix in place into halves, one of which products in bf16 read, and back.
@@ -104,28 +83,9 @@ void model_use_integers(struct model *m);
 int model_interleave(struct model *m, struct error *e);
 /* Random initial weights, a function of the seed alone. */
 void model_initialize(struct model *m, uint64_t seed);
-/* Gives every parameter a gradient from the arena (or measures). Those of the blocks' matrices
- * are of `type`, f32 or bf16; bf16 is exact enough where each is the result of one product, rounded once, as
- * under PyTorch's autocast, and not where several are summed. The others are always f32. */
-void model_attach_gradients(struct model *m, enum dtype type, struct arena *arena);
-size_t model_gradient_bytes(const struct model *m, enum dtype type);
-/* The gradients are used up: the next backward pass begins at zero. */
-void model_clear_gradients(struct model *m);
-/* 0 for the first product of a step that goes to this gradient, then 1: the gemm's beta. */
-float param_grad_beta(struct param *p);
 /* Makes rotary angles for positions [0, n) available. Where the angles depend on the length of the
  * context (dynamic and longrope scaling), n is that length. */
 void model_reserve_positions(struct model *m, size_t n);
-
-/* A matrix as a product reads it: `ld` elements between the starts of its rows. */
-struct matrix {
-    const void *data;
-    size_t ld;
-    enum dtype type;
-    bool in_integers, interleaved;
-};
-/* The parameter as it is stored; its bf16 half if the model is split. */
-struct matrix param_matrix(const struct param *p);
 
 struct param *model_find(const struct model *m, const char *name); /* or NULL */
 

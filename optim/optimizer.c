@@ -32,15 +32,14 @@ static void take(struct optimizer *o, size_t i, const struct param *p, size_t *s
 }
 
 void optimizer_init(struct optimizer *o, const struct optimizer_settings *settings,
-                    const struct model *m, struct arena *arena)
+                    const struct param_list *params, struct arena *arena)
 {
-    *o = (struct optimizer){.settings = *settings, .n_params = m->n_params};
-    o->m = mem_zero(m->n_params, sizeof *o->m);
-    o->v = mem_zero(m->n_params, sizeof *o->v);
+    *o = (struct optimizer){.settings = *settings, .params = params};
+    o->m = mem_zero(params->count + 1, sizeof *o->m);
+    o->v = mem_zero(params->count + 1, sizeof *o->v);
     size_t scratch = 0;
-    for (size_t i = 0; i < m->n_params; i++)
-        if (m->params[i].grad || !arena->base)
-            take(o, i, &m->params[i], &scratch, arena);
+    for (size_t i = 0; i < params->count; i++)
+        take(o, i, params->items[i], &scratch, arena);
     if (scratch)
         o->scratch = arena_alloc(arena, scratch, sizeof(float));
 }
@@ -52,21 +51,22 @@ void optimizer_free(struct optimizer *o)
     *o = (struct optimizer){0};
 }
 
-size_t optimizer_bytes(const struct optimizer_settings *settings, const struct model *m)
+size_t optimizer_bytes(const struct optimizer_settings *settings, const struct param_list *params)
 {
     struct arena plan = {0};
     struct optimizer o;
-    optimizer_init(&o, settings, m, &plan);
+    optimizer_init(&o, settings, params, &plan);
     optimizer_free(&o);
     return plan.used;
 }
 
-double gradient_norm(const struct model *m)
+double gradient_norm(const struct param_list *params)
 {
     double total = 0;
-    for (size_t i = 0; i < m->n_params; i++)
-        if (m->params[i].grad)
-            total += sum_of_squares(m->params[i].grad, m->params[i].grad_type, m->params[i].count);
+    for (size_t i = 0; i < params->count; i++) {
+        const struct param *p = params->items[i];
+        total += sum_of_squares(p->grad, p->grad_type, p->count);
+    }
     return sqrt(total);
 }
 
@@ -114,19 +114,16 @@ static void muon_update(const struct optimizer *o, struct param *p, size_t i, do
                  (float)(learning_rate * 0.2 * sqrt(longer)));
 }
 
-void optimizer_update(struct optimizer *o, struct model *model, double learning_rate,
-                      double gradient_scale)
+void optimizer_update(struct optimizer *o, double learning_rate, double gradient_scale)
 {
-    CHECK(o->n_params == model->n_params);
     o->step++;
-    for (size_t i = 0; i < model->n_params; i++) {
-        struct param *p = &model->params[i];
-        if (!p->grad)
-            continue;
+    for (size_t i = 0; i < o->params->count; i++) {
+        struct param *p = o->params->items[i];
+        double rate = p->rate > 0 ? learning_rate * p->rate : learning_rate;
         if (is_muon(&o->settings, p))
-            muon_update(o, p, i, learning_rate, gradient_scale);
+            muon_update(o, p, i, rate, gradient_scale);
         else
-            adamw_update(o, p, i, learning_rate, gradient_scale);
+            adamw_update(o, p, i, rate, gradient_scale);
     }
-    model_clear_gradients(model);
+    params_clear_gradients(o->params);
 }

@@ -1,4 +1,4 @@
-/* AdamW and Muon over the parameter table.
+/* AdamW and Muon over the parameters that train.
  *
  * AdamW (Loshchilov and Hutter, 2019): Adam with decoupled weight decay,
  *
@@ -17,7 +17,7 @@
 #define LINNET_OPTIM_OPTIMIZER_H
 
 #include "base/memory.h"
-#include "model/model.h"
+#include "model/param.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,30 +34,28 @@ struct optimizer_settings {
 struct optimizer {
     struct optimizer_settings settings;
     uint64_t step;   /* updates done */
-    void **m, **v;   /* one each for a parameter, of optimizer_moment_type; NULL when it is frozen, v also
-                        where Muon needs none */
-    size_t n_params;
+    const struct param_list *params; /* borrowed */
+    void **m, **v;   /* one each for a parameter, of optimizer_moment_type; v is NULL where Muon needs none */
     float *scratch;  /* Muon's update and what muon_orthogonalize needs; NULL when nothing does */
 };
 
-/* Moments for every parameter that has a gradient, from the arena (or measured). The arrays of
- * pointers are on the heap: optimizer_free. */
+/* Moments for every parameter of the list, from the arena (or measured). The list must outlive the optimiser; the
+ * arrays of pointers are on the heap: optimizer_free. */
 void optimizer_init(struct optimizer *o, const struct optimizer_settings *settings,
-                    const struct model *m, struct arena *arena);
+                    const struct param_list *params, struct arena *arena);
 void optimizer_free(struct optimizer *o);
 /* bf16 for matrices that AdamW updates if the settings say so; vectors are small and Muon's moment is part of
  * a sum, so that those are f32. */
 enum dtype optimizer_moment_type(const struct optimizer *o, const struct param *p);
-/* Bytes that optimizer_init takes when every parameter is trained. */
-size_t optimizer_bytes(const struct optimizer_settings *settings, const struct model *m);
+/* Bytes that optimizer_init takes. */
+size_t optimizer_bytes(const struct optimizer_settings *settings, const struct param_list *params);
 
 /* Euclidean norm of all gradients, summed in f64 in a fixed order. Not finite when any is not. */
-double gradient_norm(const struct model *m);
+double gradient_norm(const struct param_list *params);
 
-/* One update of every trainable parameter, with each gradient multiplied by gradient_scale (clipping);
+/* One update of every parameter of the list, with each gradient multiplied by gradient_scale (clipping);
  * then the gradients are cleared. AdamW's is one sweep over memory. */
-void optimizer_update(struct optimizer *o, struct model *m, double learning_rate,
-                      double gradient_scale);
+void optimizer_update(struct optimizer *o, double learning_rate, double gradient_scale);
 
 /* x (rows, cols) becomes nearly the orthogonal matrix next to it (all singular values between about 0.7
  * and 1.2), by five steps of a Newton-Schulz iteration with Jordan's coefficients. All zero stays so.

@@ -71,26 +71,24 @@ static int write_moment(struct hdf5_file *f, char moment, enum dtype type, const
                       p->n_dims == 2 ? dims : dims + 1, data, e);
 }
 
-static int write_moments(struct hdf5_file *f, const struct model *m, const struct optimizer *o,
-                         struct error *e)
+static int write_moments(struct hdf5_file *f, const struct optimizer *o, struct error *e)
 {
     int code = OK;
-    for (size_t i = 0; i < m->n_params && !code; i++) {
-        const struct param *p = &m->params[i];
+    for (size_t i = 0; i < o->params->count && !code; i++) {
+        const struct param *p = o->params->items[i];
         enum dtype type = optimizer_moment_type(o, p);
-        if (o->m[i])
-            code = write_moment(f, 'm', type, p, o->m[i], e);
+        code = write_moment(f, 'm', type, p, o->m[i], e);
         if (!code && o->v[i])
             code = write_moment(f, 'v', type, p, o->v[i], e);
     }
     return code;
 }
 
-int checkpoint_write(const char *path, const struct model *m, const struct optimizer *o,
+int checkpoint_write(const char *path, const struct optimizer *o, bool complete,
                      const struct run_state *s, const char *config, struct error *e)
 {
     struct hdf5_file *f = NULL;
-    uint64_t optimizer_steps = o ? o->step : 0;
+    uint64_t optimizer_steps = complete ? o->step : 0;
     int code = hdf5_create(path, &f, e);
     if (code)
         return code;
@@ -104,9 +102,9 @@ int checkpoint_write(const char *path, const struct model *m, const struct optim
     if (!code)
         code = write_state(f, s, e);
     if (!code)
-        code = model_write_hdf5(m, f, e);
-    if (!code && o)
-        code = write_moments(f, m, o, e);
+        code = params_write_hdf5(o->params, f, e);
+    if (!code && complete)
+        code = write_moments(f, o, e);
     if (code) {
         hdf5_close(f);
         return code;
@@ -173,23 +171,20 @@ static int read_moment(struct hdf5_file *f, char moment, enum dtype type, const 
     return code;
 }
 
-static int read_moments(struct hdf5_file *f, const struct model *m, struct optimizer *o,
-                        struct error *e)
+static int read_moments(struct hdf5_file *f, struct optimizer *o, struct error *e)
 {
     int code = OK;
-    for (size_t i = 0; i < m->n_params && !code; i++) {
-        const struct param *p = &m->params[i];
+    for (size_t i = 0; i < o->params->count && !code; i++) {
+        const struct param *p = o->params->items[i];
         enum dtype type = optimizer_moment_type(o, p);
-        if (o->m[i])
-            code = read_moment(f, 'm', type, p, o->m[i], e);
+        code = read_moment(f, 'm', type, p, o->m[i], e);
         if (!code && o->v[i])
             code = read_moment(f, 'v', type, p, o->v[i], e);
     }
     return code;
 }
 
-int checkpoint_read(const char *path, struct model *m, struct optimizer *o, struct run_state *s,
-                    struct error *e)
+int checkpoint_read(const char *path, struct optimizer *o, struct run_state *s, struct error *e)
 {
     struct hdf5_file *f = NULL;
     int code = hdf5_open(path, &f, e);
@@ -197,9 +192,9 @@ int checkpoint_read(const char *path, struct model *m, struct optimizer *o, stru
         return code;
     code = read_state(f, path, s, &o->step, NULL, e);
     if (!code)
-        code = model_read_hdf5(m, f, e);
+        code = params_read_hdf5(o->params, f, e);
     if (!code)
-        code = read_moments(f, m, o, e);
+        code = read_moments(f, o, e);
     hdf5_close(f);
     return code;
 }

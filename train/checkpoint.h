@@ -4,7 +4,6 @@
 #ifndef LINNET_TRAIN_CHECKPOINT_H
 #define LINNET_TRAIN_CHECKPOINT_H
 
-#include "model/model.h"
 #include "optim/optimizer.h"
 
 struct run_state {
@@ -22,14 +21,13 @@ struct run_state {
     uint64_t iters;           /* the length the run had when this was saved; 0: not known */
 };
 
-/* config: the resolved configuration as YAML. Without an optimiser (NULL) the file holds weights
- * only: enough to use the model, not to resume. */
-int checkpoint_write(const char *path, const struct model *m, const struct optimizer *o,
+/* What trains, and its moments; what is frozen is not in the file. config: the resolved configuration as YAML.
+ * Without `complete` the file holds weights only: enough to use them, not to resume. */
+int checkpoint_write(const char *path, const struct optimizer *o, bool complete,
                      const struct run_state *s, const char *config, struct error *e);
 
-/* Reads back into a model and optimiser of the same shape. */
-int checkpoint_read(const char *path, struct model *m, struct optimizer *o, struct run_state *s,
-                    struct error *e);
+/* Reads back into parameters and an optimiser of the same shape. */
+int checkpoint_read(const char *path, struct optimizer *o, struct run_state *s, struct error *e);
 
 /* Only the state and, unless NULL, the configuration (the caller frees it). */
 int checkpoint_read_state(const char *path, struct run_state *s, char **config, struct error *e);

@@ -9,7 +9,7 @@ struct evaluation evaluate(const struct evaluator *v, struct loader *loader, siz
                            const char *label)
 {
     struct evaluation r = {0};
-    size_t rows = loader_rows_per_epoch(loader);
+    size_t rows = loader->rows.per_epoch;
     size_t all = (rows + v->batch->n_rows - 1) / v->batch->n_rows;
     if (n_batches == 0 || n_batches > all)
         n_batches = all;

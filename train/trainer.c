@@ -37,8 +37,9 @@ static size_t most(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* What the largest product of a step keeps, of every matrix: forward, backward to x and to w. */
-static size_t products_bytes(const struct model *m, enum dtype type, const struct train_settings *s)
+/* What the largest product of a step keeps, of every matrix: forward, backward to x and, where it trains, to w. */
+static size_t products_bytes(const struct model *m, const struct param_list *params, enum dtype type,
+                             const struct train_settings *s)
 {
     size_t n = s->batch_size * s->max_seq_length, bytes = 0;
     for (size_t i = 0; i < m->n_params; i++) {
@@ -48,66 +49,105 @@ static size_t products_bytes(const struct model *m, enum dtype type, const struc
         enum dtype block_type = p->layer >= 0 ? type : DTYPE_F32;
         bytes = most(bytes, gemm_scratch_bytes(n, p->rows, p->cols, type, block_type));
         bytes = most(bytes, gemm_scratch_bytes(n, p->cols, p->rows, type, DTYPE_F32));
-        bytes = most(bytes, gemm_scratch_bytes(p->rows, p->cols, n, type, block_type));
+    }
+    for (size_t i = 0; i < params->count; i++) {
+        const struct param *p = params->items[i];
+        if (p->matrix)
+            bytes = most(bytes, gemm_scratch_bytes(p->rows, p->cols, n, type, p->layer >= 0 ? type : DTYPE_F32));
     }
     return bytes;
 }
 
-struct memory_plan trainer_plan(const struct model *m, const struct objective *objective,
-                                const struct train_settings *s,
-                                const struct optim_settings *optim)
+/* Whether it is an entry of the model's table; else it is an adapter's. */
+static bool is_of_model(const struct model *m, const struct param *p)
 {
+    for (size_t i = 0; i < m->n_params; i++)
+        if (&m->params[i] == p)
+            return true;
+    return false;
+}
+
+/* As they are held: mapped, in own memory, or as they will be; and those of adapters. */
+static size_t weight_bytes(const struct model *m, const struct param_list *params)
+{
+    size_t total = model_stored_bytes(m);
+    for (size_t i = 0; i < params->count; i++)
+        if (!is_of_model(m, params->items[i]))
+            total += params->items[i]->count * sizeof(float);
+    return total;
+}
+
+struct memory_plan trainer_plan(const struct trainer *t)
+{
+    const struct model *m = t->model;
+    const struct param_list *params = t->params;
+    const struct train_settings *s = t->settings;
+    const struct objective *objective = t->objective;
     enum dtype type = train_product_type(s);
-    const struct model_config *c = &m->config;
-    struct memory_plan plan = {.weights = model_value_bytes(m),
-                               .gradients = model_gradient_bytes(m, gradient_type(s))};
-    struct optimizer_settings settings = optim_optimizer(optim, type);
-    plan.optimizer = optimizer_bytes(&settings, m);
+    struct memory_plan plan = {.weights = weight_bytes(m, params),
+                               .gradients = params_gradient_bytes(params, gradient_type(s))};
+    struct optimizer_settings settings = optim_optimizer(t->optim, type);
+    plan.optimizer = optimizer_bytes(&settings, params);
     struct arena arena = {0};
     struct activations activations;
     activations_init(&activations, m, type, s->batch_size, s->max_seq_length,
                      s->grad_checkpoint ? KEEP_INPUTS : KEEP_ALL, &arena);
     activations_free(&activations);
     plan.activations = arena.used;
-    plan.logits = sizeof(float) * objective->scratch(objective, c,
+    plan.logits = sizeof(float) * objective->scratch(objective, &m->config,
                                                      s->batch_size * s->max_seq_length);
     arena.used = 0;
     struct batch batch;
     batch_init(&batch, s->batch_size, s->max_seq_length, &arena);
     if (!size_mul(arena.used, s->grad_accumulation, &plan.batches) || plan.batches > ARENA_MOST)
         plan.batches = ARENA_MOST;
-    plan.products = products_bytes(m, type, s);
+    plan.products = products_bytes(m, params, type, s);
+    for (size_t i = 0; i < params->count; i++)
+        plan.checkpoints += 2 * params->items[i]->count * sizeof(float);
+    plan.checkpoints += plan.optimizer;
     plan.total = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.logits +
                  plan.batches + plan.products;
     return plan;
 }
 
-double trainer_step_flops(const struct model *m, const struct train_settings *s)
+/* The share of a block's tokens that a matrix multiplies: some experts each. */
+static double token_share(const struct model_config *c, const struct param *p)
 {
+    return p->expert >= 0 ? (double)c->num_experts_per_tok / (double)c->num_experts : 1;
+}
+
+double trainer_step_flops(const struct trainer *t)
+{
+    const struct model *m = t->model;
+    const struct param_list *params = t->params;
+    const struct train_settings *s = t->settings;
     const struct model_config *c = &m->config;
-    double products = (double)m->head.weight->count;
-    double query = 0, share = 1; /* of the experts a token goes to */
-    if (c->num_experts)
-        share = (double)c->num_experts_per_tok / (double)c->num_experts;
+    double products = 4 * (double)m->head.weight->count, query = 0;
     for (size_t i = 0; i < m->n_params; i++) {
         const struct param *p = &m->params[i];
         if (p->layer >= 0 && p->matrix)
-            products += (double)p->count * (p->expert >= 0 ? share : 1);
+            products += 4 * (double)p->count * token_share(c, p);
+    }
+    for (size_t i = 0; i < params->count; i++) {
+        const struct param *p = params->items[i];
+        bool table = p == m->token_embd && p != m->head.weight; /* looked up, not multiplied */
+        if (p->matrix && !table)
+            products += (is_of_model(m, p) ? 2 : 6) * (double)p->count * token_share(c, p);
     }
     for (size_t i = 0; i < c->num_hidden_layers; i++)
         query += (double)layer_query_width(m, &m->layers[i]);
     double attention = 6 * query * (double)s->max_seq_length;
     double tokens = (double)(s->batch_size * s->max_seq_length * s->grad_accumulation);
-    return tokens * (6 * products + attention);
+    return tokens * (products + attention);
 }
 
 int trainer_init(struct trainer *t, struct error *e)
 {
     struct arena gradients = {0}, moments = {0}, work = {0};
     enum dtype type = train_product_type(t->settings), gradient = gradient_type(t->settings);
-    model_attach_gradients(t->model, gradient, &gradients);
+    params_attach_gradients(t->params, gradient, &gradients);
     struct optimizer_settings settings = optim_optimizer(t->optim, type);
-    optimizer_init(&t->optimizer, &settings, t->model, &moments);
+    optimizer_init(&t->optimizer, &settings, t->params, &moments);
     optimizer_free(&t->optimizer);
     take_work(t, &work);
     activations_free(&t->activations);
@@ -123,8 +163,8 @@ int trainer_init(struct trainer *t, struct error *e)
         trainer_free(t);
         return code;
     }
-    model_attach_gradients(t->model, gradient, &t->gradients);
-    optimizer_init(&t->optimizer, &settings, t->model, &t->moments);
+    params_attach_gradients(t->params, gradient, &t->gradients);
+    optimizer_init(&t->optimizer, &settings, t->params, &t->moments);
     take_work(t, &t->work);
     model_reserve_positions(t->model, t->settings->max_seq_length);
     t->state.best_loss = INFINITY;
@@ -158,8 +198,7 @@ static int save(struct trainer *t, const char *name, bool complete, struct error
     t->state.rows_consumed = t->train.rows_consumed;
     t->state.iters = t->settings->iters;
     model_join(t->model);
-    int code = checkpoint_write(path, t->model, complete ? &t->optimizer : NULL, &t->state, t->config,
-                                e);
+    int code = checkpoint_write(path, &t->optimizer, complete, &t->state, t->config, e);
     begin_products(t);
     mem_free(path);
     if (code) {
@@ -177,7 +216,7 @@ int trainer_resume(struct trainer *t, struct error *e)
 {
     struct run_state expected = t->state;
     char *path = run_file(t->run, RUN_LAST);
-    int code = checkpoint_read(path, t->model, &t->optimizer, &t->state, e);
+    int code = checkpoint_read(path, &t->optimizer, &t->state, e);
     if (!code)
         code = run_state_check(&t->state, path, expected.tokenizer_hash, expected.data_hash, e);
     mem_free(path);
@@ -222,7 +261,7 @@ static struct train_step compute_step(struct trainer *t)
         decoder_backward(t->model, &t->activations, b, dhidden, seed);
     }
     r.loss = r.n_targets ? r.loss / (double)r.n_targets : 0;
-    r.grad_norm = gradient_norm(t->model);
+    r.grad_norm = gradient_norm(t->params);
     r.finite = isfinite(r.loss) && isfinite(r.grad_norm);
     struct schedule schedule = optim_schedule(t->optim, s->iters);
     r.learning_rate = schedule_at(&schedule, t->state.step);
@@ -234,11 +273,11 @@ static int apply_step(struct trainer *t, const struct train_step *r, struct erro
     if (r->finite) {
         double clip = t->optim->grad_clip;
         double scale = clip > 0 && r->grad_norm > clip ? clip / (r->grad_norm + 1e-6) : 1;
-        optimizer_update(&t->optimizer, t->model, r->learning_rate, scale);
+        optimizer_update(&t->optimizer, r->learning_rate, scale);
         t->bad_steps = 0;
         return OK;
     }
-    model_clear_gradients(t->model);
+    params_clear_gradients(t->params);
     t->bad_steps++;
     log_warn("step %llu skipped: loss %g, gradient norm %g; no weight was changed",
              (unsigned long long)t->state.step + 1, r->loss, r->grad_norm);

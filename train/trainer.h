@@ -15,11 +15,13 @@
 /* Bytes by arena, known before anything runs. */
 struct memory_plan {
     size_t weights, gradients, optimizer, activations, logits, batches, products, total;
+    size_t checkpoints; /* on disk: the last and the best */
 };
 
 struct trainer {
     /* filled by the caller, borrowed */
-    struct model *model;                  /* allocated, and initialised unless resuming */
+    struct model *model;                  /* allocated, and initialised unless resuming; adapters attached */
+    const struct param_list *params;      /* what trains: &model->all, or an adapter's */
     const struct objective *objective;
     const struct train_settings *settings;
     const struct optim_settings *optim;
@@ -42,13 +44,12 @@ struct trainer {
     size_t bad_steps;                     /* in a row */
 };
 
-/* What a run of this configuration takes. Needs no weights. */
-struct memory_plan trainer_plan(const struct model *m, const struct objective *objective,
-                                const struct train_settings *settings,
-                                const struct optim_settings *optim);
-/* Floating-point operations of one optimiser step: 6 per weight in a product and token, plus
- * attention's. */
-double trainer_step_flops(const struct model *m, const struct train_settings *settings);
+/* What the run takes, of which model, params, objective, settings and optim are filled in. Needs no weights: those of a
+ * model without any count as f32. */
+struct memory_plan trainer_plan(const struct trainer *t);
+/* Floating-point operations of one optimiser step: for each weight in a product and token 2 forward, 2 back to what it
+ * was multiplied with, and 2 more where it trains; plus attention's. */
+double trainer_step_flops(const struct trainer *t);
 
 /* Reserves all memory. */
 int trainer_init(struct trainer *t, struct error *e);

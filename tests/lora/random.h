@@ -33,7 +33,7 @@ __attribute__((unused)) static int random_adapter(struct model *m, bool experts,
     lora_initialize(a, seed);
     rng_init(&r, seed, 77);
     for (size_t i = 0; i < a->n_pairs; i++)
-        rng_fill_normal(&r, a->pairs[i].b, a->pairs[i].linear->weight->rows * a->pairs[i].rank, 0.1f);
+        rng_fill_normal(&r, a->pairs[i].b->value, a->pairs[i].linear->weight->rows * a->pairs[i].rank, 0.1f);
     return OK;
 }
 

@@ -216,7 +216,7 @@ static void a_tied_output_layer(void **state)
     float *same = logits_with(&m, &a); /* B is 0 */
     assert_memory_equal(plain, same, TOKENS * VOCAB * sizeof *plain);
     rng_init(&r, 4, 4);
-    rng_fill_normal(&r, a.pairs->b, 2 * VOCAB, 0.1f);
+    rng_fill_normal(&r, a.pairs->b->value, 2 * VOCAB, 0.1f);
     float *got = logits_with(&m, &a);
     assert_true(distance(got, plain) > 0.01);
     char *peft = path_join(directory, "tied");
@@ -247,7 +247,7 @@ static void activations_in_bf16(void **state)
     assert_ok(lora_init(&a, &m, &want, 1, &e), e);
     lora_initialize(&a, 3);
     rng_init(&r, 4, 4);
-    rng_fill_normal(&r, a.pairs->b, 3 * out, 0.3f);
+    rng_fill_normal(&r, a.pairs->b->value, 3 * out, 0.3f);
     rng_fill_normal(&r, x, N * in, 1);
     bf16_from_f32(x, x16, N * in);
     f32_from_bf16(x16, x, N * in);
@@ -311,21 +311,21 @@ static void check_gradients(const struct example *x, bool shared)
     random_batch(&r.batch, VOCAB, 4);
     assert_ok(random_adapter(&r.model, true, shared, 5, &a, &e), e);
     assert_ok(random_adapter(&r.model, true, shared, 6, &frozen, &e), e);
-    lora_attach_gradients(&a, &plan);
+    params_attach_gradients(&a.all, DTYPE_F32, &plan);
     assert_ok(arena_init(&arena, plan.used, "test", &e), e);
-    lora_attach_gradients(&a, &arena);
+    params_attach_gradients(&a.all, DTYPE_F32, &arena);
     lora_attach(&frozen);
     lora_attach(&a);
     rig_step(&r, 0);
-    lora_clear_gradients(&a);
+    params_clear_gradients(&a.all);
     rig_step(&r, 0);
     for (size_t i = 0; i < a.n_pairs; i++) {
         struct lora_pair *p = &a.pairs[i];
         const struct param *w = p->linear->weight;
         if (w->expert > 0 || w->layer > 1 || w->role == PARAM_ROUTER)
             continue;
-        check_slope(&r, w->name, p->a, p->da, p->rank * w->cols);
-        check_slope(&r, w->name, p->b, p->db, w->rows * p->rank);
+        check_slope(&r, w->name, p->a->value, p->a->grad, p->rank * w->cols);
+        check_slope(&r, w->name, p->b->value, p->b->grad, w->rows * p->rank);
     }
     struct param *first = r.model.layers[0].ffn_norm.weight; /* through the adapters of the layers above */
     check_slope(&r, first->name, first->value, first->grad, first->count);
@@ -491,9 +491,9 @@ static void not_a_number(void **state)
     struct error e;
     char *path = path_join(directory, "nan.gguf");
     assert_ok(lora_init(&a, &m, &want, 1, &e), e);
-    a.pairs->b[3] = NAN;
+    a.pairs->b->value[3] = NAN;
     assert_int_equal(lora_write_gguf(&a, "x", path, &e), ERR_FORMAT);
-    a.pairs->b[3] = 12345.5f;
+    a.pairs->b->value[3] = 12345.5f;
     assert_ok(lora_write_gguf(&a, "x", path, &e), e);
     lora_free(&a);
     struct buffer file = {0};

@@ -25,7 +25,7 @@ struct rig {
 static void rig_take(struct rig *r, size_t n_rows, size_t seq_len, struct arena *arena)
 {
     const struct objective *o = &language_model_objective;
-    model_attach_gradients(&r->model, r->type, arena);
+    params_attach_gradients(&r->model.all, r->type, arena);
     activations_init(&r->activations, &r->model, r->type, n_rows, seq_len,
                      r->checkpoint ? KEEP_INPUTS : KEEP_ALL, arena);
     batch_init(&r->batch, n_rows, seq_len, arena);
@@ -68,7 +68,7 @@ __attribute__((unused)) static double rig_loss(struct rig *r, uint64_t dropout_s
 __attribute__((unused)) static double rig_step(struct rig *r, uint64_t dropout_seed)
 {
     const struct objective *o = &language_model_objective;
-    model_clear_gradients(&r->model);
+    params_clear_gradients(&r->model.all);
     if (r->type == DTYPE_BF16)
         model_split(&r->model);
     const void *hidden = decoder_forward(&r->model, &r->activations, &r->batch, NULL, dropout_seed);

@@ -20,9 +20,9 @@ static struct model small_model(struct arena *gradients)
     assert_ok(model_init(&m, &c, &e), e);
     assert_ok(model_allocate(&m, &e), e);
     model_initialize(&m, 1);
-    model_attach_gradients(&m, DTYPE_F32, &plan);
+    params_attach_gradients(&m.all, DTYPE_F32, &plan);
     assert_ok(arena_init(gradients, plan.used, "test", &e), e);
-    model_attach_gradients(&m, DTYPE_F32, gradients);
+    params_attach_gradients(&m.all, DTYPE_F32, gradients);
     return m;
 }
 
@@ -43,7 +43,7 @@ static void fill_gradients(struct model *m, uint64_t seed)
 static double norm_with_threads(const struct model *m, int threads)
 {
     kernels_set_threads(threads);
-    return gradient_norm(m);
+    return gradient_norm(&m->all);
 }
 
 static void gradient_norm_is_exact_and_the_same_for_any_threads(void **state)
@@ -60,9 +60,9 @@ static void gradient_norm_is_exact_and_the_same_for_any_threads(void **state)
     assert_true(one == two);
     assert_true(fabs(one / sqrt(sum) - 1) < 1e-12);
     gradient_of(&m.params[3])[7] = NAN;
-    assert_false(isfinite(gradient_norm(&m)));
+    assert_false(isfinite(gradient_norm(&m.all)));
     gradient_of(&m.params[3])[7] = INFINITY;
-    assert_false(isfinite(gradient_norm(&m)));
+    assert_false(isfinite(gradient_norm(&m.all)));
     arena_free(&arena);
     model_free(&m);
 }
@@ -76,10 +76,10 @@ static void adamw_follows_its_formula(void **state)
     struct optimizer_settings settings = {OPTIMIZER_ADAMW, 0.9, 0.95, 1e-8, 0.1, 0, DTYPE_F32};
     struct optimizer o;
     struct error e;
-    optimizer_init(&o, &settings, &m, &plan);
+    optimizer_init(&o, &settings, &m.all, &plan);
     optimizer_free(&o);
     assert_ok(arena_init(&moments, plan.used, "test", &e), e);
-    optimizer_init(&o, &settings, &m, &moments);
+    optimizer_init(&o, &settings, &m.all, &moments);
     struct param *matrix = model_find(&m, "model.layers.1.mlp.gate_proj.weight"),
                  *vector = model_find(&m, "model.norm.weight");
     double w[2] = {matrix->value[9], vector->value[9]}, first[2] = {0}, second[2] = {0};
@@ -94,7 +94,7 @@ static void adamw_follows_its_formula(void **state)
             w[i] -= lr * first[i] / (1 - pow(0.9, t)) /
                     (sqrt(second[i] / (1 - pow(0.95, t))) + 1e-8);
         }
-        optimizer_update(&o, &m, lr, scale);
+        optimizer_update(&o, lr, scale);
         assert_true(fabs(matrix->value[9] - w[0]) < 1e-6);
         assert_true(fabs(vector->value[9] - w[1]) < 1e-6);
         assert_true(matrix->grad_is_stale && gradient_of(vector)[9] == 0);
@@ -222,11 +222,11 @@ static void muon_follows_its_formula(void **state)
     struct optimizer_settings settings = {OPTIMIZER_MUON, 0.9, 0.95, 1e-8, 0.1, 0.95, DTYPE_F32};
     struct optimizer o;
     struct error e;
-    optimizer_init(&o, &settings, &m, &plan);
+    optimizer_init(&o, &settings, &m.all, &plan);
     optimizer_free(&o);
-    assert_int_equal(plan.used, optimizer_bytes(&settings, &m));
+    assert_int_equal(plan.used, optimizer_bytes(&settings, &m.all));
     assert_ok(arena_init(&moments, plan.used, "test", &e), e);
-    optimizer_init(&o, &settings, &m, &moments);
+    optimizer_init(&o, &settings, &m.all, &moments);
     assert_int_equal(moments.used, plan.used);
     struct param *p = model_find(&m, "model.layers.1.self_attn.k_proj.weight"),
                  *vector = model_find(&m, "model.norm.weight");
@@ -245,7 +245,7 @@ static void muon_follows_its_formula(void **state)
         orthogonalize_f64(u, p->rows, p->cols);
         for (size_t i = 0; i < p->count; i++)
             w[i] = w[i] * (1 - 0.01 * 0.1) - 0.01 * 0.2 * sqrt((double)p->cols) * u[i];
-        optimizer_update(&o, &m, 0.01, 0.5);
+        optimizer_update(&o, 0.01, 0.5);
         assert_true(p->grad_is_stale);
         for (size_t i = 0; i < p->count; i++)
             assert_true(fabs(p->value[i] - w[i]) < 1e-5);

@@ -3,6 +3,7 @@
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "data/shard_rows.h"
 #include "formats/hdf5_file.h"
 #include "kernels/gemm.h"
 #include "model/load.h"
@@ -111,8 +112,8 @@ static void five_steps_equal_pytorch(void **state)
     struct batch batch;
     size_t n_rows = config_number(f, "B"), seq_len = config_number(f, "T");
     assert_ok(arena_init(&arena, 64 << 20, "test", &e), e);
-    model_attach_gradients(&m, DTYPE_F32, &arena);
-    optimizer_init(&o, &settings, &m, &arena);
+    params_attach_gradients(&m.all, DTYPE_F32, &arena);
+    optimizer_init(&o, &settings, &m.all, &arena);
     activations_init(&activations, &m, DTYPE_F32, n_rows, seq_len, KEEP_ALL, &arena);
     batch_init(&batch, n_rows, seq_len, &arena);
     float *scratch = arena_alloc(&arena, 1 << 20, sizeof *scratch);
@@ -124,10 +125,10 @@ static void five_steps_equal_pytorch(void **state)
         double loss = objective->loss(objective, &m, &batch, hidden, DTYPE_F32, 1 / (float)batch.n_targets,
                                       activations.dnormed, scratch) / (double)batch.n_targets;
         decoder_backward(&m, &activations, &batch, activations.dnormed, 0);
-        double norm = gradient_norm(&m);
+        double norm = gradient_norm(&m.all);
         assert_true(fabs(loss / losses[step] - 1) < 1e-4);
         assert_true(fabs(norm / norms[step] - 1) < 1e-4);
-        optimizer_update(&o, &m, rates[step], norm > clip ? clip / (norm + 1e-6) : 1);
+        optimizer_update(&o, rates[step], norm > clip ? clip / (norm + 1e-6) : 1);
         if (step == 0)
             compare_weights(f, &m, 1);
     }
@@ -149,6 +150,7 @@ struct run {
     struct model model;
     struct train_settings settings;
     struct optim_settings optim;
+    struct shard_rows train, validation;
     struct trainer trainer;
 };
 
@@ -203,14 +205,16 @@ static void run_begin(struct run *r)
     assert_ok(model_init(&r->model, &c, &e), e);
     assert_ok(model_allocate(&r->model, &e), e);
     model_initialize(&r->model, r->settings.seed);
-    r->trainer = (struct trainer){.model = &r->model, .objective = &language_model_objective,
+    r->trainer = (struct trainer){.model = &r->model, .params = &r->model.all, .objective = &language_model_objective,
                                   .settings = &r->settings, .optim = &r->optim,
                                   .run = r->directory, .config = "model:\n  hidden_size: 32\n",
                                   .has_validation = true};
-    assert_ok(loader_init(&r->trainer.train, &r->shard, LOADER_TRAIN, r->settings.max_seq_length,
-                          false, true, r->settings.seed, &e), e);
-    assert_ok(loader_init(&r->trainer.validation, &r->shard, LOADER_VALIDATION,
-                          r->settings.max_seq_length, false, false, 0, &e), e);
+    assert_ok(shard_rows_init(&r->train, &r->shard, SHARD_TRAIN, r->settings.max_seq_length,
+                              false, true, r->settings.seed, &e), e);
+    assert_ok(shard_rows_init(&r->validation, &r->shard, SHARD_VALIDATION,
+                              r->settings.max_seq_length, false, false, 0, &e), e);
+    r->trainer.train = shard_rows_loader(&r->train);
+    r->trainer.validation = shard_rows_loader(&r->validation);
     assert_ok(trainer_init(&r->trainer, &e), e);
 }
 
@@ -503,7 +507,7 @@ static void damaged_checkpoints_are_refused(void **state)
     /* truncated anywhere: an error, never a crash */
     for (size_t n = 0; n < whole.size; n += whole.size / 23 + 1) {
         assert_ok(file_write(damaged, whole.data, n, &e), e);
-        assert_int_not_equal(checkpoint_read(damaged, &r.model, &r.trainer.optimizer, &s, &e), OK);
+        assert_int_not_equal(checkpoint_read(damaged, &r.trainer.optimizer, &s, &e), OK);
         assert_non_null(strstr(e.message, "damaged.h5"));
     }
     /* one bit flipped: noticed, or in a byte that means nothing */
@@ -512,7 +516,7 @@ static void damaged_checkpoints_are_refused(void **state)
     for (size_t at = 97; at < whole.size; at += whole.size / 41, tries++) {
         whole.data[at] ^= 0x10;
         assert_ok(file_write(damaged, whole.data, whole.size, &e), e);
-        if (checkpoint_read(damaged, &r.model, &r.trainer.optimizer, &s, &e)) {
+        if (checkpoint_read(damaged, &r.trainer.optimizer, &s, &e)) {
             noticed++;
         } else {
             float *read = copy_weights(&r.model);
@@ -526,7 +530,7 @@ static void damaged_checkpoints_are_refused(void **state)
     mem_free(weights);
     /* a missing file says so */
     unlink(damaged);
-    assert_int_equal(checkpoint_read(damaged, &r.model, &r.trainer.optimizer, &s, &e), ERR_IO);
+    assert_int_equal(checkpoint_read(damaged, &r.trainer.optimizer, &s, &e), ERR_IO);
     buffer_free(&whole);
     run_end(&r);
     run_remove(&r);

@@ -1,5 +1,5 @@
-/* data/loader: epochs, resuming, masks, and evaluation that counts every target once. */
-#include "data/loader.h"
+/* data/shard_rows: epochs, resuming, masks, and evaluation that counts every target once. */
+#include "data/shard_rows.h"
 
 #include "tests/test.h"
 
@@ -39,13 +39,13 @@ static struct batch make_batch(size_t n_rows, size_t seq_len, struct arena *aren
     return b;
 }
 
-static struct loader make_loader(const struct shard *s, enum loader_split split, size_t seq_len,
-                                 bool mask, bool shuffle, uint64_t seed)
+static struct shard_rows make_rows(const struct shard *s, enum shard_split split, size_t seq_len,
+                                   bool mask, bool shuffle, uint64_t seed)
 {
-    struct loader l;
+    struct shard_rows r;
     struct error e;
-    assert_ok(loader_init(&l, s, split, seq_len, mask, shuffle, seed, &e), e);
-    return l;
+    assert_ok(shard_rows_init(&r, s, split, seq_len, mask, shuffle, seed, &e), e);
+    return r;
 }
 
 /* ---- training ---- */
@@ -53,7 +53,7 @@ static struct loader make_loader(const struct shard *s, enum loader_split split,
 static void check_epoch(struct loader *l, struct batch *b, size_t n_train, size_t *phase,
                         size_t *order)
 {
-    size_t rows = loader_rows_per_epoch(l), T = l->seq_len;
+    size_t rows = l->rows.per_epoch, T = b->seq_len;
     unsigned char *seen = calloc(n_train, 1);
     *phase = SIZE_MAX;
     for (size_t i = 0; i < rows; i++) {
@@ -88,8 +88,9 @@ static void epochs_visit_each_row_once(void **state)
         struct fake f = make_shard(n + 10, n, documents, 1);
         struct arena arena;
         struct batch b = make_batch(1, T, &arena);
-        struct loader l = make_loader(&f.shard, LOADER_TRAIN, T, false, true, 42);
-        size_t rows = loader_rows_per_epoch(&l), phases[8], repeated = 0;
+        struct shard_rows l_rows = make_rows(&f.shard, SHARD_TRAIN, T, false, true, 42);
+        struct loader l = shard_rows_loader(&l_rows);
+        size_t rows = l.rows.per_epoch, phases[8], repeated = 0;
         assert_true(rows >= 1 && rows * T <= n - 1 && n - rows * T < 2 * T + 1);
         size_t *orders = calloc(8 * rows, sizeof *orders);
         for (size_t epoch = 0; epoch < 8; epoch++) {
@@ -119,10 +120,11 @@ static void phases_vary(void **state)
     struct fake f = make_shard(1000, 1000, documents, 1);
     struct arena arena;
     struct batch b = make_batch(1, 10, &arena);
-    struct loader l = make_loader(&f.shard, LOADER_TRAIN, 10, false, true, 1);
+    struct shard_rows l_rows = make_rows(&f.shard, SHARD_TRAIN, 10, false, true, 1);
+    struct loader l = shard_rows_loader(&l_rows);
     bool seen[10] = {false};
     for (uint64_t epoch = 0; epoch < 100; epoch++) {
-        loader_fill(&l, epoch * loader_rows_per_epoch(&l), &b);
+        shard_rows_fill(&l_rows, epoch * l.rows.per_epoch, &b);
         seen[b.input_ids[0] % 10] = true;
     }
     for (size_t i = 0; i < 10; i++)
@@ -149,11 +151,14 @@ static void resumes(void **state)
     struct arena arenas[3];
     struct batch a = make_batch(3, 8, &arenas[0]), b = make_batch(3, 8, &arenas[1]),
                  one = make_batch(1, 8, &arenas[2]);
-    struct loader whole = make_loader(&f.shard, LOADER_TRAIN, 8, true, true, 7);
-    struct loader rows = make_loader(&f.shard, LOADER_TRAIN, 8, true, true, 7);
+    struct shard_rows whole_rows = make_rows(&f.shard, SHARD_TRAIN, 8, true, true, 7);
+    struct loader whole = shard_rows_loader(&whole_rows);
+    struct shard_rows rows_rows = make_rows(&f.shard, SHARD_TRAIN, 8, true, true, 7);
+    struct loader rows = shard_rows_loader(&rows_rows);
     size_t different = 0;
     for (int step = 0; step < 100; step++) { /* four epochs */
-        struct loader again = make_loader(&f.shard, LOADER_TRAIN, 8, true, true, 7);
+        struct shard_rows again_rows = make_rows(&f.shard, SHARD_TRAIN, 8, true, true, 7);
+        struct loader again = shard_rows_loader(&again_rows);
         again.rows_consumed = whole.rows_consumed;
         loader_next(&whole, &a);
         loader_next(&again, &b);
@@ -162,7 +167,8 @@ static void resumes(void **state)
             loader_next(&rows, &one);
             assert_memory_equal(one.input_ids, a.input_ids + 8 * r, 8 * sizeof(int32_t));
         }
-        struct loader other = make_loader(&f.shard, LOADER_TRAIN, 8, true, true, 8);
+        struct shard_rows other_rows = make_rows(&f.shard, SHARD_TRAIN, 8, true, true, 8);
+        struct loader other = shard_rows_loader(&other_rows);
         other.rows_consumed = again.rows_consumed - 3;
         loader_next(&other, &b);
         different += !same_batch(&a, &b);
@@ -210,7 +216,8 @@ static void masks_documents(void **state)
     struct fake f = make_shard(120, 110, documents, 11);
     struct arena arena;
     struct batch b = make_batch(4, 8, &arena);
-    struct loader l = make_loader(&f.shard, LOADER_TRAIN, 8, true, true, 3);
+    struct shard_rows l_rows = make_rows(&f.shard, SHARD_TRAIN, 8, true, true, 3);
+    struct loader l = shard_rows_loader(&l_rows);
     for (int step = 0; step < 200; step++) {
         loader_next(&l, &b);
         check_masks(&b, documents, 11);
@@ -230,10 +237,11 @@ static void evaluation_covers_everything_once(void **state)
             struct fake f = make_shard(82, 82 - n, documents, 4);
             struct arena arena;
             struct batch b = make_batch(2, 8, &arena);
-            struct loader l = make_loader(&f.shard, LOADER_VALIDATION, 8, mask, false, 1);
+            struct shard_rows l_rows = make_rows(&f.shard, SHARD_VALIDATION, 8, mask, false, 1);
+            struct loader l = shard_rows_loader(&l_rows);
             unsigned char seen[82] = {0};
-            size_t total = 0, batches = (loader_rows_per_epoch(&l) + 1) / 2;
-            assert_int_equal(loader_rows_per_epoch(&l), (n - 1 + 7) / 8);
+            size_t total = 0, batches = (l.rows.per_epoch + 1) / 2;
+            assert_int_equal(l.rows.per_epoch, (n - 1 + 7) / 8);
             for (size_t i = 0; i < batches; i++) {
                 loader_next(&l, &b);
                 assert_true(b.n_targets > 0 || mask);
@@ -267,16 +275,16 @@ static void refuses_short_splits(void **state)
     (void)state;
     uint64_t documents[] = {0, 10};
     struct fake f = make_shard(10, 9, documents, 1);
-    struct loader l;
+    struct shard_rows l;
     struct error e;
-    assert_int_equal(loader_init(&l, &f.shard, LOADER_VALIDATION, 4, false, false, 0, &e),
+    assert_int_equal(shard_rows_init(&l, &f.shard, SHARD_VALIDATION, 4, false, false, 0, &e),
                      ERR_FORMAT);
     assert_non_null(strstr(e.message, "1 validation tokens"));
-    assert_int_equal(loader_init(&l, &f.shard, LOADER_TRAIN, 9, false, true, 0, &e), ERR_FORMAT);
+    assert_int_equal(shard_rows_init(&l, &f.shard, SHARD_TRAIN, 9, false, true, 0, &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "9 training tokens"));
-    assert_ok(loader_init(&l, &f.shard, LOADER_TRAIN, 8, false, true, 0, &e), e);
-    assert_ok(loader_init(&l, &f.shard, LOADER_TRAIN, 100, false, false, 0, &e), e);
-    assert_int_equal(loader_rows_per_epoch(&l), 1);
+    assert_ok(shard_rows_init(&l, &f.shard, SHARD_TRAIN, 8, false, true, 0, &e), e);
+    assert_ok(shard_rows_init(&l, &f.shard, SHARD_TRAIN, 100, false, false, 0, &e), e);
+    assert_int_equal(shard_rows_per_epoch(&l), 1);
     free(f.tokens);
 }
 
