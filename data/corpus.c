@@ -24,6 +24,7 @@ struct corpus {
     size_t skipped;
     char *text_field;
     bool keep_whole;
+    bool rows; /* whole lines of .jsonl are delivered; text_field is NULL */
 
     /* the position */
     size_t source; /* the one being read, or to be opened next */
@@ -54,10 +55,12 @@ static bool recognise(struct source *s)
 static int add_source(struct corpus *c, const char *path, bool named, struct error *e)
 {
     struct source s = {.path = (char *)path};
-    if (!recognise(&s)) {
+    if (!recognise(&s) || (c->rows && !s.lines)) {
         if (named)
             return error_set(e, ERR_USAGE,
-                             "%s: a corpus file ends in .txt, .jsonl, .txt.gz or .jsonl.gz", path);
+                             c->rows ? "%s: a dataset file ends in .jsonl or .jsonl.gz"
+                                     : "%s: a corpus file ends in .txt, .jsonl, .txt.gz or .jsonl.gz",
+                             path);
         c->skipped++;
         return OK;
     }
@@ -87,21 +90,24 @@ static int add_path(struct corpus *c, const char *path, struct error *e)
     for (size_t i = 0; i < list.count && !code; i++)
         code = add_source(c, list.paths[i], !directory, e);
     if (!code && c->n_sources == before)
-        code = error_set(e, ERR_FORMAT,
-                         "%s: holds no .txt, .jsonl, .txt.gz or .jsonl.gz file (%zu others)", path,
+        code = error_set(e, ERR_FORMAT, "%s: holds no %s file (%zu others)", path,
+                         c->rows ? ".jsonl or .jsonl.gz" : ".txt, .jsonl, .txt.gz or .jsonl.gz",
                          list.count);
     path_list_free(&list);
     return code;
 }
 
-int corpus_open(const char *const *paths, size_t n_paths, const char *text_field,
-                struct corpus **corpus, struct error *e)
+/* Rows where there is no field. */
+static int open_paths(const char *const *paths, size_t n_paths, const char *text_field,
+                      struct corpus **corpus, struct error *e)
 {
     *corpus = NULL;
     if (n_paths == 0)
-        return error_set(e, ERR_USAGE, "no corpus: name at least one file or directory");
+        return error_set(e, ERR_USAGE, "no %s: name at least one file or directory",
+                         text_field ? "corpus" : "dataset");
     struct corpus *c = mem_zero(1, sizeof *c);
     c->text_field = mem_string(text_field);
+    c->rows = !text_field;
     int code = OK;
     for (size_t i = 0; i < n_paths && !code; i++)
         code = add_path(c, paths[i], e);
@@ -112,6 +118,24 @@ int corpus_open(const char *const *paths, size_t n_paths, const char *text_field
     corpus_rewind(c);
     *corpus = c;
     return OK;
+}
+
+int corpus_open(const char *const *paths, size_t n_paths, const char *text_field,
+                struct corpus **corpus, struct error *e)
+{
+    CHECK(text_field);
+    return open_paths(paths, n_paths, text_field, corpus, e);
+}
+
+int corpus_open_rows(const char *const *paths, size_t n_paths, struct corpus **corpus, struct error *e)
+{
+    return open_paths(paths, n_paths, NULL, corpus, e);
+}
+
+const char *corpus_path(const struct corpus *c, size_t file)
+{
+    CHECK(file < c->n_sources);
+    return c->sources[file].path;
 }
 
 static void close_source(struct corpus *c)
@@ -303,7 +327,11 @@ static void deliver(struct corpus *c, struct corpus_chunk *chunk, const char *te
         chunk->capacity = chunk->capacity ? 2 * chunk->capacity : 64;
         chunk->offsets = mem_resize(chunk->offsets, chunk->capacity, sizeof *chunk->offsets);
         chunk->continues = mem_resize(chunk->continues, chunk->capacity, sizeof *chunk->continues);
+        if (c->rows)
+            chunk->places = mem_resize(chunk->places, chunk->capacity, sizeof *chunk->places);
     }
+    if (c->rows)
+        chunk->places[chunk->n] = (struct corpus_place){c->source, c->line};
     chunk->offsets[chunk->n] = chunk->text.size;
     buffer_append(&chunk->text, text, n);
     chunk->continues[chunk->n++] = continues;
@@ -405,9 +433,12 @@ static int next_line(struct corpus *c, struct corpus_chunk *chunk, struct error 
         if ((code = read_more(c, e)))
             return code;
     }
-    if ((code = check_text(c, n, e)))
+    if (!c->rows && (code = check_text(c, n, e)))
         return code;
-    if (strspn(held_data(c), " \t\r") < n) {
+    bool blank = n == 0 || strspn(held_data(c), " \t\r") >= n;
+    if (c->rows && !blank) {
+        deliver(c, chunk, held_data(c), n, false);
+    } else if (!blank) {
         json_t *root = NULL;
         code = json_parse_line(held_data(c), n, &root, e);
         if (!code)
@@ -448,7 +479,8 @@ int corpus_next(struct corpus *c, size_t target_bytes, struct corpus_chunk *chun
             return code;
     }
     if (chunk->n == 0 && c->documents == 0)
-        return error_set(e, ERR_FORMAT, "the corpus holds no text: %s%s", c->sources[0].path,
+        return error_set(e, ERR_FORMAT, "the %s: %s%s",
+                         c->rows ? "dataset holds no row" : "corpus holds no text", c->sources[0].path,
                          c->n_sources == 1 ? " is empty" : " and all other files are empty");
     return OK;
 }
@@ -458,5 +490,6 @@ void corpus_chunk_free(struct corpus_chunk *chunk)
     buffer_free(&chunk->text);
     mem_free(chunk->offsets);
     mem_free(chunk->continues);
+    mem_free(chunk->places);
     *chunk = (struct corpus_chunk){0};
 }

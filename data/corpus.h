@@ -18,7 +18,12 @@ struct corpus;
  * ending, no file at all. The content is looked at only by corpus_next. */
 int corpus_open(const char *const *paths, size_t n_paths, const char *text_field,
                 struct corpus **corpus, struct error *e);
+/* The rows of a dataset: .jsonl and .jsonl.gz alone, and corpus_next delivers whole lines as they are, neither parsed nor
+ * checked, with their places. Blank ones are passed over. */
+int corpus_open_rows(const char *const *paths, size_t n_paths, struct corpus **corpus, struct error *e);
 void corpus_close(struct corpus *c); /* NULL is fine */
+/* The path of a file by its number, which is below corpus_counts().files; it lives as long as the corpus. */
+const char *corpus_path(const struct corpus *c, size_t file);
 
 /* A hash over the files' paths, sizes and modification times: the same when nothing changed. */
 uint64_t corpus_fingerprint(const struct corpus *c);
@@ -51,6 +56,9 @@ struct corpus_chunk {
     struct buffer text;
     size_t *offsets; /* n + 1 */
     bool *continues; /* n */
+    struct corpus_place {
+        size_t file, line; /* from 0; from 1 */
+    } * places;            /* n, of corpus_open_rows; else NULL */
     size_t n, capacity;
 };
 /* Clears `chunk` (zeroed before its first use) and fills it with documents and pieces until it

@@ -1,15 +1,19 @@
 /* Fine-tuning datasets as tokens: what a row becomes through tokenizer and chat template, and which of its tokens are
  * learned.
  *
+ * A text is tokenised as it is, special tokens written in it recognised; BOS comes first where the tokenizer adds it, EOS
+ * last (once). Everything of a ROW_TEXT is learned.
+ *
  * A conversation is rendered and tokenised as a whole, special tokens recognised, so its ids are those that the model
  * meets in a chat. A token is learned when it begins within a span of bytes that is learned. The token that ends an
  * assistant's turn belongs to it (or the model would never stop), white space that the template puts behind that token
  * does not. The first token of an example has nothing before it that could predict it and is never learned.
  *
- * Where the assistant's turns are: within {% generation %} where the template marks them. Otherwise a turn is what the
+ * Where the assistant's turns are: within {% generation %} where the template marks them, and the token behind that
+ * when it ends a turn and was left out. Otherwise a turn is what the
  * template adds to the conversation before it (with the opening of the assistant's turn) when the turn is there; both
  * must be the beginning of the whole. Templates that rewrite earlier turns break that (Qwen 3 takes out <think>): then
- * ERR_FORMAT says so, nothing is guessed. */
+ * ERR_FORMAT says so, nothing is guessed. A message of the assistant with "weight": 0 is not learned. */
 #ifndef LINNET_DATA_EXAMPLE_H
 #define LINNET_DATA_EXAMPLE_H
 
@@ -66,7 +70,7 @@ int example_make(const struct dataset_row *row, const struct example_settings *s
  * in a row's `messages`: a rejected completion. */
 int example_make_chat(const json_t *messages, size_t n_prompt, const json_t *tools, const struct example_settings *s,
                       struct example *x, struct error *e);
-/* Keeps the first max_tokens tokens; false when nothing learned is left. */
+/* Keeps the first max_tokens tokens; false when nothing learned is left. n_turns and n_unfinished stay. */
 bool example_truncate(struct example *x, size_t max_tokens);
 
 struct examples { /* all in memory */
@@ -94,9 +98,8 @@ struct examples { /* all in memory */
         size_t turns, unfinished;               /* sums of n_turns and n_unfinished */
         size_t by_schema[ROW_SCHEMAS];          /* rows that are not bad */
         size_t by_warning[ROW_WARNINGS];        /* rows with that warning (bit number) */
-        const char *unused[ROW_UNUSED_MOST];    /* fields of no use in some row */
+        char *unused[ROW_UNUSED_MOST];          /* fields of no use in some row */
         size_t n_unused;
-        char *unused_names; /* memory of those */
     } report;
 };
 

@@ -17,10 +17,8 @@ static bool begins_anew(const struct tokenizer *t)
     return !t->pipeline || pipeline_prefixes_all(t->pipeline);
 }
 
-/* The bytes of one token. s->started says whether text came before in this stretch, from the start
- * of a text or from a special token on. */
-static const char *token_bytes(const struct tokenizer *t, int32_t id, bool with_special,
-                               struct decode_stream *s, size_t *n)
+const char *token_bytes(const struct tokenizer *t, int32_t id, bool with_special,
+                        struct decode_stream *s, size_t *n)
 {
     *n = 0;
     if (id < 0 || (size_t)id >= t->n_tokens)

@@ -78,6 +78,13 @@ uint64_t tokenizer_hash(const struct tokenizer *t);
 void tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool parse_special,
                       struct tokens *out);
 
+/* Where in the text the tokens begin that tokenizer_encode made of it: begins[i] is the byte at which token i does
+ * (ascending; what is put before a text and has no place in it begins where the text does). Blanks that a token
+ * swallows behind it belong to it. False where the tokens do not spell the text byte by byte, because it was normalised
+ * or holds what the vocabulary does not know. */
+bool tokenizer_align(const struct tokenizer *t, const char *text, size_t n, const int32_t *ids, size_t n_ids,
+                     size_t *begins);
+
 /* Appends the bytes of n tokens. Special tokens are skipped unless `with_special`; ids beyond the
  * vocabulary (models pad their embeddings) have no bytes. Undoes encoding exactly for byte-level
  * vocabularies that do not normalise; SentencePiece loses the first space of a text, which encoding

@@ -138,6 +138,11 @@ int tokenizer_add_outside(struct tokenizer *t, long long id, const char *text, e
 /* One more token that generation stops at. */
 void tokenizer_add_end(struct tokenizer *t, int32_t id);
 
+/* The bytes of one token as decoding writes it. s->started says whether text came before in this stretch, from the
+ * start of a text or from a special token on. */
+const char *token_bytes(const struct tokenizer *t, int32_t id, bool with_special,
+                        struct decode_stream *s, size_t *n);
+
 /* Whether merging the bytes of each token gives that token, so that ignore_merges means nothing. */
 bool tokenizer_merges_suffice(const struct tokenizer *t);
 

@@ -1,0 +1,241 @@
+/* A whole dataset as examples: lines are read in blocks, a block's rows become examples in parallel, and these are
+ * gathered in the rows' order. */
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "data/corpus.h"
+#include "data/example.h"
+
+#include <string.h>
+#include <time.h>
+
+enum { BLOCK_BYTES = 16 << 20, SHOWN_REASONS = 5 };
+
+/* What became of one row. */
+struct outcome {
+    struct example example;
+    char *reason; /* why it is bad, or NULL */
+    enum error_code code;
+    enum row_schema schema;
+    unsigned warnings;
+    bool unwanted; /* a completion that nobody wants */
+    bool too_long; /* with OVER_LONG_ERROR: the end, whatever becomes of bad rows */
+    char *unused;  /* names of fields, each ended by a NUL, and one more at the end; NULL for none */
+};
+
+struct gathering {
+    const struct example_settings *s;
+    struct corpus *corpus;
+    struct examples *all;
+    size_t ids_capacity, begin_capacity, origins_capacity, learned_capacity;
+};
+
+static char *copy_names(const struct dataset_row *row)
+{
+    if (!row->n_unused)
+        return NULL;
+    struct buffer names = {0};
+    for (size_t i = 0; i < row->n_unused; i++)
+        buffer_append(&names, row->unused[i], strlen(row->unused[i]) + 1);
+    buffer_byte(&names, 0);
+    return names.data;
+}
+
+static void make_outcome(const struct example_settings *s, const char *line, size_t n, struct outcome *o)
+{
+    struct dataset_row row;
+    struct error e = {0};
+    *o = (struct outcome){0};
+    o->code = dataset_row_parse(line, n, s->fields, &row, &e);
+    if (!o->code) {
+        o->schema = row.schema;
+        o->warnings = row.warnings;
+        o->unwanted = row.kind == ROW_UNPAIRED && !row.label;
+        o->unused = copy_names(&row);
+    }
+    if (!o->code && !o->unwanted)
+        o->code = example_make(&row, s, &o->example, &e);
+    o->too_long = !o->code && s->over_long == OVER_LONG_ERROR && s->max_tokens &&
+                  o->example.tokens.count > s->max_tokens;
+    if (o->too_long)
+        o->code = error_set(&e, ERR_FORMAT, "%zu tokens, and at most %zu are allowed; --over-long drop or truncate "
+                            "goes on without", o->example.tokens.count, s->max_tokens);
+    if (o->code)
+        o->reason = mem_string(e.message);
+    dataset_row_free(&row);
+}
+
+static void outcome_free(struct outcome *o)
+{
+    example_free(&o->example);
+    mem_free(o->reason);
+    mem_free(o->unused);
+}
+
+/* ---- gathering ---- */
+
+static void note_names(struct example_report *report, const char *names)
+{
+    for (; names && *names; names += strlen(names) + 1) {
+        size_t i = 0;
+        while (i < report->n_unused && strcmp(report->unused[i], names) != 0)
+            i++;
+        if (i == report->n_unused && i < ROW_UNUSED_MOST)
+            report->unused[report->n_unused++] = mem_string(names);
+    }
+}
+
+static void append_example(struct gathering *g, const struct example *x, struct example_origin origin)
+{
+    struct examples *all = g->all;
+    size_t at = all->begin[all->count], n = x->tokens.count;
+    void *ids = all->ids, *learned = all->learned, *begin = all->begin, *origins = all->origins;
+    mem_grow(&ids, &g->ids_capacity, at + n, sizeof *all->ids);
+    mem_grow(&learned, &g->learned_capacity, at + n, sizeof *all->learned);
+    mem_grow(&begin, &g->begin_capacity, all->count + 1, sizeof *all->begin);
+    mem_grow(&origins, &g->origins_capacity, all->count, sizeof *all->origins);
+    all->ids = ids;
+    all->learned = learned;
+    all->begin = begin;
+    all->origins = origins;
+    memcpy(all->ids + at, x->tokens.ids, n * sizeof *all->ids);
+    memcpy(all->learned + at, x->learned, n);
+    all->origins[all->count++] = origin;
+    all->begin[all->count] = at + n;
+    struct example_report *r = &all->report;
+    r->tokens += n;
+    r->learned_tokens += x->n_learned;
+    r->longest = n > r->longest ? n : r->longest;
+    r->turns += x->n_turns;
+    r->unfinished += x->n_unfinished;
+    r->truncated += origin.truncated;
+}
+
+/* A bad row: the error, a warning, or the caller's. */
+static int take_bad(struct gathering *g, const struct outcome *o, const struct corpus_place *place, struct error *e)
+{
+    const char *path = corpus_path(g->corpus, place->file);
+    if (g->s->bad_rows == BAD_ROWS_FAIL || o->too_long)
+        return error_set(e, o->code, "%s:%zu: %s", path, place->line, o->reason);
+    size_t n = ++g->all->report.bad;
+    if (g->s->bad_rows == BAD_ROWS_REPORT && g->s->report)
+        g->s->report(g->s->context, path, place->line, o->reason);
+    else if (g->s->bad_rows == BAD_ROWS_SKIP && n <= SHOWN_REASONS)
+        log_warn("left out %s:%zu: %s", path, place->line, o->reason);
+    return OK;
+}
+
+static int take_outcome(struct gathering *g, struct outcome *o, const struct corpus_place *place, struct error *e)
+{
+    struct example_report *r = &g->all->report;
+    size_t most = g->s->max_tokens, n = o->example.tokens.count;
+    r->rows++;
+    if (o->code)
+        return take_bad(g, o, place, e);
+    r->by_schema[o->schema]++;
+    for (size_t i = 0; i < ROW_WARNINGS; i++)
+        r->by_warning[i] += o->warnings >> i & 1;
+    note_names(r, o->unused);
+    r->longest_row = n > r->longest_row ? n : r->longest_row;
+    struct example_origin origin = {.file = (uint32_t)place->file, .line = place->line, .schema = o->schema};
+    if (o->unwanted) {
+        r->unwanted++;
+        return OK;
+    }
+    if (most && n > most) {
+        origin.truncated = true;
+        if (g->s->over_long == OVER_LONG_DROP || !example_truncate(&o->example, most)) {
+            r->dropped++;
+            return OK;
+        }
+    }
+    append_example(g, &o->example, origin);
+    return OK;
+}
+
+static int take_block(struct gathering *g, const struct corpus_chunk *block, struct error *e)
+{
+    struct outcome *outcomes = mem_zero(block->n, sizeof *outcomes);
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t i = 0; i < block->n; i++)
+        make_outcome(g->s, block->text.data + block->offsets[i], block->offsets[i + 1] - block->offsets[i],
+                     &outcomes[i]);
+    int code = OK;
+    for (size_t i = 0; i < block->n; i++) {
+        if (!code)
+            code = take_outcome(g, &outcomes[i], &block->places[i], e);
+        outcome_free(&outcomes[i]);
+    }
+    mem_free(outcomes);
+    return code;
+}
+
+/* ---- */
+
+static void copy_files(struct examples *all, const struct corpus *c)
+{
+    all->n_files = corpus_counts(c).files;
+    all->files = mem_zero(all->n_files, sizeof *all->files);
+    for (size_t i = 0; i < all->n_files; i++)
+        all->files[i] = mem_string(corpus_path(c, i));
+}
+
+static int check_any(const struct examples *all, const struct example_settings *s, struct error *e)
+{
+    const struct example_report *r = &all->report;
+    if (s->bad_rows == BAD_ROWS_SKIP && r->bad > SHOWN_REASONS)
+        log_warn("left out %zu bad rows in all", r->bad);
+    if (all->count)
+        return OK;
+    return error_set(e, ERR_FORMAT, "nothing to train on: of %zu rows %zu are bad, %zu longer than %zu tokens, %zu "
+                     "not wanted (label false)", r->rows, r->bad, r->dropped, s->max_tokens, r->unwanted);
+}
+
+int examples_read(const char *const *paths, size_t n_paths, const struct example_settings *s, struct examples *all,
+                  struct error *e)
+{
+    struct example_settings fixed = *s;
+    struct gathering g = {.s = &fixed, .all = all};
+    struct corpus_chunk block = {0};
+    if (!fixed.now) /* one date for all rows */
+        fixed.now = (int64_t)time(NULL);
+    *all = (struct examples){0};
+    all->begin = mem_zero(1, sizeof *all->begin);
+    g.begin_capacity = 1;
+    int code = corpus_open_rows(paths, n_paths, &g.corpus, e);
+    if (!code)
+        copy_files(all, g.corpus);
+    while (!code) {
+        code = corpus_next(g.corpus, BLOCK_BYTES, &block, e);
+        if (code || block.n == 0)
+            break;
+        code = take_block(&g, &block, e);
+    }
+    if (!code)
+        code = check_any(all, s, e);
+    corpus_chunk_free(&block);
+    corpus_close(g.corpus);
+    return code;
+}
+
+void examples_free(struct examples *all)
+{
+    for (size_t i = 0; i < all->n_files; i++)
+        mem_free(all->files[i]);
+    for (size_t i = 0; i < all->report.n_unused; i++)
+        mem_free(all->report.unused[i]);
+    mem_free(all->files);
+    mem_free(all->begin);
+    mem_free(all->ids);
+    mem_free(all->learned);
+    mem_free(all->origins);
+    *all = (struct examples){0};
+}
+
+uint64_t examples_hash(const struct examples *all)
+{
+    size_t n = all->count ? all->begin[all->count] : 0;
+    uint64_t hash = hash64(all->begin, all->count ? (all->count + 1) * sizeof *all->begin : 0, all->count);
+    hash = hash64_combine(hash, hash64(all->ids, n * sizeof *all->ids, 0));
+    return hash64_combine(hash, hash64(all->learned, n, 0));
+}
