@@ -1,0 +1,58 @@
+/* What commands that fine-tune or look at a dataset share: its settings, its chat template, its examples. */
+#ifndef LINNET_CLI_DATASET_H
+#define LINNET_CLI_DATASET_H
+
+#include "data/dataset_options.h"
+#include "train/options.h"
+
+/* What a row has unless --max-seq-length is given; conversations are longer than stories. */
+enum { DATASET_TOKENS = 2048 };
+
+/* Before anything is read: requires dataset.paths, refuses settings that contradict each other, and fills what was not
+ * given and must not change between a run and its continuation: train.max_seq_length (DATASET_TOKENS) and
+ * dataset.template_date (today). */
+int dataset_settle(const struct options *all, struct dataset_options *o, struct train_settings *train, struct error *e);
+
+/* The conversation's form: what was asked for, else the model's own, else none. */
+struct dataset_template {
+    struct chat_template *parsed; /* NULL: none */
+    char *text;                   /* its source, for what is saved with a fine-tuned model; NULL: none */
+    char *name;                   /* for reports: "the model's own", "chatml", a path, "none" */
+};
+/* `asked`: as dataset_options.chat_template. dataset_template_free in any case. */
+int dataset_template_open(const char *asked, const struct tokenizer *t, struct dataset_template *out, struct error *e);
+void dataset_template_free(struct dataset_template *t);
+
+/* The files behind paths. A directory that holds train.jsonl (or train.jsonl.gz) stands for that file, and for its
+ * valid.jsonl among what is held out unless validation_paths are given; every other path for itself. */
+struct dataset_paths {
+    struct option_strings train, validation;
+};
+void dataset_paths_find(const struct dataset_options *o, struct dataset_paths *p);
+void dataset_paths_free(struct dataset_paths *p);
+
+struct dataset {
+    struct examples train;
+    struct examples validation; /* count 0: nothing is held out */
+    struct dataset_template chat_template;
+    bool held_out_here; /* the held-out examples were picked from the rows of the training data: the report of `train`
+                           has the rows of both, what it counts of examples (tokens, ...) is `train` alone */
+    size_t n_leaked;    /* held-out examples whose tokens are also an example of `train` */
+};
+
+/* Reads all of it: chooses the template, reads training data and what is held out (of its own files, or a share of the
+ * rows, picked by a hash of seed, file and line), and says through log_info what was read (rows by schema, examples,
+ * tokens, the share that is learned, what was left out) and through log_warn what is suspicious: turns that do not end
+ * (the model would never stop), little or everything learned, held-out examples that are trained on, fields of no use.
+ *
+ * `o` and `t` are only read, and `t` must outlive *d. max_tokens is an example's, train.max_seq_length. Bad rows go as
+ * o->on_bad_row says; "report" has a warning for each. Errors: as examples_read and dataset_template_open; conversations
+ * without a template; a dataset without an example. dataset_free in any case. */
+int dataset_load(const struct dataset_options *o, const struct tokenizer *t, size_t max_tokens, uint64_t seed,
+                 struct dataset *d, struct error *e);
+void dataset_free(struct dataset *d);
+
+/* A hash of all examples, trained and held out. */
+uint64_t dataset_hash(const struct dataset *d);
+
+#endif

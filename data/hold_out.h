@@ -1,0 +1,19 @@
+/* Which examples of a dataset are held out for evaluation. */
+#ifndef LINNET_DATA_HOLD_OUT_H
+#define LINNET_DATA_HOLD_OUT_H
+
+#include "data/example.h"
+
+/* A row's draw: what becomes of it depends on seed, file and line alone, and not on the rows around it. */
+uint64_t hold_out_draw(uint64_t seed, size_t file, uint64_t line);
+
+/* held[i] for each of n draws: those in the lowest `fraction` of all numbers. With a fraction above 0 and two examples or
+ * more at least one is held out and at least one is not. */
+void hold_out_pick(const uint64_t *draws, size_t n, double fraction, bool *held);
+
+/* Moves the examples so picked from `all` to `held` (made here), both in their order. Tokens, learned tokens, longest and
+ * truncated of all->report are those of the examples that stay, of held->report those that went; the rest of all->report
+ * goes on counting the rows of both. examples_free for both. */
+void examples_hold_out(struct examples *all, double fraction, uint64_t seed, struct examples *held);
+
+#endif
