@@ -250,15 +250,6 @@ static int check_memory(struct error *e)
     return code;
 }
 
-/* Evaluations, samples and checkpoints are in it too. */
-static void show_profile(size_t steps)
-{
-    double seconds[PROFILE_KINDS];
-    for (int i = 0; i < PROFILE_KINDS; i++)
-        seconds[i] = profile_seconds((enum profile_kind)i);
-    print_profile(stderr, seconds, steps);
-}
-
 static int train(struct trainer *t, const struct tokenizer *tokenizer, const struct shard *shard,
                  struct error *e)
 {
@@ -293,7 +284,7 @@ static int train(struct trainer *t, const struct tokenizer *tokenizer, const str
         profile_reset();
         code = trainer_run(t, e);
         if (flags.profile && t->state.step > first)
-            show_profile((size_t)(t->state.step - first));
+            print_profile_so_far(stderr, (size_t)(t->state.step - first)); /* with evaluations and checkpoints */
     }
     trainer_free(t);
     return code;

@@ -98,22 +98,18 @@ static int check_length(const struct model_config *c, struct error *e)
 }
 
 /* Rows of examples, and with them how many steps there are. */
-static int make_rows(struct run *r, const struct options *all, struct error *e)
+static void make_rows(struct run *r, const struct options *all)
 {
     const struct train_settings *s = &train_section;
-    int code = example_rows_init(&r->train, &r->dataset.train, s->max_seq_length, dataset_section.packing, true,
-                                 s->seed, e);
-    if (!code && r->dataset.validation.count > 0)
-        code = example_rows_init(&r->validation, &r->dataset.validation, s->max_seq_length, dataset_section.packing,
-                                 false, 0, e);
-    if (code)
-        return code;
+    example_rows_init(&r->train, &r->dataset.train, NULL, 0, s->max_seq_length, dataset_section.packing, true, s->seed);
     r->trainer.train = example_rows_loader(&r->train);
     r->trainer.has_validation = r->dataset.validation.count > 0;
-    if (r->trainer.has_validation)
+    if (r->trainer.has_validation) {
+        example_rows_init(&r->validation, &r->dataset.validation, NULL, 0, s->max_seq_length, dataset_section.packing,
+                          false, 0);
         r->trainer.validation = example_rows_loader(&r->validation);
+    }
     tuned_settle(all, &r->tuned, r->trainer.train.rows.per_epoch, &train_section, &optim_section);
-    return OK;
 }
 
 static int prepare(struct run *r, const struct command_input *in, struct error *e)
@@ -124,10 +120,9 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
     if (!code)
         code = dataset_load(&dataset_section, r->tuned.tokenizer, train_section.max_seq_length, train_section.seed,
                             &r->dataset, e);
-    if (!code)
-        code = make_rows(r, in->options, e);
     if (code)
         return code;
+    make_rows(r, in->options);
     model_section = r->tuned.model.config;
     r->trainer.objective = &language_model_objective;
     r->trainer.settings = &train_section;
@@ -181,7 +176,7 @@ static int train(struct run *r, const struct command_input *in, struct error *e)
         profile_reset();
         code = trainer_run(t, e);
         if (flags.profile && t->state.step > first)
-            show_profile((size_t)(t->state.step - first));
+            print_profile_so_far(stderr, (size_t)(t->state.step - first)); /* with evaluations and checkpoints */
         if (!code)
             say_what_next(r);
     }

@@ -145,3 +145,11 @@ char *name_from_path(const char *path)
     mem_free(whole);
     return name;
 }
+
+void print_profile_so_far(FILE *out, size_t steps)
+{
+    double seconds[PROFILE_KINDS];
+    for (int i = 0; i < PROFILE_KINDS; i++)
+        seconds[i] = profile_seconds((enum profile_kind)i);
+    print_profile(out, seconds, steps);
+}

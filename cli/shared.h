@@ -39,5 +39,7 @@ char *name_from_path(const char *path);
 
 /* A table of where the time of so many steps went: seconds by enum profile_kind. */
 void print_profile(FILE *out, const double *seconds, size_t steps);
+/* The same since profile_reset. */
+void print_profile_so_far(FILE *out, size_t steps);
 
 #endif

@@ -116,6 +116,9 @@ void gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, enum
     enum profile_kind outer = profile_enter(PROFILE_PRODUCTS);
     if (both_bf16 && k > 0 && gemm_bf16_is_native())
         gemm_onednn(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c_type, c, ldc);
+    else if (a_type == DTYPE_BF16 && gemm_bf16_is_native() &&
+             gemm_can_round(transpose_a, m, n, k, b_type))
+        gemm_rounded(transpose_b, m, n, k, a, lda, b_type, b, ldb, beta, c_type, c, ldc);
     else if (a_type == DTYPE_F32 && are_few_rows(transpose_a, transpose_b, m, n, k))
         product_few_rows(m, n, k, a, lda, b_type, b, ldb, beta, c, ldc);
     else if (both_f32 && !has_vectors())
@@ -138,6 +141,8 @@ size_t gemm_scratch_bytes(size_t m, size_t n, size_t k, enum dtype b_type, enum 
     size_t packed = gemm_packed_bytes(m, n, k, b_type, c_type);
     if (gemm_reads(b_type))
         return packed;
+    if (gemm_bf16_is_native() && gemm_can_round(false, m, n, k, b_type))
+        packed = gemm_rounded_bytes(n, k);
     size_t few = WIDE_ROWS * widened_length(k, b_type) * sizeof(float) * (size_t)kernels_threads();
     return packed > few ? packed : few;
 }

@@ -4,6 +4,7 @@
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/gemm_paths.h"
+#include "kernels/quantize.h"
 #include "kernels/halves.h"
 #include "kernels/norm.h"
 #include "kernels/rope.h"
@@ -440,6 +441,47 @@ static void products_through_onednn(void **state)
         product_case(ONEDNN, m, 3, 2, 2, 0, DTYPE_F32);
 }
 
+/* Stored weights rounded on their way give what weights rounded before give. */
+static void products_of_rounded_weights(void **state)
+{
+    (void)state;
+    if (!gemm_onednn_works())
+        skip();
+    static const enum dtype types[] = {DTYPE_F16, DTYPE_Q8_0, DTYPE_Q4_0, DTYPE_Q4_K};
+    static const size_t shapes[][3] = {{17, 256, 512}, {16, 512, 256}, {20, 1024, 16384}, {16, 16384, 768}};
+    for (size_t i = 0; i < 16 * 2; i++) {
+        enum dtype type = types[i % 4];
+        const size_t m = shapes[i / 4 % 4][0], n = shapes[i / 4 % 4][1], k = shapes[i / 4 % 4][2];
+        bool tb = i / 16;
+        size_t bytes, cols = tb ? k : n;
+        assert_true(dtype_bytes(type, n * k, &bytes));
+        struct pair a = make_pair(m * k, 1, 1), b = make_pair(n * k, 1, 2);
+        void *stored = mem_alloc(bytes, 1);
+        float *wide = floats(n * k);
+        uint16_t *rounded = mem_alloc(n * k, sizeof *rounded);
+        if (type == DTYPE_F16)
+            f16_from_f32(b.f32, stored, n * k);
+        else
+            quantize_rows(type, b.f32, stored, n * k / cols, cols, NULL);
+        assert_true(dtype_to_f32(type, stored, wide, n * k));
+        bf16_from_f32(wide, rounded, n * k);
+        for (int beta = 0; beta < 2; beta++)
+            for (int half = 0; half < 2; half++) {
+                enum dtype c_type = half ? DTYPE_BF16 : DTYPE_F32;
+                struct pair c = make_pair(m * n, 1, 3), d = make_pair(m * n, 1, 3);
+                void *c_to = half ? (void *)c.bf16 : c.f32, *d_to = half ? (void *)d.bf16 : d.f32;
+                gemm_rounded(tb, m, n, k, a.bf16, k, type, stored, cols, (float)beta, c_type, c_to, n);
+                gemm_onednn(false, tb, m, n, k, a.bf16, k, rounded, cols, (float)beta, c_type, d_to, n);
+                if (half)
+                    f32_from_bf16(c.bf16, c.f32, m * n), f32_from_bf16(d.bf16, d.f32, m * n);
+                assert_within(distance(c.f32, d.f32, m * n), half ? 3e-3 : 5e-6, "%s, case %zu", dtype_info(type)->name, i);
+                free_pair(&c), free_pair(&d);
+            }
+        mem_free(stored), mem_free(rounded), done_with(wide, n * k);
+        free_pair(&a), free_pair(&b);
+    }
+}
+
 /* The loss's rounding of hidden states and weights is the caller's; its own is that of the gradient of
  * the logits. */
 static void cross_entropy(void **state)
@@ -487,6 +529,7 @@ int main(void)
         cmocka_unit_test(rounded_moments_have_no_bias),
         cmocka_unit_test(products_from_panels),
         cmocka_unit_test(products_through_onednn),
+        cmocka_unit_test(products_of_rounded_weights),
         cmocka_unit_test(cross_entropy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
