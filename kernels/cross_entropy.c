@@ -26,21 +26,23 @@ static size_t block_rows(size_t n, size_t v)
 struct workspace {
     size_t rows;
     float *logits;   /* (rows, v) */
-    float *gathered; /* (rows, c): hidden states put side by side, then their gradients */
+    float *gathered; /* (rows, c): hidden states put side by side, */
+    float *gradient; /* (rows, c) and their gradients */
     float *losses;   /* (rows) */
     uint32_t *index; /* (rows) */
 };
 
 size_t linear_cross_entropy_scratch(size_t n, size_t c, size_t v)
 {
-    return block_rows(n, v) * (v + c + 2);
+    return block_rows(n, v) * (v + 2 * c + 2);
 }
 
 static struct workspace lay_out(size_t n, size_t c, size_t v, float *base)
 {
     struct workspace s = {.rows = block_rows(n, v), .logits = base};
     s.gathered = s.logits + s.rows * v;
-    s.losses = s.gathered + s.rows * c;
+    s.gradient = s.gathered + s.rows * c;
+    s.losses = s.gradient + s.rows * c;
     s.index = (uint32_t *)(s.losses + s.rows);
     return s;
 }
@@ -165,12 +167,36 @@ static double add_losses(const struct kept_rows *k, const float *losses, float *
     return total;
 }
 
+/* Rows of bf16, which begin 2 v apart, side by side. */
+static void close_up(uint16_t *x, size_t n, size_t v)
+{
+    for (size_t i = 1; i < n; i++)
+        memmove(x + i * v, x + i * 2 * v, v * sizeof *x);
+}
+
+/* From the gradient of a block's logits to that of its hidden states h. */
+static void add_dhidden(const struct output_layer *layer, enum dtype type, const struct kept_rows *k,
+                        const struct workspace *s, const void *h, float *dhidden)
+{
+    size_t v = layer->v, c = layer->c, ld = type == DTYPE_BF16 ? 2 * v : v;
+    bool adjacent = kept_are_adjacent(k);
+    float *to = adjacent ? dhidden + k->from * c : s->gradient;
+    gemm(false, false, k->n, c, v, type, s->logits, ld, layer->w_type, layer->w, layer->ld, 0, DTYPE_F32, to, c);
+    if (layer->add) {
+        if (type == DTYPE_BF16)
+            close_up((uint16_t *)s->logits, k->n, v);
+        layer->add_backward(layer->add_context, to, s->logits, type, h, k->n);
+    }
+    if (!adjacent)
+        scatter_dhidden(k, dhidden, to, c);
+}
+
 double linear_cross_entropy(const struct output_layer *layer, enum dtype type, const void *hidden,
                             const int32_t *targets, float scale, float *row_loss, float *dhidden,
                             size_t n, float *scratch)
 {
     enum profile_kind outer = profile_enter(PROFILE_LOSS);
-    CHECK(n <= UINT32_MAX && !(layer->add && dhidden));
+    CHECK(n <= UINT32_MAX && !(layer->add && dhidden && !layer->add_backward));
     size_t v = layer->v, c = layer->c;
     struct workspace s = lay_out(n, c, v, scratch);
     struct kept_rows k = {.index = s.index};
@@ -195,11 +221,7 @@ double linear_cross_entropy(const struct output_layer *layer, enum dtype type, c
         if (layer->dbias)
             bias_backward_strided(layer->dbias, beta, s.logits, type, ld, k.n, v);
         beta = 1;
-        float *to = kept_are_adjacent(&k) ? dhidden + k.from * c : s.gathered;
-        gemm(false, false, k.n, c, v, type, s.logits, ld, layer->w_type, layer->w, layer->ld, 0,
-             DTYPE_F32, to, c);
-        if (to == s.gathered)
-            scatter_dhidden(&k, dhidden, s.gathered, c);
+        add_dhidden(layer, type, &k, &s, h, dhidden);
     }
     profile_leave(outer);
     return total;

@@ -23,8 +23,12 @@ struct output_layer {
     const float *bias; /* (v); NULL: none */
     float logit_scale; /* 0 is 1 */
     float softcap;     /* 0: none */
-    /* logits (n, v) += what is added to the product; NULL: nothing. No gradient goes through it. */
+    /* logits (n, v) += what is added to the product; NULL: nothing. */
     void (*add)(const void *context, float *logits, enum dtype type, const void *hidden, size_t n);
+    /* The derivative: dhidden (n, c), f32, += through it, and gradients of its own, from dlogits (n, v) of `type`. NULL:
+     * what is added has none, and no loss of it may be differentiated (CHECK). */
+    void (*add_backward)(const void *context, float *dhidden, const void *dlogits, enum dtype type, const void *hidden,
+                         size_t n);
     const void *add_context;
     float *dw;         /* (v, c); NULL: not wanted */
     float *dbias;      /* (v); NULL: not wanted */
@@ -38,7 +42,8 @@ void output_logits(const struct output_layer *layer, enum dtype type, const void
 /* loss = sum over rows of -log softmax(logits)[target], rows with target < 0 left out (they
  * cost nothing); returned in f64, not scaled. hidden (n, c) is of `type`, f32 or bf16; logits and
  * all sums are f32. targets: (n). row_loss (n): each row's own loss, 0 where left out; NULL when not wanted.
- * When dhidden is not NULL, dhidden (n, c) is written and dw and dbias updated, all f32 and of scale * loss.
+ * When dhidden is not NULL, dhidden (n, c) is written and dw and dbias updated, all f32 and of scale * loss. What is
+ * added gets block after block of the rows that have a target, each forward and, at once, backward.
  * scratch: linear_cross_entropy_scratch floats. */
 double linear_cross_entropy(const struct output_layer *layer, enum dtype type, const void *hidden,
                             const int32_t *targets, float scale, float *row_loss, float *dhidden,

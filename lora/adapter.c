@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
-#include "kernels/gemm.h"
+#include "lora/pair.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -41,15 +41,17 @@ struct linear *lora_linear(struct model *m, const struct param *weight)
 /* --- memory --- */
 
 /* "model.layers.0.mlp.up_proj.lora_A.weight" of "model.layers.0.mlp.up_proj.weight". */
-static struct param *add_param(struct lora_adapter *a, const struct param *w, char half, size_t rows, size_t cols)
+static struct param *add_param(struct lora_adapter *a, const struct param *w, const char *what, size_t rows, size_t cols)
 {
     struct param *p = &a->params[a->all.count];
     size_t n = strlen(w->name), end = strlen(".weight");
     if (n > end && strcmp(w->name + n - end, ".weight") == 0)
         n -= end;
-    *p = (struct param){.layer = w->layer, .expert = w->expert, .n_dims = 2, .rows = rows, .cols = cols,
-                        .count = rows * cols, .matrix = true};
-    CHECK(snprintf(p->name, sizeof p->name, "%.*s.lora_%c.weight", (int)n, w->name, half) < (int)sizeof p->name);
+    bool matrix = rows > 0;
+    *p = (struct param){.layer = w->layer, .expert = w->expert, .n_dims = matrix ? 2 : 1, .rows = matrix ? rows : 1,
+                        .cols = cols, .matrix = matrix};
+    p->count = p->rows * cols;
+    CHECK(snprintf(p->name, sizeof p->name, "%.*s.%s", (int)n, w->name, what) < (int)sizeof p->name);
     params_add(&a->all, p);
     a->n_values += p->count;
     return p;
@@ -63,44 +65,103 @@ static void add_pair(struct lora_adapter *a, size_t i, const struct lora_want *w
     CHECK(w->rank > 0 && (!w->shares_a || (i > 0 && wants[i - 1].rank == w->rank &&
                                            wants[i - 1].linear->weight->cols == p->cols)));
     *pair = (struct lora_pair){.linear = w->linear, .rank = w->rank, .scale = w->scale, .adapter = a};
-    pair->a = w->shares_a ? a->pairs[i - 1].a : add_param(a, p, 'A', w->rank, p->cols);
-    pair->b = add_param(a, p, 'B', p->rows, w->rank);
+    pair->a = w->shares_a ? a->pairs[i - 1].a : add_param(a, p, "lora_A.weight", w->rank, p->cols);
+    pair->b = add_param(a, p, "lora_B.weight", p->rows, w->rank);
+    if (w->magnitude)
+        pair->magnitude = add_param(a, p, "lora_magnitude_vector", 0, p->rows);
+}
+
+static void add_whole(struct lora_adapter *a, size_t i, struct param *p)
+{
+    for (size_t j = 0; j < a->n_pairs; j++)
+        CHECK(a->pairs[j].linear->weight != p || p == a->model->token_embd);
+    CHECK(!p->halves);
+    a->wholes[i] = (struct lora_whole){.param = p, .other = *p};
+    params_add(&a->all, p);
+    a->n_values += p->count;
 }
 
 static void take_values(struct lora_adapter *a)
 {
-    for (size_t i = 0; i < a->all.count; i++) {
+    for (size_t i = 0; i < a->all.count - a->n_wholes; i++) {
         struct param *p = a->all.items[i];
         p->data = p->value = arena_alloc(&a->values, p->count, sizeof *p->value);
     }
+    for (size_t i = 0; i < a->n_pairs; i++)
+        if (a->pairs[i].magnitude)
+            a->pairs[i].norm = arena_alloc(&a->values, a->pairs[i].magnitude->count, sizeof(float));
+    for (size_t i = 0; i < a->n_wholes; i++) {
+        struct param *own = &a->wholes[i].other;
+        own->data = own->value = arena_alloc(&a->values, own->count, sizeof *own->value);
+        own->type = DTYPE_F32;
+        own->in_integers = own->interleaved = false;
+    }
 }
 
-int lora_init(struct lora_adapter *a, struct model *m, const struct lora_want *wants, size_t n, struct error *e)
+static void copy_wholes(struct lora_adapter *a)
+{
+    for (size_t i = 0; i < a->n_wholes; i++) {
+        const struct param *p = a->wholes[i].param;
+        struct matrix m = param_matrix(p);
+        for (size_t j = 0; p->data && j < p->rows; j++)
+            matrix_row(&m, p, j, a->wholes[i].other.value + j * p->cols);
+    }
+}
+
+int lora_init_with(struct lora_adapter *a, struct model *m, const struct lora_want *wants, size_t n,
+                   struct param *const *wholes, size_t n_wholes, struct error *e)
 {
     *a = (struct lora_adapter){.model = m, .pairs = mem_zero(n + 1, sizeof *a->pairs), .n_pairs = n,
-                               .params = mem_zero(2 * n + 1, sizeof *a->params), .strength = 1};
+                               .params = mem_zero(3 * n + 1, sizeof *a->params),
+                               .wholes = mem_zero(n_wholes + 1, sizeof *a->wholes), .n_wholes = n_wholes, .strength = 1};
     for (size_t i = 0; i < n; i++)
         add_pair(a, i, wants);
+    for (size_t i = 0; i < n_wholes; i++)
+        add_whole(a, i, wholes[i]);
     take_values(a);
     size_t size = a->values.used;
     a->values.used = 0;
     int code = arena_init(&a->values, size, "the adapter", e);
-    if (code)
+    if (code) {
         lora_free(a);
-    else
-        take_values(a);
-    return code;
+        return code;
+    }
+    take_values(a);
+    copy_wholes(a);
+    return OK;
+}
+
+int lora_init(struct lora_adapter *a, struct model *m, const struct lora_want *wants, size_t n, struct error *e)
+{
+    return lora_init_with(a, m, wants, n, NULL, 0, e);
 }
 
 void lora_free(struct lora_adapter *a)
 {
     CHECK(!a->attached);
     arena_free(&a->values);
+    arena_free(&a->start);
     params_free(&a->all);
     mem_free(a->params);
     mem_free(a->pairs);
+    mem_free(a->wholes);
     mem_free(a->low);
+    mem_free(a->work);
     *a = (struct lora_adapter){0};
+}
+
+const float *lora_whole_values(const struct lora_adapter *a, const struct param *p)
+{
+    for (size_t i = 0; i < a->n_wholes; i++)
+        if (a->wholes[i].param == p)
+            return a->attached ? p->value : a->wholes[i].other.value;
+    return NULL;
+}
+
+void lora_changed(struct lora_adapter *a)
+{
+    for (size_t i = 0; i < a->n_pairs; i++)
+        a->pairs[i].norm_is_known = false;
 }
 
 /* Whether the pair's A is that of the pair before. */
@@ -116,6 +177,11 @@ void lora_initialize(struct lora_adapter *a, uint64_t seed)
         size_t in = p->linear->weight->cols;
         struct rng r;
         memset(p->b->value, 0, p->b->count * sizeof *p->b->value);
+        if (p->magnitude) {
+            p->norm_is_known = false;
+            lora_pair_norm(p, param_matrix(p->linear->weight));
+            memcpy(p->magnitude->value, p->norm, p->magnitude->count * sizeof *p->norm);
+        }
         if (shares_a(a, i))
             continue;
         rng_init(&r, seed, i);
@@ -124,78 +190,7 @@ void lora_initialize(struct lora_adapter *a, uint64_t seed)
     }
 }
 
-/* --- the hook --- */
-
-/* It grows to the largest batch and stays. */
-static float *low_rank(struct lora_adapter *a, size_t n)
-{
-    if (n > a->low_size) {
-        a->low = mem_resize(a->low, n, sizeof *a->low);
-        a->low_size = n;
-    }
-    return a->low;
-}
-
-/* low (n, rank) = scale x A^T, or with `backward` scale dy B. */
-static void to_low_rank(const struct lora_pair *p, float *low, const void *x, enum dtype type, size_t n, bool backward)
-{
-    const struct param *w = p->linear->weight;
-    size_t r = p->rank, from = backward ? w->rows : w->cols;
-    float scale = p->scale * p->adapter->strength;
-    gemm(false, !backward, n, r, from, type, x, from, DTYPE_F32, backward ? p->b->value : p->a->value, backward ? r : from, 0,
-         DTYPE_F32, low, r);
-    for (size_t i = 0; i < n * r; i++)
-        low[i] *= scale;
-}
-
-/* What a product that ends in `type` begins with: low, or it rounded into the half as much room behind it. */
-static const void *rounded_low(float *low, size_t n, enum dtype type)
-{
-    if (type == DTYPE_F32)
-        return low;
-    bf16_from_f32(low, (uint16_t *)(low + n), n);
-    return low + n;
-}
-
-/* y += low B^T: two thin products, so that B A never exists. */
-static void pair_forward(void *context, const struct linear *l, void *y, enum dtype y_type, const void *x,
-                         enum dtype type, size_t n)
-{
-    struct lora_pair *p = context;
-    size_t out = l->weight->rows, r = p->rank;
-    if (p->before && p->before->forward)
-        p->before->forward(p->before->context, l, y, y_type, x, type, n);
-    if (n == 0)
-        return;
-    float *low = low_rank(p->adapter, 2 * n * r);
-    to_low_rank(p, low, x, type, n, false);
-    gemm(false, true, n, out, r, y_type, rounded_low(low, n * r, y_type), r, DTYPE_F32, p->b->value, r, 1, y_type, y, out);
-}
-
-/* dB += dy^T low, dlow = scale dy B, dA += dlow^T x, dx += dlow A. The pass's low was not kept: it is computed again. */
-static void pair_backward(void *context, const struct linear *l, void *dx, enum dtype dx_type, const void *dy,
-                          const void *x, enum dtype type, size_t n)
-{
-    struct lora_pair *p = context;
-    size_t in = l->weight->cols, out = l->weight->rows, r = p->rank;
-    if (p->before && p->before->backward)
-        p->before->backward(p->before->context, l, dx, dx_type, dy, x, type, n);
-    if (n == 0)
-        return;
-    float *low = low_rank(p->adapter, 2 * n * r);
-    if (p->b->grad) {
-        to_low_rank(p, low, x, type, n, false);
-        gemm(true, false, out, r, n, type, dy, out, DTYPE_F32, low, r, param_grad_beta(p->b), p->b->grad_type,
-             p->b->grad, r);
-    }
-    to_low_rank(p, low, dy, type, n, true);
-    if (p->a->grad)
-        gemm(true, false, r, in, n, DTYPE_F32, low, r, type, x, in, param_grad_beta(p->a), p->a->grad_type, p->a->grad,
-             in);
-    if (dx)
-        gemm(false, false, n, in, r, dx_type, rounded_low(low, n * r, dx_type), r, DTYPE_F32, p->a->value, in, 1, dx_type, dx,
-             in);
-}
+/* --- attaching --- */
 
 static struct matrix weight_before(void *context, const struct linear *l, enum dtype type)
 {
@@ -203,13 +198,26 @@ static struct matrix weight_before(void *context, const struct linear *l, enum d
     return before->weight(before->context, l, type);
 }
 
+/* The two change places. */
+static void swap_storage(struct lora_whole *w)
+{
+    struct param *p = w->param, now = *p;
+    p->data = w->other.data, p->value = w->other.value, p->type = w->other.type, p->halves = w->other.halves;
+    p->in_integers = w->other.in_integers, p->interleaved = w->other.interleaved;
+    w->other = now;
+}
+
 void lora_attach(struct lora_adapter *a)
 {
     CHECK(!a->attached);
+    lora_changed(a);
+    for (size_t i = 0; i < a->n_wholes; i++)
+        swap_storage(&a->wholes[i]);
     for (size_t i = 0; i < a->n_pairs; i++) {
         struct lora_pair *p = &a->pairs[i];
         p->before = p->linear->hook;
-        p->hook = (struct linear_hook){.context = p, .forward = pair_forward, .backward = pair_backward,
+        p->hook = (struct linear_hook){.context = p, .forward = lora_pair_forward,
+                                       .backward = lora_pair_backward,
                                        .weight = p->before && p->before->weight ? weight_before : NULL};
         p->linear->hook = &p->hook;
     }
@@ -224,6 +232,8 @@ void lora_detach(struct lora_adapter *a)
         CHECK(p->linear->hook == &p->hook);
         p->linear->hook = p->before;
     }
+    for (size_t i = a->n_wholes; i-- > 0;)
+        swap_storage(&a->wholes[i]);
     a->attached = false;
 }
 
@@ -239,14 +249,23 @@ int lora_merge(const struct lora_adapter *a, struct error *e)
             return error_set(e, ERR_USAGE, "%s is the embedding too: an adapter of the output layer cannot be merged into it",
                              w->name);
     }
+    for (size_t i = 0; i < a->n_wholes; i++) {
+        const struct param *w = a->wholes[i].param;
+        if (a->attached || !w->value || w->halves || w->data != w->value)
+            return error_set(e, ERR_USAGE, "%s is not f32 in memory: an adapter is merged into weights that are", w->name);
+    }
     for (size_t i = 0; i < a->n_pairs; i++) {
         const struct lora_pair *p = &a->pairs[i];
         struct param *w = p->linear->weight;
-        float *scaled = mem_alloc(w->rows * p->rank, sizeof *scaled), scale = p->scale * a->strength;
-        for (size_t j = 0; j < w->rows * p->rank; j++)
-            scaled[j] = scale * p->b->value[j];
-        gemm_f32(false, false, w->rows, w->cols, p->rank, scaled, p->rank, p->a->value, w->cols, 1, w->value, w->cols);
-        mem_free(scaled);
+        size_t *which = mem_alloc(w->rows, sizeof *which);
+        for (size_t j = 0; j < w->rows; j++)
+            which[j] = j;
+        lora_pair_merge(p, which, w->rows, w->value, w->value);
+        mem_free(which);
+    }
+    for (size_t i = 0; i < a->n_wholes; i++) {
+        struct param *w = a->wholes[i].param;
+        memcpy(w->value, a->wholes[i].other.value, w->count * sizeof *w->value);
     }
     return OK;
 }

@@ -63,7 +63,7 @@ struct lora_adapter {
                                  1 / (1 - dropout) */
     uint64_t dropout_seed;    /* of the next passes' masks; 0: none is left out. Set it before each micro-batch's forward
                                  pass, let it be until its backward pass is done, and 0 for evaluation */
-    struct arena values;
+    struct arena values, start; /* start: PiSSA's */
     bool attached;
     float *low;               /* scratch */
     size_t low_size;

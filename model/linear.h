@@ -21,7 +21,7 @@ struct linear_hook {
     /* The weights (out, in), of `type`, to multiply with instead of the layer's own: fake quantisation. The
      * gradient still goes to the layer's own weights (straight-through). */
     struct matrix (*weight)(void *context, const struct linear *l, enum dtype type);
-    /* y += delta(x), after the product: adapters. */
+    /* y += delta(x): adapters. The outermost hook (the layer's own) finds the product alone in y, and the bias comes last. */
     void (*forward)(void *context, const struct linear *l, void *y, enum dtype y_type,
                     const void *x, enum dtype type, size_t n);
     /* dx += through the delta (skipped when NULL), and the adapter's own gradients. */
@@ -35,7 +35,7 @@ struct linear {
     const struct linear_hook *hook;  /* NULL: none */
 };
 
-/* y (n, out) = x (n, in) W^T + bias, then the hook. W is read as it is stored. */
+/* y (n, out) = x (n, in) W^T, what the hook adds, and the bias. W is read as it is stored. */
 void linear_forward(const struct linear *l, void *y, enum dtype y_type, const void *x,
                     enum dtype type, size_t n);
 
@@ -44,8 +44,15 @@ void linear_forward(const struct linear *l, void *y, enum dtype y_type, const vo
 void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool accumulate,
                      const void *dy, const void *x, enum dtype type, size_t n);
 
+/* Parts of the two that hooks need: y = x W^T, and dx = (or +=) dy W. */
+void linear_product(const struct linear *l, void *y, enum dtype y_type, const void *x, enum dtype type, size_t n);
+void linear_product_backward(const struct linear *l, void *dx, enum dtype dx_type, bool accumulate, const void *dy,
+                             enum dtype type, size_t n);
+/* The weights that products with activations of this type read: the hook's, or the layer's own. */
+struct matrix linear_weight(const struct linear *l, enum dtype type);
+
 /* The layer as the output of a model: shape, weights (the hook's where it has some), what the hook adds, and bias; no
- * gradients. It is of use as long as the layer is. */
+ * gradients but the hook's own. It is of use as long as the layer is. */
 struct output_layer linear_output_layer(const struct linear *l, enum dtype type);
 
 #endif

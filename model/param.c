@@ -1,5 +1,9 @@
 #include "model/param.h"
 
+#include "base/check.h"
+#include "kernels/interleave.h"
+#include "kernels/scratch.h"
+
 #include <string.h>
 
 struct matrix param_matrix(const struct param *p)
@@ -7,6 +11,20 @@ struct matrix param_matrix(const struct param *p)
     if (p->halves)
         return (struct matrix){p->value, 2 * p->cols, DTYPE_BF16, false, false};
     return (struct matrix){p->data, p->cols, p->type, p->in_integers, p->interleaved};
+}
+
+void matrix_row(const struct matrix *m, const struct param *p, size_t row, float *to)
+{
+    size_t bytes = 0, before = 0;
+    CHECK(dtype_bytes(m->type, p->cols, &bytes) && row < p->rows);
+    if (m->interleaved) {
+        void *bare = scratch_floats(bytes / sizeof(float) + 1);
+        interleaved_row(m->type, p->rows, p->cols, m->data, row, bare);
+        CHECK(dtype_to_f32(m->type, bare, to, p->cols));
+        return;
+    }
+    CHECK(dtype_bytes(m->type, row * m->ld, &before));
+    CHECK(dtype_to_f32(m->type, (const char *)m->data + before, to, p->cols));
 }
 
 float param_grad_beta(struct param *p)

@@ -45,6 +45,9 @@ struct matrix {
 /* The parameter as it is stored; its bf16 half if the model is split. */
 struct matrix param_matrix(const struct param *p);
 
+/* Row `row` of the parameter's matrix as f32 (cols), however it is stored. */
+void matrix_row(const struct matrix *m, const struct param *p, size_t row, float *to);
+
 /* 0 for the first product of a step that goes to this gradient, then 1: the gemm's beta. */
 float param_grad_beta(struct param *p);
 
