@@ -224,27 +224,3 @@ void lora_detach(struct lora_adapter *a)
     }
     a->attached = false;
 }
-
-/* --- merging --- */
-
-int lora_merge(const struct lora_adapter *a, struct error *e)
-{
-    for (size_t i = 0; i < a->n_pairs; i++) {
-        const struct param *w = a->pairs[i].linear->weight;
-        if (!w->value || w->halves || w->data != w->value)
-            return error_set(e, ERR_USAGE, "%s is not f32 in memory: an adapter is merged into weights that are", w->name);
-        if (w == a->model->token_embd)
-            return error_set(e, ERR_USAGE, "%s is the embedding too: an adapter of the output layer cannot be merged into it",
-                             w->name);
-    }
-    for (size_t i = 0; i < a->n_pairs; i++) {
-        const struct lora_pair *p = &a->pairs[i];
-        struct param *w = p->linear->weight;
-        float *scaled = mem_alloc(w->rows * p->rank, sizeof *scaled), scale = p->scale * a->strength;
-        for (size_t j = 0; j < w->rows * p->rank; j++)
-            scaled[j] = scale * p->b[j];
-        gemm_f32(false, false, w->rows, w->cols, p->rank, scaled, p->rank, p->a, w->cols, 1, w->value, w->cols);
-        mem_free(scaled);
-    }
-    return OK;
-}

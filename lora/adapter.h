@@ -67,8 +67,4 @@ void lora_clear_gradients(struct lora_adapter *a);
 void lora_attach(struct lora_adapter *a);
 void lora_detach(struct lora_adapter *a);
 
-/* Adds the adapter to the model's weights for good: W += scale B A. ERR_USAGE, with the model unchanged, where a weight
- * is not f32 in own memory, or is also the embedding. */
-int lora_merge(const struct lora_adapter *a, struct error *e);
-
 #endif
