@@ -193,12 +193,12 @@ static double perplexity(const struct divergence_sums *s, int which)
     return exp(s->nats[which] / (double)s->n);
 }
 
-static double bits_per_weight(const struct quantize_report *r, size_t bytes)
+static double bits_per_weight(const struct export_report *r, size_t bytes)
 {
     return 8 * (double)bytes / (double)r->n_weights;
 }
 
-static void print_report_json(const struct mix *mix, const struct quantize_report *r, double seconds,
+static void print_report_json(const struct mix *mix, const struct export_report *r, double seconds,
                               const struct divergence_sums *s)
 {
     json_t *tensors = json_object();
@@ -219,7 +219,7 @@ static void print_report_json(const struct mix *mix, const struct quantize_repor
     print_json_line(root);
 }
 
-static void print_report(const struct quantize_report *r, double seconds, const struct divergence_sums *s)
+static void print_report(const struct export_report *r, double seconds, const struct divergence_sums *s)
 {
     char before[32], after[32];
     printf("size             %s -> %s\n", format_bytes((double)r->bytes_before, before),
@@ -238,7 +238,7 @@ static void print_report(const struct quantize_report *r, double seconds, const 
 static int quantize(struct model *m, const struct tokenizer *t, struct job *j, struct corpus *corpus,
                     struct error *e)
 {
-    struct quantize_report report;
+    struct export_report report;
     struct divergence_sums sums;
     char *name = flags.name ? mem_string(flags.name) : name_from_path(flags.model);
     const double start = clock_seconds();
