@@ -84,6 +84,19 @@ double merged_noise(const struct merged_matrix *x)
     return x->delta > 0 ? sqrt(x->error / x->delta) : 0;
 }
 
+enum merge_verdict merge_judge(const struct merged_matrix *x)
+{
+    if (merged_kept(x) < MERGE_KEPT)
+        return MERGE_ERASED;
+    return merged_noise(x) > MERGE_NOISE ? MERGE_DROWNED : MERGE_FINE;
+}
+
+const char *merge_verdict_name(enum merge_verdict v)
+{
+    static const char *const names[] = {[MERGE_FINE] = "fine", [MERGE_DROWNED] = "drowned", [MERGE_ERASED] = "erased"};
+    return names[v];
+}
+
 struct merged_matrix merge_total(const struct merge *g)
 {
     struct merged_matrix total = {0};

@@ -41,6 +41,17 @@ void merged_matrix_add(struct merged_matrix *x, const float *base, const float *
 double merged_size(const struct merged_matrix *x);
 double merged_kept(const struct merged_matrix *x);
 double merged_noise(const struct merged_matrix *x);
+
+/* Thresholds from docs/adapters.md. */
+#define MERGE_KEPT 0.9
+#define MERGE_NOISE 10.0
+enum merge_verdict {
+    MERGE_FINE,
+    MERGE_DROWNED, /* noise above MERGE_NOISE: the rounding of other weights moves more than the adapters do */
+    MERGE_ERASED,  /* less than MERGE_KEPT is kept: steps of the type are larger than what was to be added */
+};
+enum merge_verdict merge_judge(const struct merged_matrix *x);
+const char *merge_verdict_name(enum merge_verdict v); /* "fine", "drowned", "erased" */
 /* The sums over all matrices; its name is empty. */
 struct merged_matrix merge_total(const struct merge *g);
 
