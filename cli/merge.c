@@ -298,9 +298,9 @@ static void warn(const struct job *j)
                  "of it is kept; choose a larger --type, or keep the adapter as a file (--adapter)", erased,
                  j->merge.n_matrices, MERGE_KEPT);
     else if (merge_judge(&total) == MERGE_DROWNED)
-        log_warn("what the adapters add is small beside the steps of the file's types: noise of %.1f times its size comes "
-                 "with it; measure with --eval, and choose a larger --type or keep the adapter as a file (--adapter) if the "
-                 "merged model diverges as far as the base alone", merged_noise(&total));
+        log_warn("rounding to the file's types changes the model more than the adapters do: its noise is %.1f times what they "
+                 "add; choose a larger --type, or keep the adapter as a file (--adapter); --eval measures it",
+                 merged_noise(&total));
 }
 
 static int run_job(struct job *j, struct error *e)
@@ -361,8 +361,8 @@ const struct command command_merge = {
              "\n"
              "Examples:\n"
              "  linnet merge --model llama-hf --adapter tuned --out merged-hf\n"
-             "  linnet merge --model llama.gguf --adapter tuned --type Q4_K_M --out tuned-q4.gguf --eval held-out.txt\n"
-             "  linnet merge --model llama.gguf --adapter style=0.7 --adapter facts.gguf --type bf16 --out both.gguf\n",
+             "  linnet merge --model llama.gguf --adapter tuned --type Q4_K_M --out q4.gguf\n"
+             "  linnet merge --model llama-hf --adapter style=0.7 --adapter facts --out both.gguf\n",
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,

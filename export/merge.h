@@ -44,10 +44,10 @@ double merged_noise(const struct merged_matrix *x);
 
 /* Thresholds from docs/adapters.md. */
 #define MERGE_KEPT 0.9
-#define MERGE_NOISE 10.0
+#define MERGE_NOISE 4.0
 enum merge_verdict {
     MERGE_FINE,
-    MERGE_DROWNED, /* noise above MERGE_NOISE: the rounding of other weights moves more than the adapters do */
+    MERGE_DROWNED, /* noise above MERGE_NOISE: rounding changes predictions more than the adapters do */
     MERGE_ERASED,  /* less than MERGE_KEPT is kept: steps of the type are larger than what was to be added */
 };
 enum merge_verdict merge_judge(const struct merged_matrix *x);

@@ -120,7 +120,7 @@ status 0
 grep -q 'adapters add' "$tmp/stderr" && fail "a warning of a large delta"
 run "$LINNET" merge --model "$tmp/f32.gguf" --adapter "$tmp/q=1e-4" --type q4_0 --out "$tmp/drowned.gguf" -q
 status 0
-grep -q "^linnet: warning: what the adapters add is small beside the steps of the file's types: noise of [0-9.]* times its" \
+grep -q "^linnet: warning: rounding to the file's types changes the model more than the adapters do: its noise is [0-9.]* times" \
     "$tmp/stderr" || fail "no warning"
 run "$LINNET" merge --model "$tmp/f32.gguf" --adapter "$tmp/q=0" --out "$tmp/none.gguf" -q
 status 0
