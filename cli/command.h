@@ -49,6 +49,7 @@ extern const struct command command_generate;
 extern const struct command command_help;
 extern const struct command command_imatrix;
 extern const struct command command_info;
+extern const struct command command_merge;
 extern const struct command command_pretrain;
 extern const struct command command_quantize;
 extern const struct command command_serve;

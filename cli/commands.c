@@ -20,6 +20,7 @@ const struct command *const commands[] = {
     &command_export,
     &command_convert,
     &command_quantize,
+    &command_merge,
     &command_imatrix,
     &command_info,
     &command_bench_gemm,

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/model_report.h"
 #include "cli/shared.h"
 #include "export/gguf.h"
 #include "export/hf.h"
@@ -88,17 +89,6 @@ static int write_model(struct model *m, const struct tokenizer *t, struct error 
     return code;
 }
 
-/* A model's files among a run's would take its tokenizer.json and hide its checkpoints. */
-static int check_not_a_run(struct error *e)
-{
-    char *checkpoint = path_join(flags.out, RUN_LAST);
-    int code = file_exists(checkpoint)
-                   ? error_set(e, ERR_USAGE, "%s: is a run directory; choose another", flags.out)
-                   : OK;
-    mem_free(checkpoint);
-    return code;
-}
-
 static int run(const struct command_input *in, struct error *e)
 {
     struct model m = {0};
@@ -109,7 +99,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code) /* before a large model is read in vain */
         code = export_check_target(flags.out, flags.format == FORMAT_HF, flags.force, e);
     if (!code)
-        code = check_not_a_run(e);
+        code = check_not_a_run(flags.out, e);
     if (!code)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (code)

@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "PATH=SCALE" into both; a file may have "=" in its name. The caller frees *path. ERR_USAGE. */
-static int split_scale(const char *word, char **path, float *scale, struct error *e)
+int adapter_split(const char *word, char **path, float *scale, struct error *e)
 {
     const char *equals = strrchr(word, '=');
     char *end = NULL;
@@ -29,11 +28,33 @@ static int split_scale(const char *word, char **path, float *scale, struct error
     return OK;
 }
 
-static void free_adapters(struct lora_adapter *adapters, size_t n)
+void adapters_free(struct lora_adapter *adapters, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         lora_free(&adapters[i]);
     mem_free(adapters);
+}
+
+int adapters_load(const struct option_strings *words, struct model *m, struct lora_adapter **adapters, struct error *e)
+{
+    struct lora_adapter *loaded = mem_zero(words->count + 1, sizeof *loaded);
+    size_t n = 0;
+    int code = OK;
+    for (; n < words->count && !code; n += !code) {
+        char *path;
+        float scale;
+        code = adapter_split(words->items[n], &path, &scale, e);
+        if (!code)
+            code = lora_load(path, m, &loaded[n], e);
+        if (!code)
+            loaded[n].strength = scale;
+        mem_free(path);
+    }
+    if (code)
+        adapters_free(loaded, n);
+    else
+        *adapters = loaded;
+    return code;
 }
 
 static void detach_all(struct inference *in)
@@ -44,28 +65,15 @@ static void detach_all(struct inference *in)
 
 int inference_set_adapters(struct inference *in, const struct option_strings *adapters, struct error *e)
 {
-    struct lora_adapter *loaded = mem_zero(adapters->count + 1, sizeof *loaded);
-    size_t n = 0;
-    int code = OK;
-    for (; n < adapters->count && !code; n += !code) {
-        char *path;
-        float scale;
-        code = split_scale(adapters->items[n], &path, &scale, e);
-        if (!code)
-            code = lora_load(path, &in->model, &loaded[n], e);
-        if (!code)
-            loaded[n].strength = scale;
-        mem_free(path);
-    }
-    if (code) {
-        free_adapters(loaded, n);
+    struct lora_adapter *loaded = NULL;
+    int code = adapters_load(adapters, &in->model, &loaded, e);
+    if (code)
         return code;
-    }
     detach_all(in);
-    free_adapters(in->adapters, in->n_adapters);
+    adapters_free(in->adapters, in->n_adapters);
     in->adapters = loaded;
-    in->n_adapters = n;
-    for (size_t i = 0; i < n; i++)
+    in->n_adapters = adapters->count;
+    for (size_t i = 0; i < in->n_adapters; i++)
         lora_attach(&loaded[i]);
     return OK;
 }
@@ -90,7 +98,7 @@ int inference_load(const char *path, const struct option_strings *adapters, bool
 void inference_free(struct inference *in)
 {
     detach_all(in);
-    free_adapters(in->adapters, in->n_adapters);
+    adapters_free(in->adapters, in->n_adapters);
     model_free(&in->model);
     tokenizer_free(in->tokenizer);
     *in = (struct inference){0};

@@ -29,6 +29,13 @@ int inference_load(const char *path, const struct option_strings *adapters, bool
                    struct error *e);
 void inference_free(struct inference *in);
 
+/* "PATH=SCALE" into both, or "PATH" with a scale of 1; a file may have "=" in its name. The caller frees *path. ERR_USAGE. */
+int adapter_split(const char *word, char **path, float *scale, struct error *e);
+/* The adapters of the words, each "PATH" or "PATH=SCALE", of a model that must not move: an array of words->count, none
+ * attached. On failure there is nothing to free. */
+int adapters_load(const struct option_strings *words, struct model *m, struct lora_adapter **adapters, struct error *e);
+void adapters_free(struct lora_adapter *adapters, size_t n);
+
 /* Tokens of a conversation: `wanted`, with a warning where the model was made for fewer; 0: what it was made for, but at
  * most 4096. */
 size_t inference_context(const struct model *m, size_t wanted);

@@ -2,17 +2,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/model_report.h"
 #include "cli/shared.h"
-#include "data/corpus.h"
 #include "export/quantize.h"
-#include "infer/divergence.h"
-#include "infer/score.h"
 #include "kernels/gemm.h"
 #include "model/load.h"
 
-#include <math.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static struct {
     char *model, *type, *out, *imatrix, *output_type, *embedding_type, *eval, *name;
@@ -125,47 +121,8 @@ static int job_init(struct job *j, struct error *e)
 
 static int check_paths(struct error *e)
 {
-    struct stat from, to;
-    if (stat(flags.model, &from) == 0 && stat(flags.out, &to) == 0 && from.st_dev == to.st_dev &&
-        from.st_ino == to.st_ino)
-        return error_set(e, ERR_USAGE, "--out %s: is the model itself; write to another file", flags.out);
-    return export_check_target(flags.out, false, flags.force, e);
-}
-
-enum { PIECE_BYTES = 1 << 16 }; /* of text between two looks at the progress */
-
-/* Every text of the corpus, from its BOS where the model expects one. */
-static int compare_corpus(struct divergence *d, const struct tokenizer *t, struct corpus *corpus, struct error *e)
-{
-    struct corpus_chunk text = {0};
-    struct tokens tokens = {0};
-    struct progress progress;
-    bool inside = false; /* a text that came in pieces */
-    int code;
-    progress_start(&progress, "compare", (double)corpus_bytes_total(corpus));
-    while (!(code = corpus_next(corpus, PIECE_BYTES, &text, e)) && text.n > 0) {
-        for (size_t i = 0; i < text.n && !code; i++) {
-            if (!inside && tokenizer_adds_bos(t) && tokenizer_bos(t) != TOKEN_NONE)
-                tokens_push(&tokens, tokenizer_bos(t));
-            tokenizer_encode(t, text.text.data + text.offsets[i], text.offsets[i + 1] - text.offsets[i], false,
-                             &tokens);
-            inside = text.continues[i];
-            if (inside)
-                continue;
-            code = divergence_add(d, tokens.ids, tokens.count, e);
-            tokens.count = 0;
-        }
-        if (code)
-            break;
-        progress_update(&progress, (double)corpus_bytes_read(corpus), "");
-    }
-    if (!code && d->sums.n == 0)
-        code = error_set(e, ERR_USAGE, "--eval: there is no text to predict (a text needs two tokens)");
-    if (!code)
-        progress_finish(&progress, "");
-    corpus_chunk_free(&text);
-    tokens_free(&tokens);
-    return code;
+    int code = check_not_itself(flags.out, flags.model, "the model", e);
+    return code ? code : export_check_target(flags.out, false, flags.force, e);
 }
 
 /* Runs the original and the file that was written over the text. */
@@ -173,72 +130,40 @@ static int compare(struct model *original, const struct tokenizer *t, struct cor
                    struct divergence_sums *sums, struct error *e)
 {
     struct model quantised = {0};
-    struct divergence d = {0};
-    size_t context = original->config.max_position_embeddings;
     int code = model_load(flags.out, WEIGHTS_MAPPED, &quantised, NULL, e);
-    if (!code)
-        code = divergence_init(&d, original, &quantised, context < 2048 ? context : 2048, e);
-    if (!tokenizer_cuts_safely(t))
-        corpus_keep_whole(corpus);
-    if (!code)
-        code = compare_corpus(&d, t, corpus, e);
-    *sums = d.sums;
-    divergence_free(&d);
+    if (code)
+        return code;
+    code = compare_models(original, &quantised, t, corpus, sums, e);
     model_free(&quantised);
     return code;
 }
 
-static double perplexity(const struct divergence_sums *s, int which)
-{
-    return exp(s->nats[which] / (double)s->n);
-}
-
-static double bits_per_weight(const struct quantize_report *r, size_t bytes)
-{
-    return 8 * (double)bytes / (double)r->n_weights;
-}
-
-static void print_report_json(const struct mix *mix, const struct quantize_report *r, double seconds,
+static void print_report_json(const struct mix *mix, const struct export_report *r, double seconds,
                               const struct divergence_sums *s)
 {
-    json_t *tensors = json_object();
-    for (size_t i = 0; i < r->n_types; i++)
-        json_object_set_new(tensors, dtype_info(r->types[i].type)->name,
-                            json_integer((json_int_t)r->types[i].n_tensors));
-    json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:o, s:I, s:f}", "out", flags.out, "type", mix->name,
-                             "weights", (json_int_t)r->n_weights, "bytes_before", (json_int_t)r->bytes_before,
-                             "bytes", (json_int_t)r->bytes_after, "bits_per_weight_before",
-                             bits_per_weight(r, r->bytes_before), "bits_per_weight",
-                             bits_per_weight(r, r->bytes_after), "tensors", tensors, "fallbacks",
-                             (json_int_t)r->n_fallbacks, "seconds", seconds);
+    json_t *root = export_report_json(flags.out, mix->name, r, seconds);
     if (s)
         json_object_set_new(root, "eval",
                             json_pack("{s:I, s:f, s:f, s:f, s:f}", "tokens", (json_int_t)s->n, "perplexity_before",
-                                      perplexity(s, 0), "perplexity", perplexity(s, 1), "kl_divergence",
-                                      s->kl / (double)s->n, "same_top", (double)s->same_top / (double)s->n));
+                                      compared_perplexity(s, 0), "perplexity", compared_perplexity(s, 1),
+                                      "kl_divergence", s->kl / (double)s->n, "same_top",
+                                      (double)s->same_top / (double)s->n));
     print_json_line(root);
 }
 
-static void print_report(const struct quantize_report *r, double seconds, const struct divergence_sums *s)
+static void print_report(const struct export_report *r, double seconds, const struct divergence_sums *s)
 {
-    char before[32], after[32];
-    printf("size             %s -> %s\n", format_bytes((double)r->bytes_before, before),
-           format_bytes((double)r->bytes_after, after));
-    printf("bits per weight  %.2f -> %.2f\ntensors         ", bits_per_weight(r, r->bytes_before),
-           bits_per_weight(r, r->bytes_after));
-    for (size_t i = 0; i < r->n_types; i++)
-        printf("%s%zu %s", i ? ", " : " ", r->types[i].n_tensors, dtype_info(r->types[i].type)->name);
-    printf("\nseconds          %.2f\n", seconds);
+    print_export_report(r, seconds);
     if (s)
         printf("tokens compared  %zu\nperplexity       %.4f -> %.4f\nKL divergence    %.6f nats a token\n"
-               "same top token   %.2f%%\n", s->n, perplexity(s, 0), perplexity(s, 1), s->kl / (double)s->n,
-               100 * (double)s->same_top / (double)s->n);
+               "same top token   %.2f%%\n", s->n, compared_perplexity(s, 0), compared_perplexity(s, 1),
+               s->kl / (double)s->n, 100 * (double)s->same_top / (double)s->n);
 }
 
 static int quantize(struct model *m, const struct tokenizer *t, struct job *j, struct corpus *corpus,
                     struct error *e)
 {
-    struct quantize_report report;
+    struct export_report report;
     struct divergence_sums sums;
     char *name = flags.name ? mem_string(flags.name) : name_from_path(flags.model);
     const double start = clock_seconds();

@@ -54,11 +54,15 @@ int export_gguf(const struct model *m, const struct tokenizer *t, const struct e
                 const char *path, struct error *e)
 {
     int code = export_check_target(path, false, o->force, e);
+    if (!code)
+        code = merge_check(o->merge, m, CONTAINER_GGUF, e);
     if (code)
         return code;
     struct gguf_writer *w = gguf_writer_new();
     struct weight_sources weights;
     weight_sources_init(&weights, m, CONTAINER_GGUF, model_architecture(&m->config)->head_in_gguf, o);
+    if (o->report)
+        weight_sources_report(&weights, o->report);
     code = export_gguf_weights(m, t, &weights, file_type(export_type(m, o)), o->name, w, path, e);
     gguf_writer_free(w);
     weight_sources_free(&weights);

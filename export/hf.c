@@ -47,13 +47,15 @@ static json_t *end_ids(const struct tokenizer *t)
     return id_or_null(eos);
 }
 
-static json_t *config_json(const struct model *m, const struct tokenizer *t, enum dtype type)
+static json_t *config_json(const struct model *m, const struct tokenizer *t, const struct export_options *o)
 {
-    json_t *root = hf_config_write(&m->config);
+    struct model_config config = m->config;
+    config.tie_word_embeddings &= !merge_unties(o->merge, m);
+    json_t *root = hf_config_write(&config);
     json_object_set_new(root, "bos_token_id", id_or_null(tokenizer_bos(t)));
     json_object_set_new(root, "eos_token_id", end_ids(t));
     json_object_set_new(root, "pad_token_id", id_or_null(tokenizer_pad(t)));
-    json_object_set_new(root, "torch_dtype", json_string(torch_dtype(type)));
+    json_object_set_new(root, "torch_dtype", json_string(torch_dtype(export_type(m, o))));
     return root;
 }
 
@@ -89,6 +91,8 @@ static int write_weights(const struct model *m, const struct export_options *o,
     struct safetensors_writer *w = safetensors_writer_new();
     struct weight_sources weights;
     weight_sources_init(&weights, m, CONTAINER_HF, false, o);
+    if (o->report)
+        weight_sources_report(&weights, o->report);
     for (size_t i = 0; i < weights.list.n_tensors; i++) {
         const struct tensor *t = &weights.list.tensors[i];
         safetensors_put(w, t->name, weights.sources[i].type, t->n_dims, t->shape, weight_source_fill,
@@ -116,6 +120,8 @@ int export_hf(const struct model *m, const struct tokenizer *t, const struct exp
          *generation = path_join(directory, "generation_config.json");
     size_t context = m->config.max_position_embeddings;
     int code = export_check_target(directory, true, o->force, e);
+    if (!code)
+        code = merge_check(o->merge, m, CONTAINER_HF, e);
     if (!code && context == 0)
         code = error_set(e, ERR_USAGE, "the model says nothing about its context length; give one "
                                        "with --context");
@@ -130,7 +136,7 @@ int export_hf(const struct model *m, const struct tokenizer *t, const struct exp
     if (!code)
         code = write_json(generation_json(t), generation, e);
     if (!code)
-        code = write_json(config_json(m, t, export_type(m, o)), config, e);
+        code = write_json(config_json(m, t, o), config, e);
     if (!code) /* what another model left would be taken for this one's; this one's is in tokenizer_config.json */
         remove_stale(directory, "chat_template.jinja");
     if (!code && strcmp(model_architecture(&m->config)->name, "openelm") == 0 &&

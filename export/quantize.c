@@ -198,30 +198,6 @@ static void warn(const struct plan *p)
                  "of them %s", o->mix->name, dtype_info(o->mix->type)->name);
 }
 
-static void count(const struct plan *p, struct quantize_report *r)
-{
-    *r = (struct quantize_report){.n_fallbacks = p->n_fallbacks};
-    for (size_t i = 0; i < p->weights.list.n_tensors; i++) {
-        const struct tensor *t = &p->weights.list.tensors[i];
-        const size_t n = t->rows * t->cols;
-        size_t bytes, k = 0;
-        for (size_t j = 0; j < t->n_pieces; j++) {
-            CHECK(dtype_bytes(t->pieces[j].param->type, t->pieces[j].rows * t->cols, &bytes));
-            r->bytes_before += bytes;
-        }
-        CHECK(dtype_bytes(p->weights.sources[i].type, n, &bytes));
-        r->bytes_after += bytes;
-        r->n_weights += n;
-        while (k < r->n_types && r->types[k].type != p->weights.sources[i].type)
-            k++;
-        CHECK(k < sizeof r->types / sizeof *r->types);
-        r->n_types = k < r->n_types ? r->n_types : k + 1;
-        r->types[k].type = p->weights.sources[i].type;
-        r->types[k].n_tensors++;
-        r->types[k].n_weights += n;
-    }
-}
-
 /* What llama-quantize says about where the importance came from. */
 static void put_importance_keys(struct gguf_writer *w, const struct quantize_options *o)
 {
@@ -237,11 +213,11 @@ static void put_importance_keys(struct gguf_writer *w, const struct quantize_opt
 }
 
 static int write_plan(struct plan *p, const struct model *m, const struct tokenizer *t, const char *path,
-                      const struct quantize_report *r, struct error *e)
+                      const struct export_report *r, struct error *e)
 {
     struct progress progress;
     struct gguf_writer *w = gguf_writer_new();
-    progress_start(&progress, "quantise", (double)r->n_weights);
+    progress_start(&progress, p->options->merge ? "merge" : "quantise", (double)r->n_weights);
     for (size_t i = 0; i < p->weights.list.n_tensors; i++)
         p->weights.sources[i].progress = &progress;
     put_importance_keys(w, p->options);
@@ -253,11 +229,13 @@ static int write_plan(struct plan *p, const struct model *m, const struct tokeni
 }
 
 int quantize_model(const struct model *m, const struct tokenizer *t, const struct quantize_options *o,
-                   const char *path, struct quantize_report *report, struct error *e)
+                   const char *path, struct export_report *report, struct error *e)
 {
     struct plan p = {.options = o};
-    const struct export_options as_f32 = {.type = DTYPE_F32};
+    const struct export_options as_f32 = {.type = DTYPE_F32, .merge = o->merge};
     int code = check_source(m, o, e);
+    if (!code)
+        code = merge_check(o->merge, m, CONTAINER_GGUF, e);
     if (code)
         return code;
     weight_sources_init(&p.weights, m, CONTAINER_GGUF, model_architecture(&m->config)->head_in_gguf, &as_f32);
@@ -271,7 +249,8 @@ int quantize_model(const struct model *m, const struct tokenizer *t, const struc
         code = check_importance(&p, e);
     if (!code) {
         plan_importance(&p);
-        count(&p, report);
+        weight_sources_report(&p.weights, report);
+        report->n_fallbacks = p.n_fallbacks;
         warn(&p);
         code = write_plan(&p, m, t, path, report, e);
     }

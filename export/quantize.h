@@ -27,28 +27,19 @@ struct quantize_options {
     const char *importance_name;      /* its file's name, for the model's metadata */
     bool requantize;             /* take matrices that are quantised already */
     const char *name;            /* what the model calls itself in the file */
+    struct merge *merge;         /* adapters that go into the weights on their way, NULL: none */
 };
 
 /* Parses a type's name (q8_0, f16, ...) that matrices can be written in. ERR_USAGE with `flag` and the nearest. */
 int quantize_type_parse(const char *flag, const char *name, enum dtype *type, struct error *e);
 
-struct quantize_report {
-    struct {
-        enum dtype type;
-        size_t n_tensors, n_weights;
-    } types[32]; /* each once, in the order in which the file has them */
-    size_t n_types;
-    size_t bytes_before, bytes_after; /* of all tensors: as the model holds them, and as written */
-    size_t n_weights;
-    size_t n_fallbacks;               /* matrices whose columns are no whole blocks of the type they should have */
-};
-
 /* Writes `path` atomically, over what is there. A tensor at a time is in memory beside the mapped model.
- * ERR_USAGE: a model that is quantised already, without `requantize`; an override that no matrix has in its name.
+ * ERR_USAGE: a model that is quantised already, without `requantize`; an override that no matrix has in its name; what
+ * merge_check refuses.
  * ERR_FORMAT names the tensor: a weight that is not finite or too large for its type, an entry of the importance
  * matrix that no tensor of this model has or whose size does not fit. What is out of the ordinary but works (columns
  * that do not fit, matrices without importance) is a warning, once each. */
 int quantize_model(const struct model *m, const struct tokenizer *t, const struct quantize_options *o,
-                   const char *path, struct quantize_report *report, struct error *e);
+                   const char *path, struct export_report *report, struct error *e);
 
 #endif

@@ -88,7 +88,7 @@ static int add_rows(struct divergence *d, const float *hidden[2], size_t from, s
         const struct divergence_row *row = &d->rows[i];
         if (!isfinite(row->kl) || !isfinite(row->nats[0]) || !isfinite(row->nats[1]))
             return error_set(e, ERR_FORMAT, "the output of the %s model is not a number",
-                             isfinite(row->nats[0]) ? "quantised" : "original");
+                             isfinite(row->nats[0]) ? "second" : "first");
         d->sums.kl += row->kl;
         d->sums.nats[0] += row->nats[0];
         d->sums.nats[1] += row->nats[1];

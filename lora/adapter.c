@@ -236,36 +236,3 @@ void lora_detach(struct lora_adapter *a)
         swap_storage(&a->wholes[i]);
     a->attached = false;
 }
-
-/* --- merging --- */
-
-int lora_merge(const struct lora_adapter *a, struct error *e)
-{
-    for (size_t i = 0; i < a->n_pairs; i++) {
-        const struct param *w = a->pairs[i].linear->weight;
-        if (!w->value || w->halves || w->data != w->value)
-            return error_set(e, ERR_USAGE, "%s is not f32 in memory: an adapter is merged into weights that are", w->name);
-        if (w == a->model->token_embd)
-            return error_set(e, ERR_USAGE, "%s is the embedding too: an adapter of the output layer cannot be merged into it",
-                             w->name);
-    }
-    for (size_t i = 0; i < a->n_wholes; i++) {
-        const struct param *w = a->wholes[i].param;
-        if (a->attached || !w->value || w->halves || w->data != w->value)
-            return error_set(e, ERR_USAGE, "%s is not f32 in memory: an adapter is merged into weights that are", w->name);
-    }
-    for (size_t i = 0; i < a->n_pairs; i++) {
-        const struct lora_pair *p = &a->pairs[i];
-        struct param *w = p->linear->weight;
-        size_t *which = mem_alloc(w->rows, sizeof *which);
-        for (size_t j = 0; j < w->rows; j++)
-            which[j] = j;
-        lora_pair_merge(p, which, w->rows, w->value, w->value);
-        mem_free(which);
-    }
-    for (size_t i = 0; i < a->n_wholes; i++) {
-        struct param *w = a->wholes[i].param;
-        memcpy(w->value, a->wholes[i].other.value, w->count * sizeof *w->value);
-    }
-    return OK;
-}

@@ -110,8 +110,4 @@ void lora_pair_merge(const struct lora_pair *p, const size_t *which, size_t n, c
 /* The adapter's own values of a parameter, (rows, cols) f32; NULL: it has none. */
 const float *lora_whole_values(const struct lora_adapter *a, const struct param *p);
 
-/* Adds the adapter to the model's weights for good: W += scale B A. ERR_USAGE, with the model unchanged, where a weight
- * is not f32 in own memory, or is also the embedding. */
-int lora_merge(const struct lora_adapter *a, struct error *e);
-
 #endif

@@ -105,7 +105,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .name = "gemma", .gguf_name = "gemma", .model_type = "gemma",
         .hf_class = "GemmaForCausalLM", .gguf_rope_style = ROPE_HALF, .norm_offset = 1,
         .activation = ACTIVATION_GELU_TANH, .embedding_by_root = true, .keys = " ",
-        .ties_by_default = true, .default_head_dim = 256,
+        .ties_by_default = true, .never_head_in_gguf = true, .default_head_dim = 256,
     },
     {
         .name = "gemma2", .gguf_name = "gemma2", .model_type = "gemma2",
@@ -113,7 +113,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .norm_place = NORM_AROUND, .activation = ACTIVATION_GELU_TANH, .embedding_by_root = true,
         .keys = " sliding_window sliding_window_pattern query_pre_attn_scalar "
                 "attn_logit_softcapping final_logit_softcapping ",
-        .ties_by_default = true, .default_head_dim = 256, .window_pattern = 2,
+        .ties_by_default = true, .never_head_in_gguf = true, .default_head_dim = 256, .window_pattern = 2,
         .names = gemma2_names,
         .hf_defaults = " num_key_value_heads=4 sliding_window=4096 query_pre_attn_scalar=256 "
                        "attn_logit_softcapping=50 final_logit_softcapping=30 ",
@@ -146,6 +146,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
         .name = "openelm", .gguf_name = "openelm", .model_type = "openelm",
         .hf_class = "OpenELMForCausalLM", .gguf_rope_style = ROPE_HALF, .qk_norm = QK_NORM_HEAD,
         .keys = " num_query_heads num_kv_heads intermediate_sizes ", .ties_by_default = true,
+        .never_head_in_gguf = true,
         .hf_aliases = " hidden_size=model_dim num_hidden_layers=num_transformer_layers "
                       "rope_theta=rope_freq_constant max_position_embeddings=max_context_length "
                       "tie_word_embeddings=share_input_output_layers ",

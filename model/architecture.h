@@ -61,6 +61,7 @@ struct architecture {
     bool sparsemixer;         /* how experts are weighed: kernels/routing.h */
     bool renormalises;        /* the chosen experts' weights, unless norm_topk_prob is among the keys */
     bool head_in_gguf;        /* llama.cpp wants an output tensor, tied or not */
+    bool never_head_in_gguf;  /* it takes the embedding for it, whatever the file has */
 
     /* Options beyond the common ones that this family has, each between spaces. */
     const char *keys;

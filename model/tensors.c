@@ -112,8 +112,10 @@ void tensor_list_init(struct tensor_list *list, const struct model *m, enum cont
     struct list_builder b = {list, model_architecture(&m->config), container, 0};
     for (size_t i = 0; i < m->n_params; i++)
         add_param(&b, &m->params[i], m->params[i].role);
-    if (head && m->config.tie_word_embeddings)
+    if (head && m->config.tie_word_embeddings) {
         add_param(&b, m->token_embd, PARAM_OUTPUT);
+        list->tensors[list->n_tensors - 1].tied_head = true;
+    }
     for (size_t i = 0; i < list->n_tensors; i++)
         list->by_name[i] = &list->tensors[i];
     qsort(list->by_name, list->n_tensors, sizeof *list->by_name, by_name);

@@ -22,6 +22,7 @@ struct tensor {
     const struct tensor_piece *pieces;
     size_t n_pieces;
     bool vector;        /* norms, biases and routers: f32 in every GGUF file */
+    bool tied_head;     /* the output layer's own copy of the embedding */
     float offset;       /* the file's numbers are this much larger than the parameter's */
 };
 

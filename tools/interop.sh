@@ -205,9 +205,11 @@ families() {
             $out/family.gguf $out/family-hf && node $out/distributions.mjs $LINNET $out/family.gguf \
             --relative $bound"
         adapted $family $bound
+        merged $family $bound
     done
     check "adapter: the judge misses it" differs $distributions "$LINNET" "$out/family.gguf" \
         --adapter "$out/adapter.gguf" --ours=
+    check "merge: the judge misses it" differs $distributions "$LINNET" "$out/merged.gguf" --model "$out/family.gguf"
 }
 
 # adapted FAMILY BOUND: a random adapter on all layers of the model in family.gguf, at 0.7 of its strength, for
@@ -219,6 +221,39 @@ adapted() {
         check "adapter $1: $form" $distributions "$LINNET" "$out/family.gguf" --relative "$2" \
             --adapter "$out/adapter.gguf" --scale 0.7 --ours "$out/$form"
     done
+}
+
+# merged FAMILY BOUND: the model in family.gguf with its adapter merged, for llama.cpp one file, for linnet still two;
+# and with an adapter of an output layer that was the embedding, where llama.cpp can load that.
+merged() {
+    rm -f "$out/merged.gguf"
+    check "merge $1" "$LINNET" merge --model "$out/family.gguf" --adapter "$out/adapter.gguf=0.7" \
+        --out "$out/merged.gguf" -q || return
+    check "merge $1: llama.cpp" $distributions "$LINNET" "$out/merged.gguf" --relative "$2" \
+        --model "$out/family.gguf" --ours "$out/adapter.gguf" --scale 0.7
+    build/tests/interop/random_adapter head "$out/family.gguf" "$out/adapter-head" >"$out/log" 2>&1
+    case $? in
+    0) ;;
+    3) return ;; # it has one of its own
+    *) check "merge $1: make" cat "$out/log" && false; return ;;
+    esac
+    case $1 in
+    gemma | gemma2 | openelm)
+        check "merge $1: no output layer" refused "has no other output layer" "$LINNET" merge --model "$out/family.gguf" \
+            --adapter "$out/adapter-head" --out "$out/merged.gguf" --force
+        return ;;
+    esac
+    check "merge $1: output layer" "$LINNET" merge --model "$out/family.gguf" --adapter "$out/adapter-head" \
+        --out "$out/merged.gguf" --force -q &&
+        check "merge $1: output layer, llama.cpp" $distributions "$LINNET" "$out/merged.gguf" --relative "$2" \
+            --model "$out/family.gguf" --ours "$out/adapter-head"
+}
+# refused WORDS COMMAND...: fails, and says so
+refused() {
+    words=$1
+    shift
+    "$@" 2>"$out/refusal" && return 1
+    grep "$words" "$out/refusal"
 }
 
 # The server under OpenAI's client, 64 clients at once and a browser; built with AddressSanitizer, which

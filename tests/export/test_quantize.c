@@ -269,7 +269,7 @@ static void files_hold_the_blocks(void **state)
     struct model m = make_model(&c, 41), back;
     struct quantize_options o = usual("Q4_K_M");
     struct export_options plain = {.type = DTYPE_F32, .name = "tiny"};
-    struct quantize_report report;
+    struct export_report report;
     struct error e;
     struct gguf q, f;
     char *quantised = path_of("q4.gguf"), *original = path_of("f32.gguf");
@@ -328,7 +328,7 @@ static void experts_have_importance_of_their_own(void **state)
     struct model m = make_model(&c, 42);
     struct quantize_options o = usual("Q4_0");
     struct export_options plain = {.type = DTYPE_F32, .name = "tiny"};
-    struct quantize_report report;
+    struct export_report report;
     struct error e;
     struct gguf q, f;
     enum { EXPERTS = 8, COLS = 256 };
@@ -389,7 +389,7 @@ static void wishes_for_single_tensors(void **state)
     c.num_hidden_layers = 2;
     struct model m = make_model(&c, 43);
     struct quantize_options o = usual("Q4_K_S");
-    struct quantize_report report;
+    struct export_report report;
     struct error e;
     char *path = path_of("wishes.gguf");
     const struct type_override overrides[] = {{"blk\\.0\\.ffn_(up|gate)", DTYPE_Q6_K}, {"ffn_up", DTYPE_BF16}};
@@ -434,7 +434,7 @@ static void weights_that_no_block_can_hold(void **state)
     c.num_hidden_layers = 2;
     struct model m = make_model(&c, 44);
     struct quantize_options o = usual("Q4_0");
-    struct quantize_report report;
+    struct export_report report;
     struct error e;
     char *path = path_of("large.gguf");
     float *w = m.layers[1].ffn.down.weight->value;

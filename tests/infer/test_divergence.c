@@ -83,7 +83,7 @@ static void a_model_does_not_diverge_from_itself(void **state)
     b.layers[0].ffn.down.weight->value[0] = NAN;
     assert_ok(divergence_init(&d, &a, &b, CONTEXT, &e), e);
     assert_int_equal(divergence_add(&d, ids, N, &e), ERR_FORMAT);
-    assert_string_equal(e.message, "the output of the quantised model is not a number");
+    assert_string_equal(e.message, "the output of the second model is not a number");
     divergence_free(&d);
     model_free(&b);
     c.vocab_size = V + 1;

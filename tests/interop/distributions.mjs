@@ -1,6 +1,7 @@
 // linnet's whole next-token distributions against llama.cpp's, at every position of a text.
 //   node distributions.mjs LINNET MODEL.gguf [--positions 160] [--relative 1e-3] [--adapter A.gguf] [--scale 1]
 //     [--ours PATH]: what linnet takes for the adapter, where it is not A.gguf; "" for none
+//     [--model PATH]: what linnet takes for the model, where it is not MODEL.gguf
 // Compared: the probability of every token that llama.cpp holds for likelier than 1e-4, relatively.
 // Exit 0: they agree; 1: they differ; 2: the comparison could not be made.
 import {spawnSync} from "node:child_process";
@@ -15,7 +16,8 @@ const {values, positionals: [linnet, gguf]} = parseArgs({
         relative: {type: "string", default: "1e-3"},
         adapter: {type: "string"},
         scale: {type: "string", default: "1"},
-        ours: {type: "string"}
+        ours: {type: "string"},
+        model: {type: "string"}
     }
 });
 
@@ -23,7 +25,7 @@ const ours = values.ours ?? values.adapter;
 
 function ask(text) {
     const adapter = ours ? ["--adapter", `${ours}=${values.scale}`] : [];
-    const run = spawnSync(linnet, ["eval", "logits", "--model", gguf, "--text", text, "--top", "1000000",
+    const run = spawnSync(linnet, ["eval", "logits", "--model", values.model ?? gguf, "--text", text, "--top", "1000000",
         "--json", ...adapter], {encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 28});
     if (run.status !== 0) throw new Error(`exit ${run.status ?? run.signal}: ${run.stderr.trimEnd()}`);
     return JSON.parse(run.stdout);

@@ -3,7 +3,9 @@
 #define LINNET_TESTS_LORA_RANDOM_H
 
 #include "base/rng.h"
+#include "base/memory.h"
 #include "lora/load.h"
+#include "lora/merge.h"
 
 #include <math.h>
 
@@ -35,6 +37,21 @@ __attribute__((unused)) static int random_adapter(struct model *m, bool experts,
     for (size_t i = 0; i < a->n_pairs; i++)
         rng_fill_normal(&r, a->pairs[i].b->value, a->pairs[i].linear->weight->rows * a->pairs[i].rank, 0.1f);
     return OK;
+}
+
+/* Adds the adapters to weights that are f32 in own memory. */
+__attribute__((unused)) static void merge_in_memory(struct model *m, const struct lora_adapter *adapters, size_t n)
+{
+    for (size_t i = 0; i < m->n_params; i++) {
+        struct param *p = &m->params[i];
+        if (!p->value || !lora_merges(adapters, n, p))
+            continue;
+        size_t *which = mem_alloc(p->rows, sizeof *which);
+        for (size_t j = 0; j < p->rows; j++)
+            which[j] = j;
+        lora_merge_rows(adapters, n, p, which, p->rows, p->value);
+        mem_free(which);
+    }
 }
 
 #endif

@@ -104,11 +104,10 @@ static void check_family(const struct example *x, const struct tokenizer *t, boo
         assert_int_equal(lora_write_gguf(&a, "test", gguf, &e), ERR_USAGE);
         assert_non_null(strstr(e.message, "single experts"));
     }
-    assert_ok(lora_merge(&a, &e), e);
+    merge_in_memory(&m, &a, 1);
     mem_free(after);
     after = full_logits(&m, ids, TOKENS);
     expect(x->name, "the merged model", distance(after, want), 2e-5);
-    assert_int_equal(lora_merge(&a, &e), OK);
     mem_free(plain), mem_free(want), mem_free(after), mem_free(gguf), mem_free(peft), mem_free(base);
     lora_free(&a);
     model_free(&m);
@@ -153,10 +152,9 @@ static void a_quantised_base(void **state)
     assert_true(n > 20);
     assert_ok(random_adapter(&m, false, false, 5, &a, &e), e);
     float *got = logits_with(&m, &a);
-    assert_int_equal(lora_merge(&a, &e), ERR_USAGE);
     lora_free(&a);
     assert_ok(random_adapter(&wide, false, false, 5, &a, &e), e);
-    assert_ok(lora_merge(&a, &e), e);
+    merge_in_memory(&wide, &a, 1);
     float *want = full_logits(&wide, ids, TOKENS);
     expect("llama", "the quantised model", distance(got, want), 2e-5);
     lora_free(&a);
@@ -189,8 +187,7 @@ static void sums_and_strengths(void **state)
     float *none = logits_with(&m, &a);
     expect("llama", "strength 0", distance(none, plain), 1e-7);
     a.strength = 1;
-    assert_ok(lora_merge(&a, &e), e);
-    assert_ok(lora_merge(&b, &e), e);
+    merge_in_memory(&m, (const struct lora_adapter[]){a, b}, 2);
     float *merged = full_logits(&m, ids, TOKENS);
     expect("llama", "the sum", distance(both, merged), 2e-5);
     mem_free(plain), mem_free(both), mem_free(one), mem_free(none), mem_free(merged);
@@ -223,7 +220,6 @@ static void a_tied_output_layer(void **state)
     assert_ok(lora_write_peft(&a, "x", peft, &e), e);
     check_read("llama", "PEFT's lm_head", peft, &m, got);
     assert_int_equal(lora_write_gguf(&a, "x", peft, &e), ERR_USAGE);
-    assert_int_equal(lora_merge(&a, &e), ERR_USAGE);
     mem_free(plain), mem_free(same), mem_free(got), mem_free(peft);
     lora_free(&a);
     model_free(&m);

@@ -1,0 +1,369 @@
+/* linnet merge: adapters into the weights of their base, as one model. */
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/inference.h"
+#include "cli/model_report.h"
+#include "cli/shared.h"
+#include "export/gguf.h"
+#include "export/hf.h"
+#include "export/quantize.h"
+#include "kernels/gemm.h"
+#include "model/load.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static struct {
+    char *model, *type, *out, *eval, *name;
+    struct option_strings adapters;
+    size_t max_shard_size;
+    bool json, force;
+} flags;
+
+#define FIELD(member) offsetof(__typeof__(flags), member)
+
+static const struct option rows[] = {
+    {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model), .placeholder = "PATH",
+     .help = "the base: a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
+    {.key = "adapter", .flag = "--adapter", .type = OPTION_STRINGS, .offset = FIELD(adapters),
+     .placeholder = "PATH[=SCALE]",
+     .help = "a LoRA adapter of it: a PEFT directory or a GGUF file, times SCALE; may be repeated: all are added"},
+    {.key = "out", .flag = "--out", .letter = 'o', .type = OPTION_STRING, .offset = FIELD(out), .placeholder = "PATH",
+     .help = "a file if it ends in .gguf, else a Hugging Face directory"},
+    {.key = "type", .flag = "--type", .type = OPTION_STRING, .offset = FIELD(type), .default_value = "keep",
+     .placeholder = "TYPE",
+     .help = "type of the merged model: keep (f32, f16 and bf16 as they are, quantised ones as f16), f32, f16, bf16, or, "
+             "for a GGUF file, a mix that linnet quantize knows, in any case (q8_0, q4_k_m, ...)"},
+    {.key = "eval", .flag = "--eval", .type = OPTION_STRING, .offset = FIELD(eval), .placeholder = "TEXT",
+     .help = "run the base, the base with its adapters and the merged model over this .txt or .jsonl file: "
+             "perplexities, KL divergence, share of equal likeliest tokens"},
+    {.key = "name", .flag = "--name", .type = OPTION_STRING, .offset = FIELD(name), .placeholder = "NAME",
+     .help = "what the model is called in a GGUF file (default: the name of the path it is written to)"},
+    {.key = "max_shard_size", .flag = "--max-shard-size", .type = OPTION_SIZE, .offset = FIELD(max_shard_size),
+     .default_value = "5G", .placeholder = "BYTES",
+     .help = "larger weights of a directory are split into files of at most this size"},
+    {.key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json), .help = "print one JSON object"},
+    {.key = "force", .flag = "--force", .type = OPTION_BOOL, .offset = FIELD(force), .help = "replace what is there"},
+};
+static struct option_section sections[] = {
+    {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Flags"},
+};
+
+/* What is asked for, and what came of it. */
+struct job {
+    bool hf;
+    const struct mix *mix;           /* NULL: a plain type */
+    struct export_options options;   /* where it is plain */
+    struct model model;
+    struct tokenizer *tokenizer;
+    struct lora_adapter *adapters;
+    struct merge merge;
+    struct corpus *texts[2];         /* the same text, for the base and for the merged model; NULL: none */
+    struct export_report report;
+    double seconds;
+    struct divergence_sums base, merged; /* from the base with its adapters */
+};
+
+static int parse_type(struct job *j, struct error *e)
+{
+    static const struct {
+        const char *name;
+        enum dtype type;
+    } plain[] = {{"f32", DTYPE_F32}, {"f16", DTYPE_F16}, {"bf16", DTYPE_BF16}};
+    j->options.keep_types = strcasecmp(flags.type, "keep") == 0;
+    if (j->options.keep_types)
+        return OK;
+    for (size_t i = 0; i < COUNT(plain); i++)
+        if (strcasecmp(flags.type, plain[i].name) == 0) {
+            j->options.type = plain[i].type;
+            return OK;
+        }
+    int code = mix_find(flags.type, &j->mix, e);
+    if (!code && j->hf)
+        return error_set(e, ERR_USAGE,
+                         "--type %s: a Hugging Face directory holds keep, f32, f16 or bf16; name a .gguf file for --out, or "
+                         "another type", flags.type);
+    return code;
+}
+
+static int check_paths(const struct job *j, struct error *e)
+{
+    int code = check_not_itself(flags.out, flags.model, "the model", e);
+    for (size_t i = 0; i < flags.adapters.count && !code; i++) {
+        char *path;
+        float scale;
+        code = adapter_split(flags.adapters.items[i], &path, &scale, e);
+        if (!code)
+            code = check_not_itself(flags.out, path, "the adapter", e);
+        mem_free(path);
+    }
+    if (!code)
+        code = export_check_target(flags.out, j->hf, flags.force, e);
+    return code ? code : check_not_a_run(flags.out, e);
+}
+
+/* What the base's blocks become is said where it is not what the file had. */
+static void note_quantised_base(const struct job *j)
+{
+    for (size_t i = 0; i < j->model.n_params; i++) {
+        const struct param *p = &j->model.params[i];
+        if (dtype_info(p->type)->block == 1)
+            continue;
+        if (j->mix)
+            log_info("the base is quantised already (%s is %s): what it lost by that stays lost, and blocks of other types "
+                     "than the file's, or with something merged into them, are rounded once more", p->name,
+                     dtype_info(p->type)->name);
+        else if (j->options.keep_types)
+            log_info("the base is quantised (%s is %s), the merged model f16; --type makes it smaller again", p->name,
+                     dtype_info(p->type)->name);
+        return;
+    }
+}
+
+static int write_plain(struct job *j, struct error *e)
+{
+    struct progress progress;
+    progress_start(&progress, "merge", (double)j->model.n_weights);
+    j->options.progress = &progress;
+    int code = j->hf ? export_hf(&j->model, j->tokenizer, &j->options, flags.out, e)
+                     : export_gguf(&j->model, j->tokenizer, &j->options, flags.out, e);
+    if (!code)
+        progress_finish(&progress, "");
+    return code;
+}
+
+static int write_model(struct job *j, struct error *e)
+{
+    const double start = clock_seconds();
+    char *name = name_from_path(flags.name ? flags.name : flags.out);
+    const struct quantize_options quantised = {
+        .mix = j->mix, .output_type = NO_TYPE, .embedding_type = NO_TYPE, .requantize = true, .name = name,
+        .merge = &j->merge};
+    j->merge.adapters = j->adapters;
+    j->merge.n_adapters = flags.adapters.count;
+    j->options.name = name;
+    j->options.force = flags.force;
+    j->options.max_shard_bytes = flags.max_shard_size;
+    j->options.merge = &j->merge;
+    j->options.report = &j->report;
+    note_quantised_base(j);
+    if (merge_unties(&j->merge, &j->model))
+        log_info("an adapter of the output layer, which was the embedding: the merged model has both");
+    int code = j->mix ? quantize_model(&j->model, j->tokenizer, &quantised, flags.out, &j->report, e) : write_plain(j, e);
+    mem_free(name);
+    j->seconds = clock_seconds() - start;
+    return code;
+}
+
+/* --- predictions --- */
+
+/* How far the model at `path` is from the base with its adapters, which are attached. */
+static int compare_with(struct job *j, const char *path, struct corpus *text, struct divergence_sums *sums,
+                        struct error *e)
+{
+    struct model other = {0};
+    int code = model_load(path, WEIGHTS_MAPPED, &other, NULL, e);
+    if (code)
+        return code;
+    code = compare_models(&j->model, &other, j->tokenizer, text, sums, e);
+    model_free(&other);
+    return code;
+}
+
+static int compare(struct job *j, struct error *e)
+{
+    const size_t n = flags.adapters.count;
+    for (size_t i = 0; i < n; i++)
+        lora_attach(&j->adapters[i]);
+    int code = compare_with(j, flags.model, j->texts[0], &j->base, e);
+    if (!code)
+        code = compare_with(j, flags.out, j->texts[1], &j->merged, e);
+    for (size_t i = n; i-- > 0;)
+        lora_detach(&j->adapters[i]);
+    return code;
+}
+
+/* --- the report --- */
+
+static const char *type_name(const struct job *j)
+{
+    return j->mix ? j->mix->name : dtype_info(export_type(&j->model, &j->options))->name;
+}
+
+static json_t *matrix_json(const struct merged_matrix *x)
+{
+    return json_pack("{s:f, s:f, s:f}", "delta", merged_size(x), "kept", merged_kept(x), "noise", merged_noise(x));
+}
+
+static json_t *compared_json(const struct divergence_sums *s)
+{
+    return json_pack("{s:f, s:f, s:f}", "perplexity", compared_perplexity(s, 1), "kl_divergence", s->kl / (double)s->n,
+                     "same_top", (double)s->same_top / (double)s->n);
+}
+
+static void print_json_report(const struct job *j)
+{
+    const struct merged_matrix total = merge_total(&j->merge);
+    json_t *root = export_report_json(flags.out, type_name(j), &j->report, j->seconds);
+    json_t *adapters = json_array(), *matrices = json_array();
+    for (size_t i = 0; i < flags.adapters.count; i++)
+        json_array_append_new(adapters, json_string(flags.adapters.items[i]));
+    for (size_t i = 0; i < j->merge.n_matrices; i++) {
+        const struct merged_matrix *x = &j->merge.matrices[i];
+        json_t *numbers = matrix_json(x), *item = json_pack("{s:s, s:s}", "name", x->name, "type",
+                                                            dtype_info(x->type)->name);
+        json_object_update(item, numbers);
+        json_decref(numbers);
+        json_array_append_new(matrices, item);
+    }
+    json_object_set_new(root, "adapters", adapters);
+    json_object_set_new(root, "merged", matrix_json(&total));
+    json_object_set_new(root, "survives", json_string(merge_verdict_name(merge_judge(&total))));
+    json_object_set_new(root, "matrices", matrices);
+    if (j->texts[0]) {
+        json_t *eval = json_pack("{s:I, s:o, s:o, s:o}", "tokens", (json_int_t)j->merged.n, "base",
+                                 compared_json(&j->base), "adapted",
+                                 json_pack("{s:f}", "perplexity", compared_perplexity(&j->merged, 0)), "merged",
+                                 compared_json(&j->merged));
+        json_object_set_new(root, "eval", eval);
+    }
+    print_json_line(root);
+}
+
+static int by_survival(const void *a, const void *b)
+{
+    const struct merged_matrix *x = a, *y = b;
+    const enum merge_verdict first = merge_judge(x), second = merge_judge(y);
+    if (first != second)
+        return first > second ? -1 : 1;
+    const double p = first == MERGE_ERASED ? merged_kept(x) : -merged_noise(x),
+                 q = first == MERGE_ERASED ? merged_kept(y) : -merged_noise(y);
+    return p < q ? -1 : p > q ? 1 : strcmp(x->name, y->name);
+}
+
+enum { WORST = 5 };
+
+static void print_matrices(const struct merge *g)
+{
+    struct merged_matrix *sorted = mem_alloc(g->n_matrices + 1, sizeof *sorted);
+    const struct merged_matrix total = merge_total(g);
+    const size_t n = g->n_matrices < WORST ? g->n_matrices : WORST;
+    memcpy(sorted, g->matrices, g->n_matrices * sizeof *sorted);
+    qsort(sorted, g->n_matrices, sizeof *sorted, by_survival);
+    printf("\n%-32s %7s %9s %8s %8s\n", "merged into", "type", "delta", "kept", "noise");
+    for (size_t i = 0; i < n; i++)
+        printf("%-32s %7s %9.2g %8.3f %8.2f\n", sorted[i].name, dtype_info(sorted[i].type)->name, merged_size(&sorted[i]),
+               merged_kept(&sorted[i]), merged_noise(&sorted[i]));
+    char all[64];
+    snprintf(all, sizeof all, "all %zu", g->n_matrices);
+    printf("%-32s %7s %9.2g %8.3f %8.2f\n", all, "", merged_size(&total), merged_kept(&total), merged_noise(&total));
+    mem_free(sorted);
+}
+
+static void print_compared(const char *name, const struct divergence_sums *s)
+{
+    printf("%-16s %11.4f %14.6f %15.2f%%\n", name, compared_perplexity(s, 1), s->kl / (double)s->n,
+           100 * (double)s->same_top / (double)s->n);
+}
+
+static void print_report(const struct job *j)
+{
+    print_export_report(&j->report, j->seconds);
+    print_matrices(&j->merge);
+    if (!j->texts[0])
+        return;
+    char title[64];
+    snprintf(title, sizeof title, "%zu tokens", j->merged.n);
+    printf("\n%-16s %11s %14s %16s\n", title, "perplexity", "KL divergence", "same top token");
+    print_compared("base alone", &j->base);
+    printf("%-16s %11.4f\n", "with adapters", compared_perplexity(&j->merged, 0));
+    print_compared("merged", &j->merged);
+}
+
+/* Once for the whole, or for the matrices that fare worse than it. */
+static void warn(const struct job *j)
+{
+    const struct merged_matrix total = merge_total(&j->merge);
+    size_t erased = 0;
+    if (total.delta == 0) {
+        log_warn("the adapters change nothing: their scale, or what they add to every matrix, is 0");
+        return;
+    }
+    for (size_t i = 0; i < j->merge.n_matrices; i++)
+        erased += merge_judge(&j->merge.matrices[i]) == MERGE_ERASED;
+    if (erased)
+        log_warn("rounding to the file's types erases part of what the adapters add: in %zu of %zu matrices less than %g "
+                 "of it is kept; choose a larger --type, or keep the adapter as a file (--adapter)", erased,
+                 j->merge.n_matrices, MERGE_KEPT);
+    else if (merge_judge(&total) == MERGE_DROWNED)
+        log_warn("rounding to the file's types changes the model more than the adapters do: its noise is %.1f times what they "
+                 "add; choose a larger --type, or keep the adapter as a file (--adapter); --eval measures it",
+                 merged_noise(&total));
+}
+
+static int run_job(struct job *j, struct error *e)
+{
+    int code = model_load(flags.model, WEIGHTS_MAPPED, &j->model, &j->tokenizer, e);
+    if (code)
+        return code;
+    code = adapters_load(&flags.adapters, &j->model, &j->adapters, e);
+    if (!code)
+        code = write_model(j, e);
+    if (!code && j->texts[0])
+        code = compare(j, e);
+    if (!code) {
+        warn(j);
+        if (flags.json)
+            print_json_report(j);
+        else
+            print_report(j);
+    }
+    if (j->adapters)
+        adapters_free(j->adapters, flags.adapters.count);
+    merge_free(&j->merge);
+    model_free(&j->model);
+    tokenizer_free(j->tokenizer);
+    return code;
+}
+
+static int run(const struct command_input *in, struct error *e)
+{
+    static const char *const required[] = {"model", "adapter", "out"};
+    struct job j = {0};
+    int code = OK;
+    kernels_set_threads(in->threads);
+    for (size_t i = 0; i < COUNT(required) && !code; i++)
+        code = option_require(in->options, "", required[i], e);
+    j.hf = flags.out && !path_has_suffix(flags.out, ".gguf");
+    if (!code)
+        code = parse_type(&j, e);
+    if (!code) /* before a large model is read in vain */
+        code = check_paths(&j, e);
+    for (size_t i = 0; i < COUNT(j.texts) && flags.eval && !code; i++)
+        code = corpus_open((const char *const *)&flags.eval, 1, "text", &j.texts[i], e);
+    if (!code)
+        code = run_job(&j, e);
+    for (size_t i = 0; i < COUNT(j.texts); i++)
+        corpus_close(j.texts[i]);
+    return code;
+}
+
+const struct command command_merge = {
+    .name = "merge",
+    .group = "Models",
+    .summary = "put LoRA adapters into the weights of their base model",
+    .usage = "--model PATH --adapter PATH[=SCALE]... --out PATH [FLAGS]",
+    .notes = "The report says, for the matrices that fare worst and for all: how large what the adapters add is beside the\n"
+             "weights (delta), how much of it the file's types keep (kept, 1 is all), and what rounding moves beside it, as "
+             "a\nmultiple of it (noise). docs/adapters.md explains them.\n"
+             "\n"
+             "Examples:\n"
+             "  linnet merge --model llama-hf --adapter tuned --out merged-hf\n"
+             "  linnet merge --model llama.gguf --adapter tuned --type Q4_K_M --out q4.gguf\n"
+             "  linnet merge --model llama-hf --adapter style=0.7 --adapter facts --out both.gguf\n",
+    .sections = sections,
+    .n_sections = COUNT(sections),
+    .run = run,
+};
