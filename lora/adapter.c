@@ -165,7 +165,7 @@ static void pair_forward(void *context, const struct linear *l, void *y, enum dt
     size_t out = l->weight->rows, r = p->rank;
     if (p->before && p->before->forward)
         p->before->forward(p->before->context, l, y, y_type, x, type, n);
-    if (n == 0)
+    if (n == 0 || p->adapter->strength == 0)
         return;
     float *low = low_rank(p->adapter, 2 * n * r);
     to_low_rank(p, low, x, type, n, false);

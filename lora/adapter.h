@@ -35,7 +35,8 @@ struct lora_adapter {
     struct lora_pair *pairs;  /* in the order of the parameter table */
     size_t n_pairs;
     size_t n_values;          /* elements of all As and Bs */
-    float strength;           /* all scales are multiplied by it: 1 until the user says otherwise */
+    float strength;           /* all scales are multiplied by it: 1 until the user says otherwise. At 0 a
+                               forward pass costs nothing. It may change between passes */
     struct arena values;
     bool attached;
     float *low;               /* scratch */
