@@ -93,19 +93,6 @@ static int read_keys(struct option_strings *keys, struct error *e)
     return code;
 }
 
-/* The last part of the path, as a name. */
-static char *name_of(const char *path)
-{
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    char *trimmed = mem_string_n(path, n), *name = mem_string(path_basename(trimmed));
-    if (path_has_suffix(name, ".gguf"))
-        name[strlen(name) - strlen(".gguf")] = '\0';
-    mem_free(trimmed);
-    return name;
-}
-
 static void wait_for_signal(void)
 {
     const struct timespec pause = {.tv_nsec = 100000000}; /* a signal ends it at once */
@@ -160,7 +147,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code && flags.template_file)
         code = file_read(flags.template_file, &template, TEMPLATE_MOST, e);
     if (!code) {
-        char *name = name_of(flags.model);
+        char *name = inference_name(flags.model);
         struct server_options o = {
             .host = flags.host, .port = (int)flags.port, .model_name = name,
             .chat_template = flags.template_file ? template.data : NULL,
