@@ -197,11 +197,12 @@ const struct command command_serve = {
     .group = "Models",
     .summary = "answer over HTTP, as OpenAI's API does",
     .usage = "--model PATH [FLAGS]",
-    .notes = "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, and a page to chat\n"
-             "on at /. Ctrl-C ends it. docs/serving.md tells all.\n"
+    .notes = "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /lora-adapters, /health, /metrics,\n"
+             "and a page to chat on at /. Ctrl-C ends it. docs/serving.md tells all.\n"
              "\n"
              "Examples:\n"
              "  linnet serve --model model.gguf\n"
+             "  linnet serve --model model.gguf --adapter pirate:lora/a --adapter formal:lora/b.gguf=0\n"
              "  linnet serve --model model.gguf --host 0.0.0.0 --api-key-file keys.txt --slots 16\n",
     .sections = sections,
     .n_sections = COUNT(sections),
