@@ -178,8 +178,10 @@ static int converse(struct chat *c, struct error *e)
     bool terminal = line_editor_is_interactive(editor);
     struct buffer message = {0};
     int code = OK;
-    if (terminal)
+    if (terminal) {
+        chat_show_adapters(c);
         log_info("/help lists what can be done; Ctrl-D ends");
+    }
     while (!code && !c->ended && read_message(editor, &message)) {
         code = take_turn(c, &message, e);
         if (code && terminal) {
@@ -229,7 +231,7 @@ static void init_settings(struct chat *c)
 static int run(const struct command_input *in, struct error *e)
 {
     struct inference model;
-    struct chat c = {.model = &model, .adapters = &flags.adapters};
+    struct chat c = {.model = &model};
     struct draft draft = {0};
     json_t *variables = NULL;
     kernels_set_threads(in->threads);

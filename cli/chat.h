@@ -11,7 +11,6 @@ enum { CHAT_SETTINGS = SAMPLING_ROWS + 1 };
 struct chat {
     struct inference *model;
     struct chat_session session;
-    struct option_strings *adapters;   /* as they were given */
     struct chat_setting {
         const struct option *row;
         void *object;
@@ -31,9 +30,12 @@ void chat_begin(struct chat *c);
 /* The model's answer to the last message, or with `again` another one, printed as it comes. */
 int chat_answer(struct chat *c, bool again, struct error *e);
 
+/* Says which adapters there are, and how strong each is now; nothing where there is none. */
+void chat_show_adapters(const struct chat *c);
+
 /* Runs a line "/command argument". ERR_USAGE for an unknown one and for a wrong argument. */
 int chat_command(struct chat *c, const char *line, struct error *e);
-/* A line_completer: names of commands, and of what /set sets. */
+/* A line_completer: names of commands, of what /set sets, and of adapters. */
 void chat_complete(void *chat, const char *text, size_t n, struct option_strings *out);
 
 #endif

@@ -127,27 +127,53 @@ static int run_load(struct chat *c, const char *path, struct error *e)
 
 /* --- settings --- */
 
+void chat_show_adapters(const struct chat *c)
+{
+    for (size_t i = 0; i < c->model->n_adapters; i++) {
+        const struct inference_adapter *a = &c->model->adapters[i];
+        char strength[32] = "off";
+        if (a->lora->strength != 0)
+            snprintf(strength, sizeof strength, "%g", (double)a->lora->strength);
+        fprintf(stderr, "%-20s %-6s %s\n", a->name, strength, a->path);
+    }
+}
+
+/* The words of an argument; one word where the whole of it is an adapter's name or path, that may have spaces. */
+static void split_adapters(const struct chat *c, const char *argument, struct option_strings *words)
+{
+    const char *equals = strrchr(argument, '=');
+    size_t n = equals ? (size_t)(equals - argument) : strlen(argument);
+    char *path = mem_string_n(argument, n);
+    bool one = file_exists(argument) || file_exists(path);
+    for (size_t i = 0; i < c->model->n_adapters; i++)
+        one |= strcmp(c->model->adapters[i].name, path) == 0;
+    mem_free(path);
+    for (const char *word = argument; !one && *word; word += n + strspn(word + n, " \t")) {
+        n = strcspn(word, " \t");
+        char *copy = mem_string_n(word, n);
+        option_strings_add(words, copy);
+        mem_free(copy);
+    }
+    if (one)
+        option_strings_add(words, argument);
+}
+
 static int run_adapter(struct chat *c, const char *argument, struct error *e)
 {
-    struct option_strings wanted = {0};
+    struct option_strings words = {0};
     if (!*argument) {
-        for (size_t i = 0; i < c->adapters->count; i++)
-            fprintf(stderr, "%s\n", c->adapters->items[i]);
-        if (c->adapters->count == 0)
+        chat_show_adapters(c);
+        if (c->model->n_adapters == 0)
             fprintf(stderr, "(none)\n");
         return OK;
     }
     if (strcmp(argument, "none") != 0)
-        option_strings_add(&wanted, argument);
-    int code = inference_set_adapters(c->model, &wanted, e);
-    if (code) {
-        option_strings_free(&wanted);
-        return code;
-    }
-    option_strings_free(c->adapters);
-    *c->adapters = wanted;
-    chat_session_recompute(&c->session);
-    return OK;
+        split_adapters(c, argument, &words);
+    int code = inference_use_adapters(c->model, "/adapter", &words, e);
+    if (!code)
+        chat_session_recompute(&c->session);
+    option_strings_free(&words);
+    return code;
 }
 
 static void show_settings(const struct chat *c)
@@ -229,7 +255,8 @@ static const struct chat_command {
     {"/undo", "", NO_ARGUMENT, run_undo, "take the last message and its answer back"},
     {"/system", "[TEXT|none]", MAY_HAVE, run_system, "what the model is told before the conversation"},
     {"/set", "[NAME VALUE]", MAY_HAVE, run_set, "how answers are drawn; alone: how they are now"},
-    {"/adapter", "[PATH[=SCALE]|none]", MAY_HAVE, run_adapter, "another LoRA adapter, or none; alone: which"},
+    {"/adapter", "[NAME[=SCALE]|none]", MAY_HAVE, run_adapter,
+     "another LoRA adapter or several, by name or PATH, or none; alone: which"},
     {"/save", "FILE", MUST_HAVE, run_save, "keep the conversation, as JSON"},
     {"/load", "FILE", MUST_HAVE, run_load, "go on with one that was kept"},
     {"/stats", "", NO_ARGUMENT, run_stats, "tokens, speed, and how full the context is"},
@@ -284,17 +311,23 @@ int chat_command(struct chat *c, const char *line, struct error *e)
     return code;
 }
 
+/* `line` when it begins as the text does. */
+static void offer(const char *text, size_t n, const char *command, const char *name, struct option_strings *out)
+{
+    char *line = mem_printf("%s%s", command, name);
+    if (n > 0 && strncmp(line, text, n) == 0)
+        option_strings_add(out, line);
+    mem_free(line);
+}
+
 void chat_complete(void *chat, const char *text, size_t n, struct option_strings *out)
 {
-    static const char set[] = "/set ";
+    static const char set[] = "/set ", adapter[] = "/adapter ";
     const struct chat *c = chat;
     for (size_t i = 0; i < COUNT(table); i++)
-        if (n > 0 && strncmp(table[i].name, text, n) == 0)
-            option_strings_add(out, table[i].name);
-    for (size_t i = 0; n >= sizeof set - 1 && i < CHAT_SETTINGS; i++) {
-        char *line = mem_printf("%s%s", set, c->settings[i].row->key);
-        if (strncmp(line, text, n) == 0)
-            option_strings_add(out, line);
-        mem_free(line);
-    }
+        offer(text, n, table[i].name, "", out);
+    for (size_t i = 0; n >= sizeof set - 1 && i < CHAT_SETTINGS; i++)
+        offer(text, n, set, c->settings[i].row->key, out);
+    for (size_t i = 0; n >= sizeof adapter - 1 && i < c->model->n_adapters; i++)
+        offer(text, n, adapter, c->model->adapters[i].name, out);
 }

@@ -10,22 +10,177 @@
 #include <stdlib.h>
 #include <string.h>
 
-int adapter_split(const char *word, char **path, float *scale, struct error *e)
+/* --- adapters --- */
+
+char *inference_name(const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    char *trimmed = mem_string_n(path, n), *name = mem_string(path_basename(trimmed));
+    if (path_has_suffix(name, ".gguf"))
+        name[strlen(name) - strlen(".gguf")] = '\0';
+    mem_free(trimmed);
+    return name;
+}
+
+/* "[NAME:]PATH[=SCALE]" */
+struct adapter_word {
+    char *name; /* NULL: none given */
+    char *path;
+    float scale;
+    bool has_scale;
+};
+
+static void free_word(struct adapter_word *w)
+{
+    mem_free(w->name);
+    mem_free(w->path);
+}
+
+/* What is a file's name as it stands is one, whatever characters it has. `flag`: where the word was given. ERR_USAGE. */
+static int parse_word(const char *flag, const char *word, struct adapter_word *w, struct error *e)
 {
     const char *equals = strrchr(word, '=');
-    char *end = NULL;
-    *scale = 1;
-    *path = NULL;
-    if (!equals || file_exists(word)) {
-        *path = mem_string(word);
-        return OK;
+    size_t n = strlen(word);
+    *w = (struct adapter_word){.scale = 1};
+    if (equals && !file_exists(word)) {
+        char *end = NULL;
+        double number = strtod(equals + 1, &end);
+        if (end == equals + 1 || *end || !isfinite((float)number))
+            return error_set(e, ERR_USAGE, "%s %s: expected a number after the \"=\", found \"%s\"", flag, word,
+                             equals + 1);
+        w->scale = (float)number;
+        w->has_scale = true;
+        n = (size_t)(equals - word);
     }
-    double number = strtod(equals + 1, &end);
-    if (end == equals + 1 || *end || !isfinite((float)number))
-        return error_set(e, ERR_USAGE, "--adapter %s: expected a number after the \"=\", found \"%s\"", word, equals + 1);
-    *path = mem_string_n(word, (size_t)(equals - word));
-    *scale = (float)number;
+    w->path = mem_string_n(word, n);
+    size_t n_name = strcspn(w->path, ":/");
+    if (n_name > 0 && w->path[n_name] == ':' && !file_exists(w->path)) {
+        char *path = mem_string(w->path + n_name + 1);
+        w->name = mem_string_n(w->path, n_name);
+        mem_free(w->path);
+        w->path = path;
+    }
     return OK;
+}
+
+/* SIZE_MAX: none is called so. */
+static size_t find_named(const struct inference *in, const char *name)
+{
+    for (size_t i = 0; i < in->n_adapters; i++)
+        if (strcmp(in->adapters[i].name, name) == 0)
+            return i;
+    return SIZE_MAX;
+}
+
+static size_t find_adapter(const struct inference *in, const struct adapter_word *w)
+{
+    size_t named = w->name ? SIZE_MAX : find_named(in, w->path);
+    for (size_t i = 0; named == SIZE_MAX && !w->name && i < in->n_adapters; i++)
+        if (strcmp(in->adapters[i].path, w->path) == 0)
+            return i;
+    return named;
+}
+
+/* Those from the n-th on are detached and forgotten. */
+static void drop_adapters(struct inference *in, size_t n)
+{
+    while (in->n_adapters > n) {
+        struct inference_adapter *a = &in->adapters[--in->n_adapters];
+        lora_detach(a->lora);
+        lora_free(a->lora);
+        mem_free(a->lora);
+        mem_free(a->name);
+        mem_free(a->path);
+    }
+}
+
+static int add_adapter(struct inference *in, const char *flag, const struct adapter_word *w, struct error *e)
+{
+    char *name = w->name ? mem_string(w->name) : inference_name(w->path);
+    struct lora_adapter *lora = mem_zero(1, sizeof *lora);
+    int code = lora_load(w->path, &in->model, lora, e);
+    if (!code && find_named(in, name) != SIZE_MAX) {
+        code = error_set(e, ERR_USAGE, "%s: two adapters are called \"%s\"; give one another name: %s NAME:%s", flag, name,
+                         flag, w->path);
+        lora_free(lora);
+    }
+    if (code) {
+        mem_free(lora);
+        mem_free(name);
+        return code;
+    }
+    lora->strength = w->scale;
+    lora_attach(lora);
+    in->adapters = mem_resize(in->adapters, in->n_adapters + 1, sizeof *in->adapters);
+    in->adapters[in->n_adapters++] = (struct inference_adapter){
+        .name = name, .path = mem_string(w->path), .scale = w->scale != 0 ? w->scale : 1, .lora = lora};
+    return OK;
+}
+
+static int add_adapters(struct inference *in, const struct option_strings *words, struct error *e)
+{
+    static const char flag[] = "--adapter";
+    int code = OK;
+    for (size_t i = 0; !code && i < words->count; i++) {
+        struct adapter_word w;
+        code = parse_word(flag, words->items[i], &w, e);
+        if (!code)
+            code = add_adapter(in, flag, &w, e);
+        free_word(&w);
+    }
+    return code;
+}
+
+/* How strong one of them is to be, loaded if it is not there. */
+static int want_adapter(struct inference *in, const char *flag, const char *word, float *wanted, bool *said,
+                        struct error *e)
+{
+    struct adapter_word w;
+    int code = parse_word(flag, word, &w, e);
+    size_t i = code ? SIZE_MAX : find_adapter(in, &w);
+    if (!code && i == SIZE_MAX) {
+        i = in->n_adapters;
+        code = add_adapter(in, flag, &w, e);
+    } else if (!code && said[i]) {
+        code = error_set(e, ERR_USAGE, "%s %s: said twice", flag, word);
+    }
+    if (!code) {
+        wanted[i] = w.has_scale ? w.scale : in->adapters[i].scale;
+        said[i] = true;
+    }
+    free_word(&w);
+    return code;
+}
+
+int inference_use_adapters(struct inference *in, const char *flag, const struct option_strings *words, struct error *e)
+{
+    size_t before = in->n_adapters, most = before + words->count;
+    float *wanted = mem_zero(most, sizeof *wanted);
+    bool *said = mem_zero(most, sizeof *said);
+    int code = OK;
+    for (size_t i = 0; !code && i < words->count; i++)
+        code = want_adapter(in, flag, words->items[i], wanted, said, e);
+    if (code)
+        drop_adapters(in, before);
+    for (size_t i = 0; !code && i < in->n_adapters; i++)
+        in->adapters[i].lora->strength = wanted[i];
+    mem_free(wanted);
+    mem_free(said);
+    return code;
+}
+
+/* --- adapters on their own --- */
+
+int adapter_split(const char *word, char **path, float *scale, struct error *e)
+{
+    struct adapter_word w;
+    int code = parse_word("--adapter", word, &w, e);
+    *scale = w.scale;
+    *path = w.path;
+    mem_free(w.name);
+    return code;
 }
 
 void adapters_free(struct lora_adapter *adapters, size_t n)
@@ -57,26 +212,7 @@ int adapters_load(const struct option_strings *words, struct model *m, struct lo
     return code;
 }
 
-static void detach_all(struct inference *in)
-{
-    for (size_t i = in->n_adapters; i-- > 0;)
-        lora_detach(&in->adapters[i]);
-}
-
-int inference_set_adapters(struct inference *in, const struct option_strings *adapters, struct error *e)
-{
-    struct lora_adapter *loaded = NULL;
-    int code = adapters_load(adapters, &in->model, &loaded, e);
-    if (code)
-        return code;
-    detach_all(in);
-    adapters_free(in->adapters, in->n_adapters);
-    in->adapters = loaded;
-    in->n_adapters = adapters->count;
-    for (size_t i = 0; i < in->n_adapters; i++)
-        lora_attach(&loaded[i]);
-    return OK;
-}
+/* --- the model --- */
 
 int inference_load(const char *path, const struct option_strings *adapters, bool exact, struct inference *in,
                    struct error *e)
@@ -89,7 +225,7 @@ int inference_load(const char *path, const struct option_strings *adapters, bool
         model_use_integers(&in->model);
     if (model_interleave(&in->model, e) != OK) /* slower, and nothing is lost */
         log_warn("%s: the weights stay in their file's order, in which they are slower: %s", path, e->message);
-    code = inference_set_adapters(in, adapters, e);
+    code = add_adapters(in, adapters, e);
     if (code)
         inference_free(in);
     return code;
@@ -97,8 +233,8 @@ int inference_load(const char *path, const struct option_strings *adapters, bool
 
 void inference_free(struct inference *in)
 {
-    detach_all(in);
-    adapters_free(in->adapters, in->n_adapters);
+    drop_adapters(in, 0);
+    mem_free(in->adapters);
     model_free(&in->model);
     tokenizer_free(in->tokenizer);
     *in = (struct inference){0};

@@ -93,19 +93,6 @@ static int read_keys(struct option_strings *keys, struct error *e)
     return code;
 }
 
-/* The last part of the path, as a name. */
-static char *name_of(const char *path)
-{
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    char *trimmed = mem_string_n(path, n), *name = mem_string(path_basename(trimmed));
-    if (path_has_suffix(name, ".gguf"))
-        name[strlen(name) - strlen(".gguf")] = '\0';
-    mem_free(trimmed);
-    return name;
-}
-
 static void wait_for_signal(void)
 {
     const struct timespec pause = {.tv_nsec = 100000000}; /* a signal ends it at once */
@@ -113,16 +100,47 @@ static void wait_for_signal(void)
         nanosleep(&pause, NULL);
 }
 
-static int serve(struct server *s, struct model *m, const struct tokenizer *t, int threads, struct error *e)
+/* Requests name adapters as they name the model. */
+static int check_names(const struct inference *in, const char *model_name, struct error *e)
 {
-    const struct scheduler_options o = {flags.slots, inference_context(m, flags.context), flags.queue, threads, cache_type(&cache)};
-    int code = server_start(s, m, t, &o, e);
-    if (code)
-        return code;
+    for (size_t i = 0; i < in->n_adapters; i++)
+        if (strcmp(in->adapters[i].name, model_name) == 0)
+            return error_set(e, ERR_USAGE, "--adapter: \"%s\" is what the model is called; give the adapter another name: "
+                             "--adapter NAME:%s", model_name, in->adapters[i].path);
+    return OK;
+}
+
+static void run_server(const struct server *s, const struct inference *in)
+{
+    for (size_t i = 0; i < in->n_adapters; i++)
+        log_info("adapter %zu: %s, times %g (%s)", i, in->adapters[i].name, (double)in->adapters[i].lora->strength,
+                 in->adapters[i].path);
     log_info("serving %s at %s", flags.model, server_url(s));
     wait_for_signal();
     log_info("shutting down; once more ends it at once");
-    return OK;
+}
+
+static int serve(struct server *s, struct inference *in, const char *model_name, int threads, struct error *e)
+{
+    struct lora_adapter **list = mem_zero(in->n_adapters, sizeof(struct lora_adapter *));
+    struct api_adapter *adapters = mem_zero(in->n_adapters, sizeof *adapters);
+    for (size_t i = 0; i < in->n_adapters; i++) {
+        const struct inference_adapter *a = &in->adapters[i];
+        adapters[i] = (struct api_adapter){a->name, a->path, a->scale};
+        list[i] = a->lora;
+    }
+    const struct scheduler_options o = {
+        .n_slots = flags.slots, .context = inference_context(&in->model, flags.context), .max_queued = flags.queue,
+        .threads = threads, .cache_type = cache_type(&cache), .adapters = list, .n_adapters = in->n_adapters};
+    int code = check_names(in, model_name, e);
+    if (!code)
+        code = server_start(s, &in->model, in->tokenizer, &o, adapters, e);
+    if (!code)
+        run_server(s, in);
+    server_stop(s, GRACE);
+    mem_free(adapters);
+    mem_free(list);
+    return code;
 }
 
 static int load_and_serve(struct server_options *o, int threads, struct error *e)
@@ -138,8 +156,7 @@ static int load_and_serve(struct server_options *o, int threads, struct error *e
     }
     signal(SIGPIPE, SIG_IGN); /* a client that has gone ends its request, not the server */
     interrupt_install();
-    code = serve(s, &in.model, in.tokenizer, threads, e);
-    server_stop(s, GRACE);
+    code = serve(s, &in, o->model_name, threads, e);
     interrupt_restore();
     inference_free(&in);
     return code;
@@ -160,7 +177,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code && flags.template_file)
         code = file_read(flags.template_file, &template, TEMPLATE_MOST, e);
     if (!code) {
-        char *name = name_of(flags.model);
+        char *name = inference_name(flags.model);
         struct server_options o = {
             .host = flags.host, .port = (int)flags.port, .model_name = name,
             .chat_template = flags.template_file ? template.data : NULL,
@@ -180,11 +197,12 @@ const struct command command_serve = {
     .group = "Models",
     .summary = "answer over HTTP, as OpenAI's API does",
     .usage = "--model PATH [FLAGS]",
-    .notes = "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, and a page to chat\n"
-             "on at /. Ctrl-C ends it. docs/serving.md tells all.\n"
+    .notes = "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /lora-adapters, /health, /metrics,\n"
+             "and a page to chat on at /. Ctrl-C ends it. docs/serving.md tells all.\n"
              "\n"
              "Examples:\n"
              "  linnet serve --model model.gguf\n"
+             "  linnet serve --model model.gguf --adapter pirate:lora/a --adapter formal:lora/b.gguf=0\n"
              "  linnet serve --model model.gguf --host 0.0.0.0 --api-key-file keys.txt --slots 16\n",
     .sections = sections,
     .n_sections = COUNT(sections),

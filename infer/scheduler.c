@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-/* The lock guards the queue, the running tasks' list, the counts and the flags. `slots` belongs to the thread,
+/* The lock guards the queue, the running tasks' list, the counts, the flags and the strengths. `slots` belongs to the thread,
  * which alone calls the jobs' functions, never with the lock held. */
 struct scheduler {
     struct slots slots;
@@ -17,6 +17,7 @@ struct scheduler {
     struct task **running;     /* (n_slots) in slots, as the thread last saw them; NULL: none */
     size_t n_queued, n_running;
     uint64_t last_id;
+    float *strengths;          /* (n_adapters) for jobs without */
     bool closed, stopping;
     struct scheduler_stats stats;
 };
@@ -107,6 +108,10 @@ int scheduler_start(struct scheduler **out, struct model *m, const struct tokeni
         mem_free(s);
         return code;
     }
+    slots_set_adapters(&s->slots, o->adapters, o->n_adapters);
+    s->strengths = mem_alloc(o->n_adapters, sizeof *s->strengths);
+    for (size_t i = 0; i < o->n_adapters; i++)
+        s->strengths[i] = o->adapters[i]->strength;
     s->running = mem_zero(o->n_slots, sizeof(struct task *));
     s->stats.n_slots = o->n_slots, s->stats.context = o->context;
     pthread_mutex_init(&s->lock, NULL);
@@ -118,6 +123,7 @@ int scheduler_start(struct scheduler **out, struct model *m, const struct tokeni
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     mem_free(s->running);
+    mem_free(s->strengths);
     slots_free(&s->slots);
     mem_free(s);
     return error_set_errno(e, "cannot start a thread");
@@ -142,6 +148,7 @@ void scheduler_free(struct scheduler *s)
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     mem_free(s->running);
+    mem_free(s->strengths);
     slots_free(&s->slots);
     mem_free(s);
 }
@@ -186,6 +193,8 @@ int scheduler_submit(struct scheduler *s, const struct job *jobs, size_t n, uint
             task_free(tasks[i]);
             continue;
         }
+        for (size_t k = 0; !jobs[i].strengths && k < s->options.n_adapters; k++)
+            tasks[i]->strengths[k] = s->strengths[k];
         tasks[i]->id = ids[i] = ++s->last_id;
         *s->end = tasks[i];
         s->end = &tasks[i]->next;
@@ -196,6 +205,24 @@ int scheduler_submit(struct scheduler *s, const struct job *jobs, size_t n, uint
 done:
     mem_free(tasks);
     return code;
+}
+
+static void copy_strengths(struct scheduler *s, float *to, const float *from)
+{
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->options.n_adapters; i++)
+        to[i] = from[i];
+    pthread_mutex_unlock(&s->lock);
+}
+
+void scheduler_set_strengths(struct scheduler *s, const float *strengths)
+{
+    copy_strengths(s, s->strengths, strengths);
+}
+
+void scheduler_get_strengths(struct scheduler *s, float *strengths)
+{
+    copy_strengths(s, strengths, s->strengths);
 }
 
 static void cancel(struct scheduler *s, uint64_t id, bool all)

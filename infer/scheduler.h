@@ -22,10 +22,12 @@ struct scheduler_options {
     size_t max_queued; /* jobs that may wait beside those */
     int threads;       /* to compute with */
     enum dtype cache_type; /* of keys and values: f32, f16, q8_0 or q4_0 */
+    struct lora_adapter *const *adapters; /* (n_adapters) all that are attached to the model */
+    size_t n_adapters;
 };
 
-/* Reserves everything and starts the thread. The model and the tokenizer must outlive the scheduler, and no one
- * else may use the model. */
+/* Reserves everything and starts the thread. The model, the tokenizer and the adapters must outlive the scheduler, and no
+ * one else may use the model. Jobs that say nothing of the adapters' strengths get those the adapters have now. */
 int scheduler_start(struct scheduler **s, struct model *m, const struct tokenizer *t,
                     const struct scheduler_options *o, struct error *e);
 /* No more jobs are taken, those there are cancelled, and the thread ends: no job's functions are called any more.
@@ -38,6 +40,10 @@ void scheduler_free(struct scheduler *s); /* stops it, too; NULL is fine */
  * a job is not right, or there are more than ever fit; ERR_MEMORY, the queue is full for now; ERR_INTERRUPTED,
  * scheduler_close was called. */
 int scheduler_submit(struct scheduler *s, const struct job *jobs, size_t n, uint64_t *ids, struct error *e);
+/* The strengths (n_adapters), finite, of the adapters for jobs submitted from now on that say nothing of them; and which
+ * those are. Jobs there are keep theirs. */
+void scheduler_set_strengths(struct scheduler *s, const float *strengths);
+void scheduler_get_strengths(struct scheduler *s, float *strengths);
 /* The job is finished soon, with STOPPED_INTERRUPTED, unless it is finished already. */
 void scheduler_cancel(struct scheduler *s, uint64_t id);
 /* No more jobs are taken; those there go on. */

@@ -30,12 +30,22 @@ int slots_init(struct slots *s, struct model *m, const struct tokenizer *t, size
     return OK;
 }
 
+void slots_set_adapters(struct slots *s, struct lora_adapter *const *adapters, size_t n)
+{
+    CHECK(s->n_adapters == 0 && s->n_running == 0);
+    s->adapters = adapters;
+    s->n_adapters = n;
+    for (size_t i = 0; i < s->n; i++)
+        s->slots[i].strengths = mem_zero(n, sizeof *s->slots[i].strengths);
+}
+
 void slots_free(struct slots *s)
 {
     for (size_t i = 0; i < s->n; i++) {
         CHECK(!s->slots[i].task);
         kv_cache_free(&s->slots[i].cache);
         tokens_free(&s->slots[i].held);
+        mem_free(s->slots[i].strengths);
     }
     runner_free(&s->runner);
     mem_free(s->slots);
@@ -60,6 +70,7 @@ void task_free(struct task *t)
     generation_free(&t->generation);
     buffer_free(&t->delta);
     mem_free(t->prompt);
+    mem_free(t->strengths);
     mem_free(t);
 }
 
@@ -86,6 +97,9 @@ int task_new(const struct slots *s, const struct job *job, struct task **task, s
     }
     t->prompt = mem_alloc(job->n_prompt, sizeof *t->prompt);
     memcpy(t->prompt, job->prompt, job->n_prompt * sizeof *t->prompt);
+    t->strengths = mem_zero(s->n_adapters, sizeof *t->strengths);
+    if (job->strengths && s->n_adapters > 0)
+        memcpy(t->strengths, job->strengths, s->n_adapters * sizeof *t->strengths);
     completion_begin(&t->completion, t->prompt, job->n_prompt, false);
     *task = t;
     return OK;
@@ -114,6 +128,14 @@ void tasks_finish(struct task *list)
 
 /* A place for a task */
 
+static bool same_set(const struct slots *s, const float *a, const float *b)
+{
+    for (size_t i = 0; i < s->n_adapters; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
 static size_t common_prefix(const struct tokens *held, const int32_t *prompt, size_t n)
 {
     size_t i = 0;
@@ -131,9 +153,10 @@ static bool worth_keeping(size_t common, size_t held, size_t prompt)
 
 /* How many of the prompt's tokens need not be computed where the slot's are; its last always is: its logits are
  * wanted. */
-static size_t usable(const struct slot *slot, const struct task *t)
+static size_t usable(const struct slots *s, const struct slot *slot, const struct task *t)
 {
-    return t->job.score_prompt ? 0 : common_prefix(&slot->held, t->prompt, t->job.n_prompt - 1);
+    return t->job.score_prompt || !same_set(s, slot->strengths, t->strengths)
+               ? 0 : common_prefix(&slot->held, t->prompt, t->job.n_prompt - 1);
 }
 
 static struct slot *choose_slot(struct slots *s, const struct task *t)
@@ -144,7 +167,7 @@ static struct slot *choose_slot(struct slots *s, const struct task *t)
         struct slot *slot = &s->slots[i];
         if (slot->task)
             continue;
-        size_t n = usable(slot, t);
+        size_t n = usable(s, slot, t);
         if (!worth_keeping(n, slot->held.count, t->job.n_prompt))
             n = 0;
         if (!best || n > most || (n == most && slot->last_used < best->last_used)) {
@@ -159,9 +182,9 @@ static struct slot *choose_slot(struct slots *s, const struct task *t)
 static size_t take_over(struct slots *s, struct slot *slot, const struct task *t)
 {
     const struct slot *donor = slot;
-    size_t n = usable(slot, t), most = n;
+    size_t n = usable(s, slot, t), most = n;
     for (size_t i = 0; i < s->n; i++) {
-        size_t other = usable(&s->slots[i], t);
+        size_t other = usable(s, &s->slots[i], t);
         if (other > most) {
             donor = &s->slots[i];
             most = other;
@@ -182,7 +205,7 @@ bool slots_should_wait(const struct slots *s, const struct task *t)
 {
     for (size_t i = 0; i < s->n && !t->job.score_prompt; i++) {
         const struct task *other = s->slots[i].task;
-        if (!other || other->n_fed == other->job.n_prompt)
+        if (!other || other->n_fed == other->job.n_prompt || !same_set(s, other->strengths, t->strengths))
             continue;
         const struct tokens coming = {.ids = other->prompt, .count = other->job.n_prompt};
         size_t common = common_prefix(&coming, t->prompt, t->job.n_prompt - 1);
@@ -197,8 +220,10 @@ void slots_admit(struct slots *s, struct task *t)
     struct slot *slot = choose_slot(s, t);
     CHECK(slot);
     t->n_cached = t->n_fed = take_over(s, slot, t);
+    for (size_t i = 0; i < s->n_adapters; i++)
+        slot->strengths[i] = t->strengths[i];
     slot->task = t;
-    slot->last_used = ++s->clock;
+    slot->last_used = slot->turn = ++s->clock;
     s->n_running++;
     s->n_cached += t->n_cached;
 }
@@ -220,13 +245,37 @@ static void add_part(struct slots *s, size_t *n_parts, struct slot *slot, const 
     s->owners[(*n_parts)++] = slot;
 }
 
-/* Of the slots whose prompt is not fed, the one that waits longest and comes after `last`. */
-static struct slot *next_prompt(struct slots *s, uint64_t last)
+/* Makes the adapters as strong as the sequence wants them whose set had no turn for longest. Returns that: all of the set
+ * have had one then, also those for which there is no room in the pass. NULL: nothing is to be computed. */
+static const struct slot *begin_turn(struct slots *s)
+{
+    const struct slot *first = NULL;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->slots[i].task && (!first || s->slots[i].turn < first->turn))
+            first = &s->slots[i];
+    if (!first)
+        return NULL;
+    for (size_t i = 0; i < s->n_adapters; i++)
+        s->adapters[i]->strength = first->strengths[i];
+    s->clock++;
+    for (size_t i = 0; i < s->n; i++)
+        if (same_set(s, s->slots[i].strengths, first->strengths))
+            s->slots[i].turn = s->clock;
+    return first;
+}
+
+static bool takes_part(const struct slots *s, const struct slot *slot, const struct slot *first)
+{
+    return slot->task && same_set(s, slot->strengths, first->strengths);
+}
+
+/* Of the slots that take part and whose prompt is not fed, the one that waits longest and comes after `last`. */
+static struct slot *next_prompt(struct slots *s, const struct slot *first, uint64_t last)
 {
     struct slot *next = NULL;
     for (size_t i = 0; i < s->n; i++) {
         struct slot *slot = &s->slots[i];
-        if (slot->task && slot->task->n_fed < slot->task->job.n_prompt && slot->last_used > last &&
+        if (takes_part(s, slot, first) && slot->task->n_fed < slot->task->job.n_prompt && slot->last_used > last &&
             (!next || slot->last_used < next->last_used))
             next = slot;
     }
@@ -235,19 +284,19 @@ static struct slot *next_prompt(struct slots *s, uint64_t last)
 
 /* What the pass is over: tokens drawn, then pieces of prompts. Returns the number of parts; *n_decoding of these
  * are of the first kind. */
-static size_t gather(struct slots *s, size_t *n_decoding, size_t *n_tokens)
+static size_t gather(struct slots *s, const struct slot *first, size_t *n_decoding, size_t *n_tokens)
 {
     size_t n_parts = 0, room = s->runner.chunk;
     for (size_t i = 0; i < s->n; i++) {
         struct slot *slot = &s->slots[i];
-        if (!slot->task || slot->task->n_fed < slot->task->job.n_prompt)
+        if (!takes_part(s, slot, first) || slot->task->n_fed < slot->task->job.n_prompt)
             continue;
         add_part(s, &n_parts, slot, &slot->next, 1);
         room--;
     }
     *n_decoding = n_parts;
     uint64_t last = 0;
-    for (struct slot *slot; room > 0 && (slot = next_prompt(s, last)); last = slot->last_used) {
+    for (struct slot *slot; room > 0 && (slot = next_prompt(s, first, last)); last = slot->last_used) {
         struct task *t = slot->task;
         size_t left = t->job.n_prompt - t->n_fed, n = left < room ? left : room;
         add_part(s, &n_parts, slot, t->prompt + t->n_fed, n);
@@ -367,8 +416,9 @@ struct task *slots_step(struct slots *s)
 {
     size_t n_decoding, n_tokens;
     remove_cancelled(s);
-    size_t n_parts = gather(s, &n_decoding, &n_tokens);
-    if (n_parts > 0) {
+    const struct slot *first = begin_turn(s);
+    if (first) {
+        size_t n_parts = gather(s, first, &n_decoding, &n_tokens);
         double start = clock_seconds();
         compute(s, n_parts);
         double seconds = clock_seconds() - start, share = (double)n_decoding / (double)n_tokens;

@@ -1,11 +1,15 @@
 /* The sequences that a batch is made of: each slot keeps the keys and values of one sequence, and a step computes
- * the next tokens of all of them in one forward pass. Knows nothing of threads; infer/scheduler.h does. */
+ * the next tokens of all of them in one forward pass. Knows nothing of threads; infer/scheduler.h does.
+ *
+ * Where the model has adapters (slots_set_adapters), each sequence has strengths of its own for them. A pass is then over
+ * the sequences that have the same, and sets take turns; keys and values are of use to sequences of the same set alone. */
 #ifndef LINNET_INFER_SLOTS_H
 #define LINNET_INFER_SLOTS_H
 
 #include "infer/completion.h"
 #include "infer/logprobs.h"
 #include "infer/runner.h"
+#include "lora/adapter.h"
 
 #include <stdatomic.h>
 
@@ -39,6 +43,7 @@ struct job {
     bool score_prompt;     /* steps for the prompt's tokens, too, with their probabilities; nothing is taken from the
                               cache */
     bool draws_nothing;    /* ends behind the prompt */
+    const float *strengths; /* (n_adapters) of the adapters, finite, copied; NULL: what whoever takes the job has set */
     void (*progress)(void *context, const struct progress_step *step);
     void (*finished)(void *context, const struct job_result *result); /* once, the last that is called */
     void *context;
@@ -48,6 +53,7 @@ struct job {
 struct task {
     struct job job;
     int32_t *prompt;
+    float *strengths;    /* (n_adapters) */
     struct completion completion;
     struct generation generation;
     struct buffer delta; /* text let through since the last step */
@@ -62,9 +68,11 @@ struct task {
 struct slot {
     struct kv_cache cache;
     struct tokens held;  /* those in the cache */
+    float *strengths;    /* (n_adapters) which those were computed with */
     struct task *task;   /* NULL: free */
     int32_t next;        /* drawn and not yet fed */
     uint64_t last_used;
+    uint64_t turn;       /* when its set last had one */
 };
 
 struct slots {
@@ -72,6 +80,8 @@ struct slots {
     const struct tokenizer *tokenizer;
     struct runner runner;
     struct slot *slots;
+    struct lora_adapter *const *adapters; /* (n_adapters) all attached */
+    size_t n_adapters;
     size_t n, context, n_choices, n_running;
     uint64_t clock;
     struct task *ended;
@@ -88,6 +98,9 @@ struct slots {
 int slots_init(struct slots *s, struct model *m, const struct tokenizer *t, size_t n, size_t context,
                enum dtype cache_type, struct error *e);
 void slots_free(struct slots *s);
+/* The adapters that are attached to the model, before there is any task. Array and adapters must outlive the slots, to
+ * which their strengths belong from now on. */
+void slots_set_adapters(struct slots *s, struct lora_adapter *const *adapters, size_t n);
 
 /* ERR_USAGE when the prompt is empty, too long or has ids that are none, or an option is out of range. */
 int task_new(const struct slots *s, const struct job *job, struct task **task, struct error *e);
@@ -102,7 +115,7 @@ bool slots_should_wait(const struct slots *s, const struct task *t);
  * or the one that was not used for longest. What another slot has of the prompt's beginning is copied. */
 void slots_admit(struct slots *s, struct task *t);
 /* One forward pass: a token of each sequence that is being continued, and as much of the prompts as there is room
- * for, the longest waiting first. Tasks that end leave their slots, as do those cancelled: returns a list of
+ * for, the longest waiting first; of those whose adapters are as strong as those of the one whose turn it is. Tasks that end leave their slots, as do those cancelled: returns a list of
  * them, for tasks_finish. */
 struct task *slots_step(struct slots *s);
 

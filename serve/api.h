@@ -27,8 +27,15 @@ enum {
     API_TEXTS_MOST = 128, /* prompts times `n` */
     API_STOPS_MOST = 16,
     API_BIASES_MOST = 1024,
+    API_SCALES_MOST = 1024,
 };
 #define API_NOT_GIVEN SIZE_MAX
+
+/* How strong the adapter of that number is to be. */
+struct api_scale {
+    size_t id;
+    float scale; /* finite */
+};
 
 struct api_request {
     enum api_kind kind;
@@ -48,6 +55,10 @@ struct api_request {
                                         of API_NOT_GIVEN */
     const char *stops[API_STOPS_MOST];
     struct logit_bias *biases; /* owned */
+    const char *model;         /* NULL: none is named */
+    bool has_scales;           /* it says how strong each adapter is to be: those it does not name not at all */
+    struct api_scale *scales;  /* (n_scales) owned */
+    size_t n_scales;
 };
 
 /* Parses n bytes. On an error nothing is to be freed. options.stops and options.sampler.biases point into the
@@ -55,11 +66,36 @@ struct api_request {
 int api_parse(enum api_kind kind, const char *text, size_t n, struct api_request *q, struct api_error *e);
 void api_request_free(struct api_request *q);
 
+/* api_adapters.c */
+
+/* An adapter on the model that is served. */
+struct api_adapter {
+    const char *name, *path;
+    float scale; /* where a request names the adapter as its model */
+};
+
+/* [{"id": 0, "scale": 0.5}, ...], each id once, whether there is such an adapter or not, as llama.cpp's server takes it. The
+ * caller frees *scales. `field`: what is refused; NULL: the body. */
+int api_read_scales(const json_t *list, const char *field, struct api_scale **scales, size_t *n, struct api_error *e);
+/* The same of n_text bytes. */
+int api_parse_scales(const char *text, size_t n_text, struct api_scale **scales, size_t *n, struct api_error *e);
+/* strengths (n_adapters): of those that are named what is said, of the others none. Refuses an id that is no adapter's. */
+int api_set_strengths(const struct api_scale *scales, size_t n, const char *field, float *strengths, size_t n_adapters,
+                      struct api_error *e);
+/* What a request says of the adapters, by "lora" or by naming one as its model, then also *model. The caller frees
+ * *strengths, which is NULL where it says nothing. */
+int api_choose_adapters(const struct api_request *q, const struct api_adapter *adapters, size_t n_adapters,
+                        float **strengths, const char **model, struct api_error *e);
+/* [{"id", "name", "path", "scale"}, ...] */
+json_t *api_adapters_json(const struct api_adapter *adapters, const float *strengths, size_t n);
+
 /* api_response.c. New references all. */
 
 /* {"error": {"message", "type", "param", "code"}} */
 json_t *api_error_json(const struct api_error *e);
-json_t *api_models_json(const char *model, int64_t created, size_t context);
+/* The model, and each adapter as one made of it. */
+json_t *api_models_json(const char *model, const struct api_adapter *adapters, size_t n_adapters, int64_t created,
+                        size_t context);
 json_t *api_usage_json(size_t prompt_tokens, size_t completion_tokens, size_t cached_tokens);
 /* "stop" or "length". */
 const char *api_finish_reason(enum stop_reason reason);

@@ -240,6 +240,15 @@ static int read_format(struct api_request *q, struct api_error *e)
     return OK;
 }
 
+/* A model may be called anything: what is no string names none. */
+static int read_model(struct api_request *q, struct api_error *e)
+{
+    const json_t *scales = member(q->body, "lora");
+    q->model = json_string_value(json_object_get(q->body, "model"));
+    q->has_scales = scales != NULL;
+    return scales ? api_read_scales(scales, "lora", &q->scales, &q->n_scales, e) : OK;
+}
+
 /* What would be ignored at the price of another answer than was asked for. */
 static int refuse_unsupported(struct api_request *q, struct api_error *e)
 {
@@ -401,7 +410,7 @@ static int read_all(struct api_request *q, struct api_error *e)
         int where;
     } parts[] = {
         {read_fields, IN_BOTH}, {read_stream_options, IN_BOTH}, {read_stop, IN_BOTH}, {read_logit_bias, IN_BOTH},
-        {read_seed, IN_BOTH}, {read_format, IN_BOTH}, {refuse_unsupported, IN_BOTH},
+        {read_seed, IN_BOTH}, {read_format, IN_BOTH}, {read_model, IN_BOTH}, {refuse_unsupported, IN_BOTH},
         {read_prompts, IN_COMPLETION}, {read_messages, IN_CHAT}, {read_tools, IN_CHAT},
     };
     if (!json_is_object(q->body))
@@ -441,5 +450,6 @@ void api_request_free(struct api_request *q)
     json_decref(q->prompts);
     json_decref(q->messages);
     mem_free(q->biases);
+    mem_free(q->scales);
     *q = (struct api_request){0};
 }

@@ -30,11 +30,23 @@ json_t *api_error_json(const struct api_error *e)
                      string_or_null(e->code));
 }
 
-json_t *api_models_json(const char *model, int64_t created, size_t context)
+static json_t *model_json(const char *name, int64_t created, size_t context)
 {
-    return json_pack("{s:s, s:[{s:o, s:s, s:I, s:s, s:I}]}", "object", "list", "data", "id",
-                     json_text(model, strlen(model)), "object", "model", "created", (json_int_t)created,
-                     "owned_by", "linnet", "context_length", (json_int_t)context);
+    return json_pack("{s:o, s:s, s:I, s:s, s:I}", "id", json_text(name, strlen(name)), "object", "model", "created",
+                     (json_int_t)created, "owned_by", "linnet", "context_length", (json_int_t)context);
+}
+
+json_t *api_models_json(const char *model, const struct api_adapter *adapters, size_t n_adapters, int64_t created,
+                        size_t context)
+{
+    json_t *list = json_array();
+    json_array_append_new(list, model_json(model, created, context));
+    for (size_t i = 0; i < n_adapters; i++) {
+        json_t *adapter = model_json(adapters[i].name, created, context);
+        json_object_set_new(adapter, "parent", json_text(model, strlen(model)));
+        json_array_append_new(list, adapter);
+    }
+    return json_pack("{s:s, s:o}", "object", "list", "data", list);
 }
 
 json_t *api_usage_json(size_t prompt_tokens, size_t completion_tokens, size_t cached_tokens)

@@ -32,6 +32,7 @@ struct exchange {
     const struct service *service;
     struct api_request request;
     struct grammar *grammar; /* of all its texts; NULL: none */
+    float *strengths;        /* of the adapters; NULL: as the server has them set */
     struct api_head head;
     char id[48];
     struct exchange_listener listener;
@@ -55,6 +56,7 @@ static void exchange_free(struct exchange *x)
     }
     mem_free(x->choices);
     grammar_free(x->grammar);
+    mem_free(x->strengths);
     api_request_free(&x->request);
     buffer_free(&x->out);
     pthread_mutex_destroy(&x->lock);
@@ -308,7 +310,7 @@ static void set_up(struct choice *c, const struct tokens *ids, struct job *job)
     }
     *job = (struct job){.prompt = ids->ids, .n_prompt = ids->count, .options = &c->options,
                         .logprobs = q->logprobs, .n_top = q->n_top, .score_prompt = q->logprobs && q->echo,
-                        .draws_nothing = q->max_tokens == 0, .progress = on_progress, .finished = on_finished,
+                        .draws_nothing = q->max_tokens == 0, .strengths = c->x->strengths, .progress = on_progress, .finished = on_finished,
                         .context = c};
     c->prompt_steps = job->score_prompt ? ids->count : 0;
     if (q->logprobs) {
@@ -394,6 +396,9 @@ static int begin(struct exchange *x, struct api_error *e)
         code = api_refuse(e, 400, "max_tokens", "invalid_value", "\"max_tokens\" must be 1 or more");
     if (!code)
         code = make_grammar(x, e);
+    if (!code)
+        code = api_choose_adapters(&x->request, x->service->adapters, x->service->n_adapters, &x->strengths,
+                                   &x->head.model, e);
     for (size_t i = 0; !code && i < n; i++)
         code = prompt_of(x, i, &prompts[i], e);
     for (size_t i = 0; !code && i < n; i++)

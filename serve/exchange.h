@@ -21,6 +21,8 @@ struct service {
     const struct token_trie *trie;        /* of all tokens that may be drawn, for grammars */
     struct scheduler *scheduler;
     size_t context;
+    const struct api_adapter *adapters; /* (n_adapters) as the scheduler has them */
+    size_t n_adapters;
 };
 
 /* Both are called with the exchange's lock held. */

@@ -7,7 +7,7 @@
 
 #include <stdatomic.h>
 
-enum { METRICS_ENDPOINTS = 8, METRICS_STATUSES = 600 };
+enum { METRICS_ENDPOINTS = 9, METRICS_STATUSES = 600 };
 
 struct metrics {
     atomic_uint_fast64_t requests[METRICS_ENDPOINTS][METRICS_STATUSES];

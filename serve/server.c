@@ -39,7 +39,7 @@ bool server_available(void)
 
 static void reply_json(struct http_reply *r, int status, json_t *value)
 {
-    char *text = json_dumps(value, JSON_COMPACT);
+    char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(7)); /* those there are come from floats */
     json_decref(value);
     r->status = status;
     buffer_string(&r->body, text);
@@ -100,7 +100,31 @@ static void on_models(struct server *s, const struct http_request *q, const stru
                       struct http_reply *r)
 {
     (void)q, (void)l;
-    reply_json(r, 200, api_models_json(s->options.model_name, s->service.created, s->service.context));
+    reply_json(r, 200, api_models_json(s->service.model, s->service.adapters, s->service.n_adapters, s->service.created,
+                                       s->service.context));
+}
+
+/* As llama.cpp's server: which there are and how strong they are for requests that say nothing, or that anew. */
+static void on_adapters(struct server *s, const struct http_request *q, const struct exchange_listener *l,
+                        struct http_reply *r)
+{
+    size_t n = s->service.n_adapters, n_scales = 0;
+    float *strengths = mem_zero(n, sizeof *strengths);
+    struct api_scale *scales = NULL;
+    struct api_error e;
+    (void)l;
+    if (strcmp(q->method, "POST") != 0) {
+        scheduler_get_strengths(s->scheduler, strengths);
+        reply_json(r, 200, api_adapters_json(s->service.adapters, strengths, n));
+    } else if (api_parse_scales(q->body, q->n_body, &scales, &n_scales, &e) ||
+               api_set_strengths(scales, n_scales, NULL, strengths, n, &e)) {
+        reply_error(r, &e);
+    } else {
+        scheduler_set_strengths(s->scheduler, strengths);
+        reply_json(r, 200, json_pack("{s:b}", "success", 1));
+    }
+    mem_free(scales);
+    mem_free(strengths);
 }
 
 static void on_health(struct server *s, const struct http_request *q, const struct exchange_listener *l,
@@ -140,14 +164,14 @@ static endpoint on_metrics;
 
 enum { NO_KEY = 1 };
 static const struct route {
-    const char *path, *method;
+    const char *path, *methods; /* separated by a comma and a space */
     endpoint *answer;
     int flags;
 } routes[] = {
     {"/v1/chat/completions", "POST", on_chat, 0},     {"/v1/completions", "POST", on_completions, 0},
     {"/v1/models", "GET", on_models, 0},              {"/v1/embeddings", "POST", on_embeddings, 0},
     {"/health", "GET", on_health, NO_KEY},            {"/metrics", "GET", on_metrics, 0},
-    {"/", "GET", on_page, NO_KEY},
+    {"/lora-adapters", "GET, POST", on_adapters, 0},  {"/", "GET", on_page, NO_KEY},
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
 _Static_assert(ROUTES < (int)METRICS_ENDPOINTS, "a counter for each and one for all others");
@@ -229,6 +253,16 @@ static bool is_preflight(const struct server *s, const struct http_request *q)
     return s->options.cors && strcmp(q->method, "OPTIONS") == 0;
 }
 
+static bool takes_method(const char *methods, const char *method)
+{
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    size_t n = strlen(wanted);
+    for (const char *at = methods; *at; at += strcspn(at, ","), at += strspn(at, ", "))
+        if (strcspn(at, ",") == n && strncmp(at, wanted, n) == 0)
+            return true;
+    return false;
+}
+
 static int refuse(const struct server *s, const struct http_request *q, struct api_error *e)
 {
     size_t i = find_route(q->path);
@@ -241,9 +275,8 @@ static int refuse(const struct server *s, const struct http_request *q, struct a
         return OK;
     if (i == ROUTES)
         return api_refuse(e, 404, NULL, "unknown_url", "there is nothing at %s", q->path);
-    if (strcmp(q->method, routes[i].method) != 0 &&
-        !(strcmp(q->method, "HEAD") == 0 && strcmp(routes[i].method, "GET") == 0))
-        return api_refuse(e, 405, NULL, "method_not_allowed", "%s takes %s, not %s", q->path, routes[i].method,
+    if (!takes_method(routes[i].methods, q->method))
+        return api_refuse(e, 405, NULL, "method_not_allowed", "%s takes %s, not %s", q->path, routes[i].methods,
                           q->method);
     if (!(routes[i].flags & NO_KEY) && !has_key(s, q->authorization))
         return api_refuse(e, 401, NULL, "invalid_api_key", "a valid API key is needed: Authorization: Bearer KEY");
@@ -257,7 +290,7 @@ static void on_check(void *context, const struct http_request *q, struct http_re
     if (refuse(s, q, &e)) {
         reply_error(r, &e);
         if (e.status == 405)
-            http_reply_header(r, "Allow", routes[find_route(q->path)].method);
+            http_reply_header(r, "Allow", routes[find_route(q->path)].methods);
     } else if (is_preflight(s, q)) {
         r->status = 204;
         http_reply_header(r, "Access-Control-Allow-Methods", "GET, POST");
@@ -329,7 +362,7 @@ static int open_template(struct server *s, const struct tokenizer *t, struct err
 }
 
 int server_start(struct server *s, struct model *m, const struct tokenizer *t,
-                 const struct scheduler_options *o, struct error *e)
+                 const struct scheduler_options *o, const struct api_adapter *adapters, struct error *e)
 {
     int code = open_template(s, t, e);
     if (!code)
@@ -339,7 +372,8 @@ int server_start(struct server *s, struct model *m, const struct tokenizer *t,
     s->trie = token_trie_new(t, m->config.vocab_size);
     s->service = (struct service){.model = s->options.model_name, .created = (int64_t)time(NULL), .tokenizer = t,
                                   .template = s->template, .trie = s->trie, .scheduler = s->scheduler,
-                                  .context = o->context};
+                                  .context = o->context, .adapters = adapters,
+                                  .n_adapters = o->n_adapters};
     if (listen(s->socket, SOMAXCONN) != 0)
         return error_set_errno(e, "cannot listen on %s, port %d", s->options.host, s->port);
     const struct http_options http = {s->socket, s->options.max_body, s->options.timeout, MOST_CONNECTIONS};

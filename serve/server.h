@@ -4,6 +4,7 @@
 #define LINNET_SERVE_SERVER_H
 
 #include "infer/scheduler.h"
+#include "serve/api.h"
 
 struct server_options {
     const char *host;          /* name or address to listen on */
@@ -22,9 +23,10 @@ struct server;
 /* Binds the port at once, so that nothing is loaded in vain; refuses connections until server_start. The options'
  * strings must outlive the server. ERR_IO: the port is taken. */
 int server_bind(struct server **s, const struct server_options *o, struct error *e);
-/* Reserves memory and serves. The model and the tokenizer must outlive the server. */
+/* Reserves memory and serves. Model, tokenizer and adapters (o->n_adapters, called as no other and not as the model) must
+ * outlive the server. */
 int server_start(struct server *s, struct model *m, const struct tokenizer *t,
-                 const struct scheduler_options *o, struct error *e);
+                 const struct scheduler_options *o, const struct api_adapter *adapters, struct error *e);
 /* "http://127.0.0.1:8080", as long as the server lives. */
 const char *server_url(const struct server *s);
 /* Takes no more requests, lets those there come to their end for `grace` seconds, then cuts them off. NULL is fine. */

@@ -93,7 +93,7 @@ err '/help                        this list
 /undo                        take the last message and its answer back
 /system [TEXT|none]          what the model is told before the conversation
 /set [NAME VALUE]            how answers are drawn; alone: how they are now
-/adapter [PATH[=SCALE]|none] another LoRA adapter, or none; alone: which
+/adapter [NAME[=SCALE]|none] another LoRA adapter or several, by name or PATH, or none; alone: which
 /save FILE                   keep the conversation, as JSON
 /load FILE                   go on with one that was kept
 /stats                       tokens, speed, and how full the context is
@@ -237,7 +237,7 @@ hello
 END
 status 0
 answers 3
-err_has "$tmp/adapter=2"
+err_has "adapter              2      $tmp/adapter"
 sed -n 2p "$tmp/stdout" | cmp -s - "$tmp/answer" || fail "without the adapter another answer"
 sed -n 1p "$tmp/stdout" >"$tmp/adapted"
 cmp -s "$tmp/adapted" "$tmp/answer" && fail "the adapter does nothing"
@@ -245,6 +245,38 @@ sed -n 3p "$tmp/stdout" | cmp -s - "$tmp/adapted" || fail "keys and values of th
 run "$LINNET" chat --model "$tmp/m.gguf" --prompt hello --temperature 0 --max-tokens 8 --json -q --adapter "$tmp/adapter=2"
 status 0
 cmp -s "$tmp/stdout" "$tmp/adapted" || fail "--adapter is not what /adapter is"
+
+# Several, by name; what was loaded stays, and the conversation goes on.
+cp -r "$tmp/adapter" "$tmp/a dapter"
+talk <<END
+/adapter one:$tmp/adapter=2
+/adapter $tmp/a dapter=-0.5
+/adapter
+/adapter one
+hello
+/adapter a dapter=0.25
+/regenerate
+/adapter two:$tmp/adapter=2.5 one=-0.5
+/regenerate
+/adapter none
+/regenerate
+/adapter
+END
+status 0
+answers 4
+grep -v '^(cut off' "$tmp/stderr" >"$tmp/list"
+printf '%-20s %-6s %s\n' one off "$tmp/adapter" 'a dapter' -0.5 "$tmp/a dapter" one off "$tmp/adapter" \
+    'a dapter' off "$tmp/a dapter" two off "$tmp/adapter" | cmp -s - "$tmp/list" || fail "another list"
+for line in 1 3; do
+    sed -n ${line}p "$tmp/stdout" | cmp -s - "$tmp/adapted" || fail "answer $line is another"
+done
+sed -n 2p "$tmp/stdout" | cmp -s - "$tmp/adapted" && fail "the other adapter is the same"
+sed -n 4p "$tmp/stdout" | cmp -s - "$tmp/answer" || fail "without adapters another answer"
+refused "/adapter $tmp/adapter adapter" '/adapter adapter: said twice'
+refused "/adapter $tmp/adapter=x" "/adapter $tmp/adapter=x: expected a number after the \"=\", found \"x\""
+cp -r "$tmp/adapter" "$tmp/run/adapter"
+refused "/adapter $tmp/adapter $tmp/run/adapter" "/adapter: two adapters are called \"adapter\"; give one another name: \
+/adapter NAME:$tmp/run/adapter"
 
 # What cannot be
 run "$LINNET" chat --prompt x

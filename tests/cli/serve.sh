@@ -34,6 +34,7 @@ trap 'stop_server; rm -rf "$tmp"' EXIT
 
 # start FLAGS...: $url and $server
 start() {
+    : >"$tmp/server.err" # the last one's address is not to be found
     "$LINNET" serve --model "$tmp/run" --port 0 --threads 1 "$@" >"$tmp/server.out" 2>"$tmp/server.err" &
     server=$!
     url=
@@ -288,7 +289,115 @@ for line in 'HTTP/1.1 204' 'Access-Control-Allow-Origin: https://page.example' '
 done
 stop_server
 
+# Adapters: a request has those it names, whatever others have at the same time.
+# adapter NAME MODULE OUT ALPHA: rank 1, every number 0x3333 in f16, a quarter
+adapter() {
+    mkdir -p "$tmp/$1"
+    bytes=$((2 * $3))
+    module=base_model.model.model.layers.0.$2
+    header=$(printf '{"%s.lora_A.weight":{"dtype":"F16","shape":[1,32],"data_offsets":[0,64]},"%s.lora_B.weight":{"dtype":"F16","shape":[%d,1],"data_offsets":[64,%d]}}' \
+        "$module" "$module" "$3" $((64 + bytes)))
+    {
+        printf '\000\002\000\000\000\000\000\000%-512s' "$header"
+        head -c $((64 + bytes)) /dev/zero | tr '\000' '\063'
+    } >"$tmp/$1/adapter_model.safetensors"
+    echo '{"peft_type": "LORA", "r": 1, "lora_alpha": '"$4"'}' >"$tmp/$1/adapter_config.json"
+}
+adapter out self_attn.o_proj 32 4
+adapter up mlp.up_proj 64 32
+# of FILE: the text; alone NAME FLAGS...: what `linnet generate` makes of it into text.NAME
+of() { printf '%s\n' "$(sed 's/.*"text": *"\([^"]*\)".*/\1/' "$1")"; }
+alone() {
+    to="$tmp/text.$1"
+    shift
+    "$LINNET" generate --model "$tmp/run" --prompt 'Once there was' --temperature 0 --max-tokens 12 --json -q "$@" >"$tmp/alone"
+    of "$tmp/alone" >"$to"
+}
+alone plain
+alone out --adapter "$tmp/out=3"
+alone up --adapter "$tmp/up"
+alone both --adapter "$tmp/out=2" --adapter "$tmp/up=-0.2"
+[ "$(sort -u "$tmp"/text.* | wc -l)" = 4 ] || fail "the adapters do the same"
+once='"prompt": "Once there was", "temperature": 0, "max_tokens": 12'
+# writes NAME MODEL [FIELDS]: the text in text.NAME, as the model MODEL
+writes() {
+    ask /v1/completions "{$once${3:-}}"
+    status 200
+    of "$tmp/stdout" | cmp -s - "$tmp/text.$1" || fail "another text"
+    grep -q "\"model\":\"$2\"" "$tmp/stdout" || fail "another model"
+}
+start --slots 4 --adapter "$tmp/out=3" --adapter "up:$tmp/up=0"
+grep -qx "adapter 1: up, times 0 ($tmp/up)" "$tmp/server.err" || fail "not told"
+ask /lora-adapters
+answers 200 "[{\"id\":0,\"name\":\"out\",\"path\":\"$tmp/out\",\"scale\":3.0},{\"id\":1,\"name\":\"up\",\"path\":\"$tmp/up\",\"scale\":0.0}]"
+ask /v1/models
+model='"object":"model","created":0,"owned_by":"linnet","context_length":64'
+sed 's/"created":[0-9]*/"created":0/g' "$tmp/stdout" >"$tmp/models"
+[ "$(cat "$tmp/models")" = "{\"object\":\"list\",\"data\":[{\"id\":\"run\",$model},{\"id\":\"out\",$model,\"parent\":\"run\"},\
+{\"id\":\"up\",$model,\"parent\":\"run\"}]}" ] || fail "other models"
+both='"lora": [{"id": 1, "scale": -0.2}, {"id": 0, "scale": 2}]'
+for turn in 1 2; do # the second time from the cache
+    writes out run
+    writes out run ', "model": "anything"'
+    writes up up ', "model": "up"'
+    writes plain run ', "model": "run", "lora": []'
+    writes both run ", $both"
+    writes out out ', "model": "out"'
+done
+grep -q '"cached_tokens":13}' "$tmp/stdout" || fail "nothing was found in the cache"
+for turn in 1 2 3 4; do
+    for want in 'out' 'up, "model": "up"' 'plain, "lora": []' "both, $both"; do
+        printf '{%s%s}' "$once" "${want#"${want%%,*}"}" >"$tmp/body.${want%%,*}.$turn"
+    done
+done
+curls=
+for body in "$tmp"/body.*; do
+    curl -s -m 30 -o "$tmp/answer.${body##*/body.}" -d "@$body" "$url/v1/completions" &
+    curls="$curls $!"
+done
+# shellcheck disable=SC2086
+wait $curls
+for body in "$tmp"/body.*; do
+    name=${body##*/body.}
+    of "$tmp/answer.$name" | cmp -s - "$tmp/text.${name%.*}" || fail "in company $name is another text"
+done
+ask /lora-adapters '[{"id": 1, "scale": 1}]'
+answers 200 '{"success":true}'
+ask /lora-adapters
+grep -q '"scale":0.0},.*"scale":1.0}]' "$tmp/stdout" || fail "other scales"
+writes up run
+writes out out ', "model": "out"' # as it was loaded
+ask /lora-adapters '[{"id": 0, "scale": 0.1}, {"id": 1, "scale": -7.25}]'
+status 200
+ask /lora-adapters
+grep -q '"scale":0.1},.*"scale":-7.25}]' "$tmp/stdout" || fail "other scales"
+ask /lora-adapters '[{"id": 0, "scale": 3}]'
+status 200
+writes out run
+ask /v1/completions '{"prompt": "x", "lora": [{"id": 2, "scale": 1}]}'
+bad lora unknown_adapter 'there is no adapter 2; /lora-adapters lists them'
+ask /v1/completions '{"prompt": "x", "lora": [{"id": 0, "scale": "1"}]}'
+bad lora invalid_value '\"lora\" must be a list of objects whose \"scale\" is a number'
+ask /v1/completions '{"prompt": "x", "lora": {"id": 0}}'
+bad lora invalid_value '\"lora\" must be a list of objects with an \"id\" and a \"scale\"'
+ask /v1/completions '{"prompt": "x", "lora": [{"id": 1, "scale": 1}, {"id": 1, "scale": 2}]}'
+bad lora invalid_value 'adapter 1 is named twice'
+ask /v1/completions '{"prompt": "x", "lora": [], "model": "up"}'
+bad lora invalid_value '\"lora\" and a \"model\" that is an adapter exclude each other'
+ask /lora-adapters '[{"id": 7, "scale": 1}]'
+bad '' unknown_adapter 'there is no adapter 7; /lora-adapters lists them'
+ask /lora-adapters '[{"id": -1, "scale": 1}]'
+bad '' invalid_value 'the body must be a list of objects whose \"id\" is the number of an adapter'
+ask /lora-adapters '{}'
+bad '' invalid_value 'the body must be a list of objects with an \"id\" and a \"scale\"'
+ask /lora-adapters '' -X PUT
+refuses 405 invalid_request_error '' method_not_allowed '/lora-adapters takes GET, POST, not PUT'
+writes out run # refusals changed nothing
+stop_server
+
 # What cannot be
+run "$LINNET" serve --model "$tmp/run" --port 0 --adapter "run:$tmp/out"
+usage_error 'serve ' "--adapter: \"run\" is what the model is called; give the adapter another name: --adapter NAME:$tmp/out"
 run "$LINNET" serve
 usage_error 'serve ' "missing --model PATH: a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"
 run "$LINNET" serve --model "$tmp/run" --host no.such.host.invalid --port 0

@@ -1,9 +1,10 @@
-/* Bodies of requests, of both kinds: what is accepted is within its limits, what is not is refused with one line and
+/* Bodies of requests, of both kinds and of what sets adapters: what is accepted is within its limits, what is not is refused with one line and
  * an HTTP status, and can be written as JSON. */
 #include "base/check.h"
 #include "base/utf8.h"
 #include "serve/api.h"
 
+#include <math.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -17,6 +18,25 @@ static void check_refusal(const struct api_error *e)
     json_decref(o);
 }
 
+/* Each adapter once; told to a server that has three of them. */
+static void check_scales(const struct api_scale *s, size_t n)
+{
+    float strengths[3];
+    struct api_error e = {0};
+    CHECK(n <= API_SCALES_MOST);
+    bool known = true;
+    for (size_t i = 0; i < n; i++) {
+        CHECK(isfinite(s[i].scale));
+        for (size_t k = 0; k < i; k++)
+            CHECK(s[k].id != s[i].id);
+        known &= s[i].id < 3;
+    }
+    int code = api_set_strengths(s, n, "lora", strengths, 3, &e);
+    CHECK((code == OK) == known);
+    if (code)
+        check_refusal(&e);
+}
+
 static void check_request(const struct api_request *q)
 {
     const struct sampler_options *s = &q->options.sampler;
@@ -27,6 +47,7 @@ static void check_request(const struct api_request *q)
         CHECK(q->stops[i][0]);
     for (size_t i = 0; i < s->n_biases; i++)
         CHECK(s->biases[i].id >= 0 && s->biases[i].bias <= 100);
+    check_scales(q->scales, q->n_scales);
     CHECK((q->format == FORMAT_GRAMMAR) == (q->grammar != NULL));
     if (q->kind == API_COMPLETION) {
         size_t n = json_array_size(q->prompts);
@@ -53,5 +74,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             api_request_free(&q);
         }
     }
+    struct api_scale *scales;
+    size_t n;
+    struct api_error e = {0};
+    if (api_parse_scales((const char *)data, size, &scales, &n, &e))
+        check_refusal(&e);
+    else
+        check_scales(scales, n);
+    mem_free(scales);
     return 0;
 }

@@ -80,6 +80,49 @@ static void messages_are_as_templates_want_them(void **state)
     api_request_free(&q);
 }
 
+static void adapters_are_chosen(void **state)
+{
+    (void)state;
+    static const struct api_adapter adapters[] = {{"a", "x/a", 1}, {"b", "x/b", 0.5f}, {"c", "x/c", -2}};
+    static const struct {
+        const char *fields;
+        bool any;
+        float strengths[3];
+        const char *model;
+    } cases[] = {
+        {"", false, {0}, "base"},
+        {", \"model\": \"base\", \"lora\": null", false, {0}, "base"},
+        {", \"model\": 5", false, {0}, "base"},
+        {", \"model\": \"b\"", true, {0, 0.5f, 0}, "b"},
+        {", \"model\": \"other\", \"lora\": []", true, {0, 0, 0}, "base"},
+        {", \"lora\": [{\"id\": 2, \"scale\": 3}, {\"id\": 0, \"scale\": -0.25}]", true, {-0.25f, 0, 3}, "base"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct api_request q;
+        struct api_error e;
+        char *text = mem_printf("{\"prompt\": \"x\"%s}", cases[i].fields);
+        const char *model = "base";
+        float *strengths;
+        if (api_parse(API_COMPLETION, text, strlen(text), &q, &e) ||
+            api_choose_adapters(&q, adapters, 3, &strengths, &model, &e))
+            fail_msg("%s", e.message);
+        assert_string_equal(model, cases[i].model);
+        assert_int_equal(strengths != NULL, cases[i].any);
+        if (strengths)
+            assert_memory_equal(strengths, cases[i].strengths, sizeof cases[i].strengths);
+        mem_free(strengths);
+        api_request_free(&q);
+        mem_free(text);
+    }
+    const float now[] = {0.1f, 0, -3};
+    json_t *list = api_adapters_json(adapters, now, 3);
+    char *text = json_dumps(list, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    assert_string_equal(text, "[{\"id\":0,\"name\":\"a\",\"path\":\"x/a\",\"scale\":0.1},{\"id\":1,\"name\":\"b\","
+                              "\"path\":\"x/b\",\"scale\":0.0},{\"id\":2,\"name\":\"c\",\"path\":\"x/c\",\"scale\":-3.0}]");
+    free(text);
+    json_decref(list);
+}
+
 static void errors_name_the_field(void **state)
 {
     (void)state;
@@ -96,6 +139,11 @@ static void errors_name_the_field(void **state)
         {API_COMPLETION, "{\"prompt\": \"x\", \"suffix\": \"y\"}", "suffix"},
         {API_COMPLETION, "{\"prompt\": \"x\", \"stream_options\": {}}", "stream_options"},
         {API_COMPLETION, "{\"prompt\": \"x\", \"logit_bias\": {\"1\": 101}}", "logit_bias"},
+        {API_COMPLETION, "{\"prompt\": \"x\", \"lora\": 1}", "lora"},
+        {API_COMPLETION, "{\"prompt\": \"x\", \"lora\": [0]}", "lora"},
+        {API_COMPLETION, "{\"prompt\": \"x\", \"lora\": [{\"id\": 0.5, \"scale\": 1}]}", "lora"},
+        {API_COMPLETION, "{\"prompt\": \"x\", \"lora\": [{\"id\": 0}]}", "lora"},
+        {API_COMPLETION, "{\"prompt\": \"x\", \"lora\": [{\"id\": 0, \"scale\": 1e39}]}", "lora"},
         {API_COMPLETION, "{\"prompt\": []}", "prompt"},
         {API_COMPLETION, "{\"prompt\": [[1], []]}", "prompt"},
         {API_COMPLETION, "{\"prompt\": [1, -1]}", "prompt"},
@@ -185,6 +233,7 @@ int main(void)
         cmocka_unit_test(every_field_is_read),
         cmocka_unit_test(null_is_not_given),
         cmocka_unit_test(messages_are_as_templates_want_them),
+        cmocka_unit_test(adapters_are_chosen),
         cmocka_unit_test(errors_name_the_field),
         cmocka_unit_test(probabilities_are_told),
         cmocka_unit_test(seeds_are_taken_or_refused),
