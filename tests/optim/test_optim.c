@@ -73,7 +73,7 @@ static void adamw_follows_its_formula(void **state)
     (void)state;
     struct arena arena, moments, plan = {0};
     struct model m = small_model(&arena);
-    struct optimizer_settings settings = {OPTIMIZER_ADAMW, 0.9, 0.95, 1e-8, 0.1, 0, DTYPE_F32};
+    struct optimizer_settings settings = {OPTIMIZER_ADAMW, 0.9, 0.95, 1e-8, 0.1, 0, MOMENT_F32};
     struct optimizer o;
     struct error e;
     optimizer_init(&o, &settings, &m.all, &plan);
@@ -219,7 +219,7 @@ static void muon_follows_its_formula(void **state)
     (void)state;
     struct arena arena, moments, plan = {0};
     struct model m = small_model(&arena);
-    struct optimizer_settings settings = {OPTIMIZER_MUON, 0.9, 0.95, 1e-8, 0.1, 0.95, DTYPE_F32};
+    struct optimizer_settings settings = {OPTIMIZER_MUON, 0.9, 0.95, 1e-8, 0.1, 0.95, MOMENT_F32};
     struct optimizer o;
     struct error e;
     optimizer_init(&o, &settings, &m.all, &plan);

@@ -105,7 +105,7 @@ static void five_steps_equal_pytorch(void **state)
     read_f64(f, "case_e/settings/weight_decay", 1, &decay);
     read_f64(f, "case_e/settings/grad_clip", 1, &clip);
 
-    struct optimizer_settings settings = {OPTIMIZER_ADAMW, beta1, beta2, epsilon, decay, 0, DTYPE_F32};
+    struct optimizer_settings settings = {OPTIMIZER_ADAMW, beta1, beta2, epsilon, decay, 0, MOMENT_F32};
     struct arena arena;
     struct activations activations;
     struct optimizer o;
