@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -37,9 +36,8 @@ static void make_codes(void)
         first->values[128 + q] = -first->values[q];
     first->most = 3e38f;
     make_code(second, 8);
-    second->square = !getenv("M8_DIRECT");
-    second->biased = !!getenv("M8_BIASED");
-    second->most = second->square ? 1.8e19f : 3e38f;
+    second->square = true;
+    second->most = 1.8e19f;
 }
 
 const struct moment_code *moment_code(enum moment_order order)
@@ -72,7 +70,7 @@ void moment_write_block(const struct moment *m, enum moment_order order, size_t 
                         const uint32_t *noise)
 {
     uint8_t *to = (uint8_t *)m->data + at, padded[MOMENT_BLOCK];
-    struct moment_rounding r = {.code = moment_code(order), .nearest = !noise || getenv("M8_NEAREST"), .noise = noise ? *noise : 0,
+    struct moment_rounding r = {.code = moment_code(order), .nearest = !noise, .noise = noise ? *noise : 0,
                                 .shift = order == MOMENT_FIRST ? 0 : 16};
     m->scale[at / MOMENT_BLOCK] = kernel_table()->moment_encode(n < MOMENT_BLOCK ? padded : to, from, &r);
     if (n < MOMENT_BLOCK)

@@ -8,8 +8,8 @@
  *
  * so that magnitudes down to a ten-millionth are told apart, large ones to a hundredth. The largest code times the
  * scale is the block's largest magnitude. The first moment has a sign and 7 such bits. The second has 8, which hold its
- * square root: else the squares of small gradients would leave the code's range long before the gradients do. A second
- * moment that is not 0 never becomes 0, which would let the update go without bounds; it is at least the smallest code.
+ * square root: their range is then that of gradients, not of squares. A second moment that is not 0 never becomes 0,
+ * which would let the update go without bounds: its root is at least as large a share as the first moment's smallest.
  *
  * Decades meet where one ends and the next begins (the paper places codes in the middles of the steps instead),
  * so that the code is a concave function of the magnitude, the least of as many straight lines as there are decades. */
@@ -48,10 +48,10 @@ void moment_write_block(const struct moment *m, enum moment_order order, size_t 
                         const uint32_t *noise);
 
 /* What the loops of kernels/moments_body.h go by. */
+enum { MOMENT_LEAST = 2 }; /* code of a second moment that is not 0 */
 #define MOMENT_LINES(square) ((square) ? 9 : 8)
 struct moment_code {
     bool square;         /* codes are of square roots, and values of their squares */
-    bool biased;
     float values[256];   /* of each code, as a share of the scale */
     float largest;       /* code without a sign */
     float inverse_top;   /* 1 / its value */

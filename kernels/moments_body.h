@@ -37,7 +37,7 @@ INLINE vf position_of(const bool square, const struct moment_code *code, vf shar
         position = vf_where(less, other, position);
         offset = vf_where(less, vf_set(code->lines[l].offset), offset);
     }
-    if (!square || nearest || code->biased)
+    if (!square || nearest)
         return position;
     vf below = __builtin_convertvector(__builtin_convertvector(position, vi), vf);
     vf part = position - below, base = 2 * (below - offset);
@@ -67,7 +67,7 @@ INLINE float encode_as(const bool square, uint8_t *to, const float *from, const 
     float inverse = scale > 0 ? 1 / scale : 0;
     for (size_t i = 0; i < MOMENT_BLOCK / W; i++) {
         vf position = position_of(square, code, sizes[i] * inverse, r->nearest) + rounding_of(r, i * W);
-        vf least = vf_where((vi)(sizes[i] > 0), vf_set(square), vf_set(0));
+        vf least = vf_where((vi)(sizes[i] > 0), vf_set(square ? MOMENT_LEAST : 0), vf_set(0));
         vi q = __builtin_convertvector(vf_max(vf_min(position, vf_set(code->largest)), least), vi);
         if (!square)
             q |= (vi)((vu)vf_load(from + i * W) >> 24 & 0x80);

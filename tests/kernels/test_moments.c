@@ -70,6 +70,8 @@ static void codes_mean_what_they_say_and_come_back(void **state)
                 assert_true(fabs(x[q] - want) <= 2e-6 * fabs(want));
             }
             moment_from_f32(&m, order, x, BLOCK);
+            if (order == MOMENT_SECOND)
+                before[1] = 2; /* the least that is written */
             assert_memory_equal(codes, before, BLOCK);
             assert_true(fabsf(m.scale[0] / scale - 1) < 1e-6f);
             free_moment(&m, BLOCK);
@@ -93,7 +95,7 @@ static void nearest_is_within_half_a_step(void **state)
                 a = sqrt(a), b = sqrt(b);
             int e = (int)fmin(bits, fmax(0, floor(-log10(a / scale))));
             double step = e == bits ? pow(10, -bits) : 0.9 * pow(10, -e) / ldexp(1, bits - 1 - e);
-            assert_within(fabs(a - b) / (step * scale), e == bits && order == MOMENT_SECOND ? 1 : 0.501, "step");
+            assert_within(fabs(a - b) / (step * scale), 0.501, "step");
         }
         done_with(x, BIG), done_with(y, BIG);
         free_moment(&m, BIG);
