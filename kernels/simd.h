@@ -43,6 +43,12 @@ INLINE vf vf_set(float x)
     return x - (vf){0};
 }
 
+/* Lanes of a where the mask is all ones, of b where it is 0. */
+INLINE vf vf_where(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
 /* vf_load_n: the first n < W floats, zeros behind. vf_fma: a * b + c, rounded once where the
  * hardware can. vf_max and vf_min: the second operand where either is NaN. vf_scale: x * 2^n for
  * whole -300 < n < 300. */
@@ -147,11 +153,6 @@ INLINE void vf_store_n(float *p, vf x, size_t n)
 INLINE vf vf_fma(vf a, vf b, vf c)
 {
     return a * b + c;
-}
-
-INLINE vf vf_where(vi mask, vf a, vf b)
-{
-    return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
 INLINE vf vf_max(vf a, vf b)
@@ -332,6 +333,15 @@ INLINE vu vu_hash(vu x)
     x = (x ^ x >> 16) * 0x85ebca6bu;
     x = (x ^ x >> 13) * 0xc2b2ae35u;
     return x ^ x >> 16;
+}
+
+/* The same of first, first + 1, ... */
+INLINE vu vu_noise(uint32_t first)
+{
+    static const uint32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    vu lanes;
+    memcpy(&lanes, numbers, sizeof lanes);
+    return vu_hash(lanes + first);
 }
 
 /* Rounds up or down at random, so that the mean is exact; `noise`: 16 random bits. */

@@ -8,6 +8,7 @@
 #include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/dtype.h"
+#include "kernels/moments.h"
 #include "kernels/norm.h"
 #include "kernels/rope.h"
 #include "kernels/update.h"
@@ -74,9 +75,18 @@ struct update_row {
     uint16_t *high, *low;
     const void *gradient;
     void *m, *v;
-    enum dtype gradient_type, moment_type;
+    enum dtype gradient_type;
+    enum moment_type moment_type; /* f32 or bf16 */
     uint32_t noise; /* the first element's number */
     size_t n;
+};
+
+/* How a block of moments is rounded to 8 bits. */
+struct moment_rounding {
+    const struct moment_code *code;
+    bool nearest;   /* else at random, by 16 bits of a hash of `noise` (the first element's) from bit `shift` on */
+    uint32_t noise;
+    int shift;
 };
 
 /* What a panel of a product is packed from: n rows of a (columns of b) from `first` on, k terms; zeros up to
@@ -126,6 +136,9 @@ struct kernel_table {
 
     /* See kernels/update.h and kernels/halves.h. */
     void (*adamw)(const struct update_row *r, const struct adamw_step *step);
+    /* MOMENT_BLOCK elements, see kernels/moments.h; the second returns their scale. */
+    void (*moment_decode)(float *to, const uint8_t *from, float scale, const struct moment_code *code);
+    float (*moment_encode)(uint8_t *to, const float *from, const struct moment_rounding *r);
     void (*apply_update)(const struct update_row *r, float keep, float rate);
     void (*scale_add)(float *y, const float *x, float alpha, const float *z, float beta, size_t n);
     /* of n elements from `from` on */

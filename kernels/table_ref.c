@@ -7,6 +7,7 @@
 #include "kernels/widen_body.h"
 
 #include "kernels/product_body.h"
+#include "kernels/moments_body.h"
 #include "kernels/update_body.h"
 
 #include "kernels/attention_body.h"

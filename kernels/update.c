@@ -17,22 +17,21 @@ static size_t piece_size(size_t n, size_t from)
 static struct update_row piece_of(const struct update_arrays *a, size_t row, size_t from)
 {
     size_t at = row * a->c + from, gradient = dtype_info(a->gradient_type)->block_bytes,
-           moment = dtype_info(a->moment_type)->block_bytes;
+           moment = moment_element_bytes(a->m.type);
     uint16_t *halves = (uint16_t *)(a->w + row * a->c);
     return (struct update_row){
         .w = a->halves ? NULL : a->w + at,
         .high = a->halves ? halves + from : NULL, .low = a->halves ? halves + a->c + from : NULL,
         .gradient = (const char *)a->gradient + at * gradient, .gradient_type = a->gradient_type,
-        .m = (char *)a->m + at * moment, .v = (char *)a->v + at * moment,
-        .moment_type = a->moment_type,
+        .m = (char *)a->m.data + at * moment, .v = (char *)a->v.data + at * moment,
+        .moment_type = a->m.type,
         .noise = a->noise + (uint32_t)at,
         .n = piece_size(a->c, from),
     };
 }
 
-void adamw_step(const struct update_arrays *a, const struct adamw_step *step)
+static void adamw_rows(const struct update_arrays *a, const struct adamw_step *step)
 {
-    enum profile_kind outer = profile_enter(PROFILE_OPTIMIZER);
     const struct kernel_table *table = kernel_table();
 #pragma omp parallel for collapse(2) schedule(static) if (a->rows * a->c > 2 * PIECE)
     for (size_t row = 0; row < a->rows; row++) {
@@ -41,6 +40,47 @@ void adamw_step(const struct update_arrays *a, const struct adamw_step *step)
             table->adamw(&piece, step);
         }
     }
+}
+
+/* The block of moments that begins at element `at`, row by row. */
+static void adamw_block(const struct kernel_table *table, const struct update_arrays *a, size_t at,
+                        const struct adamw_step *step)
+{
+    size_t left = a->rows * a->c - at, n = left < MOMENT_BLOCK ? left : MOMENT_BLOCK;
+    uint32_t noise = a->noise + (uint32_t)at;
+    float m[MOMENT_BLOCK], v[MOMENT_BLOCK];
+    moment_read_block(&a->m, MOMENT_FIRST, at, n, m);
+    moment_read_block(&a->v, MOMENT_SECOND, at, n, v);
+    for (size_t i = 0; i < n;) {
+        struct update_row piece = piece_of(a, (at + i) / a->c, (at + i) % a->c);
+        piece.n = piece.n < n - i ? piece.n : n - i;
+        piece.m = m + i, piece.v = v + i, piece.moment_type = MOMENT_F32;
+        table->adamw(&piece, step);
+        i += piece.n;
+    }
+    moment_write_block(&a->m, MOMENT_FIRST, at, n, m, &noise);
+    moment_write_block(&a->v, MOMENT_SECOND, at, n, v, &noise);
+}
+
+static void adamw_blocks(const struct update_arrays *a, const struct adamw_step *step)
+{
+    const struct kernel_table *table = kernel_table();
+    struct update_arrays flat = *a;
+    size_t n = a->rows * a->c;
+    if (!a->halves) /* nothing but halves knows where rows end */
+        flat.rows = 1, flat.c = n;
+#pragma omp parallel for schedule(static) if (n > 2 * PIECE)
+    for (size_t at = 0; at < n; at += MOMENT_BLOCK)
+        adamw_block(table, &flat, at, step);
+}
+
+void adamw_step(const struct update_arrays *a, const struct adamw_step *step)
+{
+    enum profile_kind outer = profile_enter(PROFILE_OPTIMIZER);
+    if (a->m.type == MOMENT_8BIT)
+        adamw_blocks(a, step);
+    else
+        adamw_rows(a, step);
     profile_leave(outer);
 }
 

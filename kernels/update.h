@@ -3,20 +3,20 @@
 #define LINNET_KERNELS_UPDATE_H
 
 #include "kernels/dtype.h"
+#include "kernels/moments.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* What is updated, (rows, c) of each; no array overlaps another. Types are f32 or bf16. */
+/* What is updated, (rows, c) of each; no array overlaps another. */
 struct update_arrays {
     float *w;
     bool halves;             /* w is kept as kernels/halves.h says */
     const void *gradient;    /* or the update itself */
-    enum dtype gradient_type;
-    void *m, *v;             /* AdamW's moments */
-    enum dtype moment_type;
-    uint32_t noise;          /* seed of the rounding of moments in bf16 */
+    enum dtype gradient_type; /* f32 or bf16 */
+    struct moment m, v;      /* AdamW's moments, both of one type */
+    uint32_t noise;          /* seed of the rounding of moments in fewer bits than f32 */
     size_t rows, c;
 };
 
@@ -34,9 +34,10 @@ struct adamw_step {
  *   g = gradient * gradient_scale;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
  *   w = keep * w - rate * m / (sqrt(v) * root + epsilon)
  *
- * Moments in bf16 are rounded up or down at random, in proportion: a decay of 0.999 changes v by less than
+ * Moments in bf16 or 8 bits are rounded up or down at random, in proportion: a decay of 0.999 changes v by less than
  * half of bf16's step, which rounding to nearest would never do. The randomness is a function of `noise` and
- * the element's index. */
+ * the element's index. They are rounded after their use; those of 8 bits are widened, used and rounded by blocks that
+ * stay in the nearest cache. */
 void adamw_step(const struct update_arrays *a, const struct adamw_step *step);
 
 /* w = keep * w - rate * update, the update being the arrays' gradient. */

@@ -54,10 +54,7 @@ INLINE void store_moments(const bool bf16, const struct update_row *r, size_t i,
         STORE((float *)r->v + i, v);
         return;
     }
-    static const uint32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    vu lanes;
-    memcpy(&lanes, numbers, sizeof lanes);
-    vu noise = vu_hash(lanes + (r->noise + (uint32_t)i));
+    vu noise = vu_noise(r->noise + (uint32_t)i);
     STORE_HALF((uint16_t *)r->m + i, vf_to_bf16_noisy(m, noise & 0xffff));
     STORE_HALF((uint16_t *)r->v + i, vf_to_bf16_noisy(v, noise >> 16));
 }
@@ -78,7 +75,7 @@ INLINE void adamw_as(const bool halves, const bool bf16_gradient, const bool bf1
 
 static void row_adamw(const struct update_row *r, const struct adamw_step *step)
 {
-    bool gradient = r->gradient_type == DTYPE_BF16, moments = r->moment_type == DTYPE_BF16;
+    bool gradient = r->gradient_type == DTYPE_BF16, moments = r->moment_type == MOMENT_BF16;
     if (!r->high && !gradient && !moments)
         adamw_as(false, false, false, r, step);
     else if (r->high && gradient && moments)

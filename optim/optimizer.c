@@ -6,25 +6,38 @@
 
 #include <math.h>
 
+enum { LEAST_8BIT = 4096 };
+
 /* Muon is for the matrices inside the blocks. */
 static bool is_muon(const struct optimizer_settings *s, const struct param *p)
 {
     return s->kind == OPTIMIZER_MUON && p->layer >= 0 && p->matrix;
 }
 
-enum dtype optimizer_moment_type(const struct optimizer *o, const struct param *p)
+static enum moment_type type_of(const struct optimizer *o, const struct param *p)
 {
-    return p->matrix && !is_muon(&o->settings, p) ? o->settings.moment_type : DTYPE_F32;
+    enum moment_type type = o->settings.moment_type;
+    if (!p->matrix || is_muon(&o->settings, p) || (type == MOMENT_8BIT && p->count < LEAST_8BIT))
+        return MOMENT_F32;
+    return type;
+}
+
+static struct moment take_moment(enum moment_type type, size_t n, struct arena *arena)
+{
+    struct moment m = {.type = type, .data = arena_alloc(arena, n, moment_element_bytes(type))};
+    if (type == MOMENT_8BIT)
+        m.scale = arena_alloc(arena, moment_blocks(n), sizeof *m.scale);
+    return m;
 }
 
 /* Moments of one parameter, and what scratch it wants. */
 static void take(struct optimizer *o, size_t i, const struct param *p, size_t *scratch,
                  struct arena *arena)
 {
-    size_t bytes = dtype_info(optimizer_moment_type(o, p))->block_bytes;
-    o->m[i] = arena_alloc(arena, p->count, bytes);
+    enum moment_type type = type_of(o, p);
+    o->m[i] = take_moment(type, p->count, arena);
     if (!is_muon(&o->settings, p)) {
-        o->v[i] = arena_alloc(arena, p->count, bytes);
+        o->v[i] = take_moment(type, p->count, arena);
         return;
     }
     size_t wanted = p->count + muon_scratch(p->rows, p->cols);
@@ -74,7 +87,7 @@ static struct update_arrays arrays_of(const struct optimizer *o, const struct pa
 {
     return (struct update_arrays){
         .w = p->value, .halves = p->halves, .gradient = p->grad, .gradient_type = p->grad_type,
-        .m = o->m[i], .v = o->v[i], .moment_type = optimizer_moment_type(o, p),
+        .m = o->m[i], .v = o->v[i],
         .noise = (uint32_t)rng_at(o->step, i), .rows = p->rows, .c = p->cols,
     };
 }
@@ -101,7 +114,7 @@ static void muon_update(const struct optimizer *o, struct param *p, size_t i, do
 {
     const struct optimizer_settings *s = &o->settings;
     float mu = (float)s->momentum, rest = (float)((1 - s->momentum) * gradient_scale);
-    float *m = o->m[i], *update = o->scratch;
+    float *m = o->m[i].data, *update = o->scratch;
     CHECK(dtype_to_f32(p->grad_type, p->grad, update, p->count));
     scale_add(m, m, mu, update, rest, p->count);
     scale_add(update, m, mu, update, rest, p->count);

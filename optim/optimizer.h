@@ -17,6 +17,7 @@
 #define LINNET_OPTIM_OPTIMIZER_H
 
 #include "base/memory.h"
+#include "kernels/moments.h"
 #include "model/param.h"
 
 #include <stddef.h>
@@ -28,25 +29,24 @@ struct optimizer_settings {
     enum optimizer_kind kind;
     double beta1, beta2, epsilon, weight_decay;
     double momentum; /* Muon's mu */
-    enum dtype moment_type; /* of AdamW's moments: f32 or bf16 */
+    enum moment_type moment_type; /* of AdamW's moments */
 };
 
 struct optimizer {
     struct optimizer_settings settings;
     uint64_t step;   /* updates done */
     const struct param_list *params; /* borrowed */
-    void **m, **v;   /* one each for a parameter, of optimizer_moment_type; v is NULL where Muon needs none */
+    struct moment *m, *v; /* one each for a parameter; data of v is NULL where Muon needs none */
     float *scratch;  /* Muon's update and what muon_orthogonalize needs; NULL when nothing does */
 };
 
-/* Moments for every parameter of the list, from the arena (or measured). The list must outlive the optimiser; the
- * arrays of pointers are on the heap: optimizer_free. */
+/* Moments for every parameter of the list, from the arena (or measured), all zero. Those of matrices that AdamW updates
+ * are of the settings' type, but f32 instead of 8 bits below 4096 elements, where there is nothing to gain; vectors are
+ * small, and Muon's moment is part of a sum: those are f32. The list must outlive the optimiser; the arrays of
+ * pointers are on the heap: optimizer_free. */
 void optimizer_init(struct optimizer *o, const struct optimizer_settings *settings,
                     const struct param_list *params, struct arena *arena);
 void optimizer_free(struct optimizer *o);
-/* bf16 for matrices that AdamW updates if the settings say so; vectors are small and Muon's moment is part of
- * a sum, so that those are f32. */
-enum dtype optimizer_moment_type(const struct optimizer *o, const struct param *p);
 /* Bytes that optimizer_init takes. */
 size_t optimizer_bytes(const struct optimizer_settings *settings, const struct param_list *params);
 

@@ -6,7 +6,7 @@ static const char *const schedule_names[] = {"cosine", "linear", "constant", "ws
 
 #define FIELD(member) offsetof(struct optim_settings, member)
 
-static const char *const moment_names[] = {"auto", "f32", "bf16", NULL};
+static const char *const moment_names[] = {"auto", "f32", "bf16", "8bit", NULL};
 static const char *const optimizer_names[] = {"adamw", "muon", NULL};
 
 const struct option optim_options[] = {
@@ -39,8 +39,8 @@ const struct option optim_options[] = {
      .minimum = 1e-30, .maximum = 1, .help = "AdamW's epsilon"},
     {.key = "moments", .flag = "--moments", .type = OPTION_ENUM, .offset = FIELD(moments),
      .default_value = "auto", .choices = moment_names,
-     .help = "numbers that AdamW's moments of matrices are kept in, bf16 with unbiased rounding; auto is "
-             "bf16 where the products are"},
+     .help = "numbers that AdamW's moments of matrices are kept in, bf16 and 8bit (by blocks of 256 with a scale) with "
+             "unbiased rounding; auto is bf16 where the products are"},
     {.key = "weight_decay", .flag = "--weight-decay", .type = OPTION_FLOAT,
      .offset = FIELD(weight_decay), .default_value = "0.1", .minimum = 0, .maximum = 10,
      .help = "decoupled weight decay, on matrices only"},
@@ -76,7 +76,11 @@ struct schedule optim_schedule(const struct optim_settings *s, size_t iters)
 
 struct optimizer_settings optim_optimizer(const struct optim_settings *s, enum dtype product_type)
 {
-    static const enum dtype types[] = {[MOMENTS_F32] = DTYPE_F32, [MOMENTS_BF16] = DTYPE_BF16};
+    static const enum moment_type types[] = {
+        [MOMENTS_F32] = MOMENT_F32, [MOMENTS_BF16] = MOMENT_BF16, [MOMENTS_8BIT] = MOMENT_8BIT};
+    enum moments moments = (enum moments)s->moments;
+    if (moments == MOMENTS_AUTO)
+        moments = product_type == DTYPE_BF16 ? MOMENTS_BF16 : MOMENTS_F32;
     return (struct optimizer_settings){
         .kind = (enum optimizer_kind)s->optimizer,
         .beta1 = s->beta1,
@@ -84,6 +88,6 @@ struct optimizer_settings optim_optimizer(const struct optim_settings *s, enum d
         .epsilon = s->epsilon,
         .weight_decay = s->weight_decay,
         .momentum = s->momentum,
-        .moment_type = s->moments == MOMENTS_AUTO ? product_type : types[s->moments],
+        .moment_type = types[moments],
     };
 }

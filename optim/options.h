@@ -6,7 +6,7 @@
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 
-enum moments { MOMENTS_AUTO, MOMENTS_F32, MOMENTS_BF16 };
+enum moments { MOMENTS_AUTO, MOMENTS_F32, MOMENTS_BF16, MOMENTS_8BIT };
 
 struct optim_settings {
     int optimizer; /* enum optimizer_kind */

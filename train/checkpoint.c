@@ -58,20 +58,40 @@ static int write_state(struct hdf5_file *f, const struct run_state *s, struct er
     return code;
 }
 
-/* Moments in bf16 lie in groups of their own, as the uint16 of their bits. */
-static void moment_name(char *out, size_t size, char moment, enum dtype type, const struct param *p)
+/* Each type of moments lies in groups of its own: bf16 as the uint16 of its bits, 8 bits as codes and scales. */
+static const struct moment_storage {
+    const char *suffix;
+    enum hdf5_type type;
+} moment_storage[] = {
+    [MOMENT_F32] = {"", HDF5_F32}, [MOMENT_BF16] = {"_bf16", HDF5_U16}, [MOMENT_8BIT] = {"_8bit", HDF5_U8},
+};
+enum { N_MOMENT_TYPES = sizeof moment_storage / sizeof *moment_storage };
+static const char moment_letters[] = {[MOMENT_FIRST] = 'm', [MOMENT_SECOND] = 'v'};
+
+struct moment_name {
+    char text[PARAM_NAME_SIZE + 32];
+};
+
+static struct moment_name moment_name(enum moment_order order, enum moment_type type, const char *part,
+                                      const struct param *p)
 {
-    snprintf(out, size, "optimizer/%c%s/%s", moment, type == DTYPE_BF16 ? "_bf16" : "", p->name);
+    struct moment_name name;
+    snprintf(name.text, sizeof name.text, "optimizer/%c%s%s/%s", moment_letters[order],
+             moment_storage[type].suffix, part, p->name);
+    return name;
 }
 
-static int write_moment(struct hdf5_file *f, char moment, enum dtype type, const struct param *p,
-                        const void *data, struct error *e)
+static int write_moment(struct hdf5_file *f, enum moment_order order, const struct param *p,
+                        const struct moment *m, struct error *e)
 {
-    size_t dims[2] = {p->rows, p->cols};
-    char name[PARAM_NAME_SIZE + 32];
-    moment_name(name, sizeof name, moment, type, p);
-    return hdf5_write(f, name, type == DTYPE_BF16 ? HDF5_U16 : HDF5_F32, p->n_dims,
-                      p->n_dims == 2 ? dims : dims + 1, data, e);
+    size_t dims[2] = {p->rows, p->cols}, n_scales = moment_blocks(p->count);
+    struct moment_name name = moment_name(order, m->type, "", p);
+    int code = hdf5_write(f, name.text, moment_storage[m->type].type, p->n_dims, p->n_dims == 2 ? dims : dims + 1,
+                          m->data, e);
+    if (code || !m->scale)
+        return code;
+    name = moment_name(order, m->type, "_scale", p);
+    return hdf5_write(f, name.text, HDF5_F32, 1, &n_scales, m->scale, e);
 }
 
 static int write_moments(struct hdf5_file *f, const struct optimizer *o, struct error *e)
@@ -79,10 +99,9 @@ static int write_moments(struct hdf5_file *f, const struct optimizer *o, struct 
     int code = OK;
     for (size_t i = 0; i < o->params->count && !code; i++) {
         const struct param *p = o->params->items[i];
-        enum dtype type = optimizer_moment_type(o, p);
-        code = write_moment(f, 'm', type, p, o->m[i], e);
-        if (!code && o->v[i])
-            code = write_moment(f, 'v', type, p, o->v[i], e);
+        code = write_moment(f, MOMENT_FIRST, p, &o->m[i], e);
+        if (!code && o->v[i].data)
+            code = write_moment(f, MOMENT_SECOND, p, &o->v[i], e);
     }
     return code;
 }
@@ -149,39 +168,55 @@ static int read_state(struct hdf5_file *f, const char *path, struct run_state *s
     return code;
 }
 
-/* Into data of `type`, from whichever type the file has. */
-static int read_moment(struct hdf5_file *f, char moment, enum dtype type, const struct param *p,
-                       void *data, struct error *e)
+/* Of the type it has in the file. */
+static int read_stored(struct hdf5_file *f, const char *path, enum moment_order order, const struct param *p,
+                       struct moment *m, struct error *e)
 {
-    enum dtype stored = DTYPE_BF16;
-    char name[PARAM_NAME_SIZE + 32];
-    moment_name(name, sizeof name, moment, stored, p);
-    if (!hdf5_has(f, name)) {
-        stored = DTYPE_F32;
-        moment_name(name, sizeof name, moment, stored, p);
-    }
-    enum hdf5_type file_type = stored == DTYPE_BF16 ? HDF5_U16 : HDF5_F32;
-    if (stored == type)
-        return hdf5_read(f, name, file_type, p->count, data, e);
-    void *other = mem_alloc(p->count, dtype_info(stored)->block_bytes);
-    int code = hdf5_read(f, name, file_type, p->count, other, e);
-    if (!code && stored == DTYPE_BF16)
-        f32_from_bf16(other, data, p->count);
-    else if (!code)
-        bf16_from_f32(other, data, p->count);
-    mem_free(other);
+    struct moment_name name = moment_name(order, m->type, "", p);
+    int code = hdf5_read(f, name.text, moment_storage[m->type].type, p->count, m->data, e);
+    if (code || !m->scale)
+        return code;
+    name = moment_name(order, m->type, "_scale", p);
+    code = hdf5_read(f, name.text, HDF5_F32, moment_blocks(p->count), m->scale, e);
+    for (size_t i = 0; i < moment_blocks(p->count) && !code; i++)
+        if (!(m->scale[i] >= 0 && m->scale[i] <= moment_code(order)->most * 1.02f))
+            code = error_set(e, ERR_FORMAT, "%s: %s: element %zu is %g, which is no scale of moments", path, name.text,
+                             i, (double)m->scale[i]);
     return code;
 }
 
-static int read_moments(struct hdf5_file *f, struct optimizer *o, struct error *e)
+/* Into the type that the optimiser keeps, from whichever the file has. */
+static int read_moment(struct hdf5_file *f, const char *path, enum moment_order order, const struct param *p,
+                       struct moment *m, struct error *e)
+{
+    struct moment stored = {.type = N_MOMENT_TYPES - 1};
+    while (stored.type > MOMENT_F32 && !hdf5_has(f, moment_name(order, stored.type, "", p).text))
+        stored.type--;
+    if (stored.type == m->type)
+        return read_stored(f, path, order, p, m, e);
+    stored.data = mem_alloc(p->count, moment_element_bytes(stored.type));
+    if (stored.type == MOMENT_8BIT)
+        stored.scale = mem_alloc(moment_blocks(p->count), sizeof *stored.scale);
+    float *plain = mem_alloc(p->count, sizeof *plain);
+    int code = read_stored(f, path, order, p, &stored, e);
+    if (!code) {
+        moment_to_f32(&stored, order, plain, p->count);
+        moment_from_f32(m, order, plain, p->count);
+    }
+    mem_free(plain);
+    mem_free(stored.scale);
+    mem_free(stored.data);
+    return code;
+}
+
+static int read_moments(struct hdf5_file *f, const char *path, struct optimizer *o, struct error *e)
 {
     int code = OK;
     for (size_t i = 0; i < o->params->count && !code; i++) {
         const struct param *p = o->params->items[i];
-        enum dtype type = optimizer_moment_type(o, p);
-        code = read_moment(f, 'm', type, p, o->m[i], e);
-        if (!code && o->v[i])
-            code = read_moment(f, 'v', type, p, o->v[i], e);
+        code = read_moment(f, path, MOMENT_FIRST, p, &o->m[i], e);
+        if (!code && o->v[i].data)
+            code = read_moment(f, path, MOMENT_SECOND, p, &o->v[i], e);
     }
     return code;
 }
@@ -196,7 +231,7 @@ int checkpoint_read(const char *path, struct optimizer *o, struct run_state *s, 
     if (!code)
         code = params_read_hdf5(o->params, f, e);
     if (!code)
-        code = read_moments(f, o, e);
+        code = read_moments(f, path, o, e);
     hdf5_close(f);
     return code;
 }

@@ -305,14 +305,15 @@ static void the_update_in_every_type(void **state)
                 v.f32[i] = fabsf(v.f32[i]), v.bf16[i] &= 0x7fff;
             if (halves)
                 halves_split(w2, rows, c);
-            struct update_arrays plain = {.w = w, .gradient = g.f32, .m = m.f32, .v = v.f32,
+            struct update_arrays plain = {.w = w, .gradient = g.f32,
+                                          .m = {.data = m.f32}, .v = {.data = v.f32},
                                           .rows = rows, .c = c};
             struct update_arrays other = plain;
             float *m2 = floats(n), *v2 = floats(n);
             memcpy(m2, m.f32, n * sizeof *m2), memcpy(v2, v.f32, n * sizeof *v2);
             other.w = w2, other.halves = halves, other.noise = 7;
-            other.m = moments ? (void *)m.bf16 : m2, other.v = moments ? (void *)v.bf16 : v2;
-            other.moment_type = moments ? DTYPE_BF16 : DTYPE_F32;
+            other.m.data = moments ? (void *)m.bf16 : m2, other.v.data = moments ? (void *)v.bf16 : v2;
+            other.m.type = other.v.type = moments ? MOMENT_BF16 : MOMENT_F32;
             other.gradient = gradient ? (void *)g.bf16 : g.f32;
             other.gradient_type = gradient ? DTYPE_BF16 : DTYPE_F32;
             adamw_step(&plain, &step);
@@ -346,7 +347,8 @@ static void rounded_moments_have_no_bias(void **state)
         uint16_t *m = mem_alloc(N, sizeof *m), *v = mem_alloc(N, sizeof *v);
         for (size_t i = 0; i < N; i++)
             m[i] = v[i] = 0x3f80;
-        struct update_arrays a = {.w = w, .gradient = g, .m = m, .v = v, .moment_type = DTYPE_BF16,
+        struct update_arrays a = {.w = w, .gradient = g, .m = {MOMENT_BF16, m, NULL},
+                                  .v = {MOMENT_BF16, v, NULL},
                                   .rows = 1, .c = N};
         for (uint32_t t = 0; t < STEPS; t++) {
             a.noise = t * 1234567891u;

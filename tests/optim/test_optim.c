@@ -73,7 +73,7 @@ static void adamw_follows_its_formula(void **state)
     (void)state;
     struct arena arena, moments, plan = {0};
     struct model m = small_model(&arena);
-    struct optimizer_settings settings = {OPTIMIZER_ADAMW, 0.9, 0.95, 1e-8, 0.1, 0, DTYPE_F32};
+    struct optimizer_settings settings = {OPTIMIZER_ADAMW, 0.9, 0.95, 1e-8, 0.1, 0, MOMENT_F32};
     struct optimizer o;
     struct error e;
     optimizer_init(&o, &settings, &m.all, &plan);
@@ -101,6 +101,136 @@ static void adamw_follows_its_formula(void **state)
     }
     optimizer_free(&o);
     arena_free(&moments);
+    arena_free(&arena);
+    model_free(&m);
+}
+
+/* The optimiser of a model, and its memory. */
+static void optimizer_on(struct optimizer *o, const struct optimizer_settings *settings, const struct model *m,
+                         struct arena *moments)
+{
+    struct error e;
+    assert_ok(arena_init(moments, optimizer_bytes(settings, &m->all), "test", &e), e);
+    optimizer_init(o, settings, &m->all, moments);
+    assert_int_equal(moments->used, moments->size);
+}
+
+static size_t index_of(const struct model *m, const struct param *p)
+{
+    for (size_t i = 0; i < m->all.count; i++)
+        if (m->all.items[i] == p)
+            return i;
+    fail();
+    return 0;
+}
+
+/* The distance between the two codes that a share of the scale may be rounded to. */
+static double step_of(double share, int bits)
+{
+    double decade = 1;
+    int fraction = bits - 1;
+    while (share < 0.1 * decade && fraction > 0)
+        decade /= 10, fraction--;
+    return 0.9 * decade / ldexp(1, fraction);
+}
+
+/* The update is that of f64 from the moments as stored; what is stored then is theirs, to the next code. */
+static void adamw_in_8_bits_follows_its_formula(void **state)
+{
+    (void)state;
+    struct arena arena, moments;
+    struct model m = small_model(&arena);
+    struct optimizer_settings settings = {OPTIMIZER_ADAMW, 0.9, 0.95, 1e-8, 0.1, 0, MOMENT_8BIT};
+    struct optimizer o;
+    optimizer_on(&o, &settings, &m, &moments);
+    struct param *p = model_find(&m, "model.embed_tokens.weight"), *small = model_find(&m, "model.norm.weight");
+    size_t i = index_of(&m, p), n = p->count;
+    assert_int_equal(o.m[i].type, MOMENT_8BIT);
+    assert_int_equal(o.v[i].type, MOMENT_8BIT);
+    assert_int_equal(o.m[index_of(&m, small)].type, MOMENT_F32);
+    assert_int_equal(o.m[index_of(&m, model_find(&m, "model.layers.0.self_attn.q_proj.weight"))].type, MOMENT_F32);
+    float *first = mem_alloc(n, sizeof *first), *second = mem_alloc(n, sizeof *second);
+    double *want_m = mem_alloc(n, sizeof *want_m), *want_v = mem_alloc(n, sizeof *want_v);
+    for (int t = 1; t <= 6; t++) {
+        fill_gradients(&m, 100 + (uint64_t)t);
+        double lr = 1e-2 / t;
+        float *w = mem_alloc(n, sizeof *w);
+        moment_to_f32(&o.m[i], MOMENT_FIRST, first, n);
+        moment_to_f32(&o.v[i], MOMENT_SECOND, second, n);
+        for (size_t j = 0; j < n; j++) {
+            double g = gradient_of(p)[j] * 0.5;
+            want_m[j] = 0.9 * first[j] + 0.1 * g;
+            want_v[j] = 0.95 * second[j] + 0.05 * g * g;
+            w[j] = (float)(p->value[j] * (1 - lr * 0.1) -
+                           lr * want_m[j] / (1 - pow(0.9, t)) / (sqrt(want_v[j] / (1 - pow(0.95, t))) + 1e-8));
+        }
+        optimizer_update(&o, lr, 0.5);
+        moment_to_f32(&o.m[i], MOMENT_FIRST, first, n);
+        moment_to_f32(&o.v[i], MOMENT_SECOND, second, n);
+        for (size_t j = 0; j < n; j++) {
+            double m_scale = o.m[i].scale[j / MOMENT_BLOCK], v_scale = o.v[i].scale[j / MOMENT_BLOCK];
+            double a = fabs(want_m[j]), b = sqrt(want_v[j]);
+            assert_true(fabsf(p->value[j] - w[j]) < 1e-6f);
+            assert_true(fabs(first[j] - want_m[j]) <= 1.001 * m_scale * step_of(a / m_scale, 7));
+            assert_true(fabs(sqrt((double)second[j]) - b) <= 1.001 * v_scale * step_of(b / v_scale, 8));
+        }
+        mem_free(w);
+    }
+    mem_free(first), mem_free(second), mem_free(want_m), mem_free(want_v);
+    optimizer_free(&o);
+    arena_free(&moments);
+    arena_free(&arena);
+    model_free(&m);
+}
+
+/* Gradients that come and go, of all sizes beside each other: no weight becomes no number, and none moves further than
+ * twice what no step of AdamW in exact numbers exceeds, (1 - beta1) / sqrt(1 - beta2) learning rates. */
+static void adamw_in_8_bits_stays_bounded(void **state)
+{
+    (void)state;
+    static const float sizes[] = {1, 1e-30f, 1e15f, 0, 1e-12f, 1e-3f};
+    struct arena arena, moments;
+    struct model m = small_model(&arena);
+    struct optimizer_settings settings = {OPTIMIZER_ADAMW, 0.9, 0.999, 1e-8, 0, 0, MOMENT_8BIT};
+    struct optimizer o;
+    optimizer_on(&o, &settings, &m, &moments);
+    struct param *p = model_find(&m, "model.embed_tokens.weight");
+    float *before = mem_alloc(p->count, sizeof *before);
+    for (int t = 1; t <= 300; t++) {
+        fill_gradients(&m, (uint64_t)t);
+        for (size_t j = 0; j < p->count; j++) {
+            size_t row = j / p->cols;
+            gradient_of(p)[j] *= row % 7 == 0 ? 0 : sizes[(j + row) % 6];
+            gradient_of(p)[j] *= t % 50 > (int)row % 50 ? 1 : 0; /* silent for a while */
+        }
+        memcpy(before, p->value, p->count * sizeof *before);
+        optimizer_update(&o, 1e-3, 1);
+        for (size_t j = 0; j < p->count; j++)
+            if (!(fabsf(p->value[j] - before[j]) <= 1e-3f * 6.4f))
+                fail_msg("step %d, element %zu: moved by %g", t, j, (double)(p->value[j] - before[j]));
+    }
+    mem_free(before);
+    optimizer_free(&o);
+    arena_free(&moments);
+    arena_free(&arena);
+    model_free(&m);
+}
+
+static void every_type_of_moments_takes_its_memory(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct model m = small_model(&arena);
+    const struct param *p = model_find(&m, "model.embed_tokens.weight"); /* the only matrix of 4096 elements or more */
+    size_t bytes[3];
+    for (int type = MOMENT_F32; type <= MOMENT_8BIT; type++) {
+        struct optimizer_settings settings = {OPTIMIZER_ADAMW, 0.9, 0.95, 1e-8, 0.1, 0, (enum moment_type)type};
+        bytes[type] = optimizer_bytes(&settings, &m.all);
+    }
+    size_t scales = 2 * ((p->count + 255) / 256) * sizeof(float);
+    assert_true(bytes[MOMENT_F32] - bytes[MOMENT_8BIT] <= 2 * 3 * p->count - scales + 4 * ARENA_ALIGN);
+    assert_true(bytes[MOMENT_F32] - bytes[MOMENT_8BIT] >= 2 * 3 * p->count - scales - 4 * ARENA_ALIGN);
+    assert_true(bytes[MOMENT_BF16] < bytes[MOMENT_F32]);
     arena_free(&arena);
     model_free(&m);
 }
@@ -219,7 +349,7 @@ static void muon_follows_its_formula(void **state)
     (void)state;
     struct arena arena, moments, plan = {0};
     struct model m = small_model(&arena);
-    struct optimizer_settings settings = {OPTIMIZER_MUON, 0.9, 0.95, 1e-8, 0.1, 0.95, DTYPE_F32};
+    struct optimizer_settings settings = {OPTIMIZER_MUON, 0.9, 0.95, 1e-8, 0.1, 0.95, MOMENT_F32};
     struct optimizer o;
     struct error e;
     optimizer_init(&o, &settings, &m.all, &plan);
@@ -267,6 +397,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradient_norm_is_exact_and_the_same_for_any_threads),
         cmocka_unit_test(adamw_follows_its_formula),
+        cmocka_unit_test(adamw_in_8_bits_follows_its_formula),
+        cmocka_unit_test(adamw_in_8_bits_stays_bounded),
+        cmocka_unit_test(every_type_of_moments_takes_its_memory),
         cmocka_unit_test(muon_orthogonalizes),
         cmocka_unit_test(muon_follows_its_formula),
         cmocka_unit_test(schedules_pass_through_their_points),

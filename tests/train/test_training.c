@@ -105,7 +105,7 @@ static void five_steps_equal_pytorch(void **state)
     read_f64(f, "case_e/settings/weight_decay", 1, &decay);
     read_f64(f, "case_e/settings/grad_clip", 1, &clip);
 
-    struct optimizer_settings settings = {OPTIMIZER_ADAMW, beta1, beta2, epsilon, decay, 0, DTYPE_F32};
+    struct optimizer_settings settings = {OPTIMIZER_ADAMW, beta1, beta2, epsilon, decay, 0, MOMENT_F32};
     struct arena arena;
     struct activations activations;
     struct optimizer o;
@@ -257,12 +257,13 @@ static void stop_now(void *context, struct buffer *out)
     raise(SIGTERM);
 }
 
-static void resume_with(int dtype)
+static void resume_with(int dtype, int moments)
 {
     struct run r = {0};
     struct error e;
     run_prepare(&r);
     r.settings.dtype = dtype;
+    r.optim.moments = moments;
     run_begin(&r);
     assert_ok(trainer_run(&r.trainer, &e), e);
     float *whole = copy_weights(&r.model);
@@ -291,22 +292,90 @@ static void resume_with(int dtype)
     mem_free(whole);
     run_end(&r);
 
-    /* Moments of the other type are converted. */
-    r.optim.moments = dtype == TRAIN_BF16 ? MOMENTS_F32 : MOMENTS_BF16;
-    r.settings.iters = 14;
-    run_begin(&r);
-    assert_ok(trainer_resume(&r.trainer, &e), e);
-    assert_ok(trainer_run(&r.trainer, &e), e);
-    assert_true(r.trainer.state.best_loss < best + 0.1);
-    run_end(&r);
+    /* Moments of other types are converted. */
+    for (int type = MOMENTS_F32; type <= MOMENTS_8BIT; type++) {
+        r.optim.moments = type;
+        r.settings.iters += 2;
+        run_begin(&r);
+        assert_ok(trainer_resume(&r.trainer, &e), e);
+        assert_ok(trainer_run(&r.trainer, &e), e);
+        assert_true(r.trainer.state.best_loss < best + 0.1);
+        run_end(&r);
+    }
     run_remove(&r);
 }
 
 static void resuming_gives_the_same_bits(void **state)
 {
     (void)state;
-    resume_with(TRAIN_F32);
-    resume_with(TRAIN_BF16);
+    resume_with(TRAIN_F32, MOMENTS_AUTO);
+    resume_with(TRAIN_BF16, MOMENTS_AUTO);
+    resume_with(TRAIN_F32, MOMENTS_8BIT);
+    resume_with(TRAIN_BF16, MOMENTS_8BIT);
+}
+
+/* The first that is: the embedding's. */
+static struct moment *moment_in_8_bits(struct optimizer *o, bool second)
+{
+    size_t i = 0;
+    while (o->m[i].type != MOMENT_8BIT)
+        i++;
+    return second ? &o->v[i] : &o->m[i];
+}
+
+static int write_and_read(struct trainer *t, const char *path, struct error *e)
+{
+    assert_ok(checkpoint_write(path, &t->optimizer, true, &t->state, "", e), *e);
+    return checkpoint_read(path, &t->optimizer, &t->state, e);
+}
+
+static void scales_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    static const float wrong[] = {-1, NAN, INFINITY, 3.4e38f};
+    struct run r = {0};
+    struct error e;
+    char path[128];
+    run_prepare(&r);
+    r.optim.moments = MOMENTS_8BIT;
+    run_begin(&r);
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    path_in(&r, RUN_LAST, path);
+    assert_ok(write_and_read(&r.trainer, path, &e), e);
+    for (int second = 0; second < 2; second++) {
+        struct moment *m = moment_in_8_bits(&r.trainer.optimizer, second);
+        float *scale = m->scale, right = scale[1];
+        const char *name = second ? "optimizer/v_8bit_scale/model.embed_tokens.weight"
+                                  : "optimizer/m_8bit_scale/model.embed_tokens.weight";
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+            scale[1] = wrong[i];
+            assert_int_equal(write_and_read(&r.trainer, path, &e), ERR_FORMAT);
+            assert_non_null(strstr(e.message, name));
+        }
+        scale[1] = right;
+        struct param *p = model_find(&r.model, "model.embed_tokens.weight");
+        p->count -= MOMENT_BLOCK; /* so that one is missing */
+        assert_ok(checkpoint_write(path, &r.trainer.optimizer, true, &r.trainer.state, "", &e), e);
+        p->count += MOMENT_BLOCK;
+        assert_int_not_equal(checkpoint_read(path, &r.trainer.optimizer, &r.trainer.state, &e), OK);
+        assert_non_null(strstr(e.message, name));
+        m->scale = NULL; /* so that none are written */
+        assert_ok(checkpoint_write(path, &r.trainer.optimizer, true, &r.trainer.state, "", &e), e);
+        m->scale = scale;
+        assert_int_not_equal(checkpoint_read(path, &r.trainer.optimizer, &r.trainer.state, &e), OK);
+        assert_non_null(strstr(e.message, name));
+        /* also by who would convert them */
+        m->type = MOMENT_F32, m->scale = NULL;
+        void *codes = m->data;
+        m->data = mem_zero(r.model.n_weights, sizeof(float));
+        assert_int_not_equal(checkpoint_read(path, &r.trainer.optimizer, &r.trainer.state, &e), OK);
+        assert_non_null(strstr(e.message, name));
+        mem_free(m->data);
+        *m = (struct moment){MOMENT_8BIT, codes, scale};
+        assert_ok(write_and_read(&r.trainer, path, &e), e);
+    }
+    run_end(&r);
+    run_remove(&r);
 }
 
 /* Every sum has an order of its own. oneDNN and OpenBLAS promise nothing of the kind. */
@@ -638,6 +707,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(five_steps_equal_pytorch),
         cmocka_unit_test(resuming_gives_the_same_bits),
+        cmocka_unit_test(scales_that_are_none_are_refused),
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(bf16_learns_what_f32_learns),
         cmocka_unit_test(metrics_of_a_resumed_run_have_no_gap_and_no_double),
