@@ -323,6 +323,90 @@ static void both_ways_agree(void **state)
     }
 }
 
+/* ---- other tokenizers ---- */
+
+static struct tokenizer *parse_stack(const json_t *fixture, const char *name)
+{
+    json_t *root = json_deep_copy(json_object_get(json_object_get(json_object_get(fixture, "stacks"), name), "root"));
+    json_t *model = json_object_get(root, "model"), *shared = json_object_get(fixture, "shared");
+    struct {
+        json_t *object;
+        const char *key;
+    } parts[] = {{root, "added_tokens"}, {model, "vocab"}, {model, "merges"}};
+    struct tokenizer *t;
+    struct error e;
+    for (size_t i = 0; i < 3; i++) {
+        const char *part = json_string_value(json_object_get(parts[i].object, parts[i].key));
+        if (part)
+            json_object_set(parts[i].object, parts[i].key, json_object_get(shared, part));
+    }
+    char *text = json_dumps(root, 0);
+    assert_ok(tokenizer_parse_json(text, strlen(text), &t, &e), e);
+    free(text);
+    json_decref(root);
+    return t;
+}
+
+/* Stacks that swallow blanks beside <|im_start|> and <|im_end|>, put spaces before words, or normalise (the user's e and
+ * accent become one character, Qwen's way). */
+static void words_of_several_tokenizers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *learned;
+    } cases[] = {
+        {"gpt2", "Yes,  it is 4.<|im_end|>"},   {"llama3", "Yes,  it is 4.<|im_end|>"},
+        {"qwen2", "Yes,  it is 4.<|im_end|>"},  {"llama2", "Yes,  it is 4.<|im_end|>"},
+        {"gemma", "Yes,  it is 4.<|im_end|>"},  {"unigram-bytes", "Yes,  it is 4.<|im_end|>"},
+        {"normalizers", "yes, it is 4.<|im_end|>"},
+    };
+    static const char line[] = "{\"messages\":[" M("user", " cafe\xCC\x81 \\n?") "," M("assistant", "Yes,  it is 4.") ","
+                               M("user", "a b") "," M("assistant", "Yes,  it is 4.") "]}";
+    static const char whole[] = "<|im_start|>user\n cafe\xCC\x81 \n?<|im_end|>\n<|im_start|>assistant\nYes,  it is 4."
+                                "<|im_end|>\n<|im_start|>user\na b<|im_end|>\n<|im_start|>assistant\nYes,  it is 4."
+                                "<|im_end|>\n";
+    json_t *fixture;
+    struct error e;
+    assert_ok(json_read("tests/fixtures/tokenizer_stacks.json", &fixture, &e), e);
+    struct chat_template *template = parse(chatml);
+    struct dataset_row row;
+    assert_ok(dataset_row_parse(line, sizeof line - 1, NULL, &row, &e), e);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tokenizer *t = parse_stack(fixture, cases[i].name);
+        struct example_settings s = {.tokenizer = t, .chat_template = template};
+        struct example x = {0};
+        struct tokens ids = {0}, learned = {0};
+        struct buffer text = {0};
+        if (example_make(&row, &s, &x, &e))
+            fail_msg("%s: %s", cases[i].name, e.message);
+        tokenizer_encode(t, whole, sizeof whole - 1, true, &ids);
+        assert_int_equal(ids.count, x.tokens.count);
+        assert_memory_equal(ids.ids, x.tokens.ids, ids.count * sizeof *ids.ids);
+        for (size_t j = 0; j < ids.count; j++) {
+            if (x.learned[j])
+                tokens_push(&learned, ids.ids[j]);
+            if (!x.learned[j] || (j + 1 < ids.count && x.learned[j + 1]))
+                continue;
+            tokenizer_decode(t, learned.ids, learned.count, true, &text);
+            size_t blank = strspn(text.data, " ");
+            if (strcmp(text.data + blank, cases[i].learned) != 0)
+                fail_msg("%s: learned is \"%s\"", cases[i].name, text.data);
+            learned.count = 0;
+            buffer_clear(&text);
+        }
+        assert_int_equal(x.n_turns, 2);
+        assert_int_equal(x.n_unfinished, 0);
+        buffer_free(&text);
+        tokens_free(&ids);
+        tokens_free(&learned);
+        example_free(&x);
+        tokenizer_free(t);
+    }
+    dataset_row_free(&row);
+    chat_template_free(template);
+    json_decref(fixture);
+}
+
 /* ---- datasets ---- */
 
 static char folder[64];
@@ -522,6 +606,7 @@ int main(void)
         cmocka_unit_test(rows_without_a_template),     cmocka_unit_test(marks_of_generation),
         cmocka_unit_test(rewritten_turns_are_refused), cmocka_unit_test(turns_without_an_end),
         cmocka_unit_test(masks_of_hugging_face),       cmocka_unit_test(both_ways_agree),
+        cmocka_unit_test(words_of_several_tokenizers),
         cmocka_unit_test(whole_datasets),              cmocka_unit_test(bad_rows),
         cmocka_unit_test(over_long_rows),              cmocka_unit_test(order_and_hash),
     };
