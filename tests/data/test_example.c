@@ -1,16 +1,13 @@
 /* data/example.h: which tokens are learned, written out by hand for templates of several families and held against the
- * spans that Hugging Face's masks are made of; and whole datasets. */
+ * spans that Hugging Face's masks are made of. */
 #include "base/file.h"
-#include "base/log.h"
+#include "base/memory.h"
 #include "data/example.h"
-#include "tests/folder.h"
 #include "tests/test.h"
 
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 static const char chatml[] = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
                              "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
@@ -228,6 +225,11 @@ static void turns_without_an_end(void **state)
     assert_int_equal(x.n_turns, 2);
     assert_int_equal(x.n_unfinished, 2);
     mem_free(text);
+    /* A special token within the words closes nothing. */
+    expect("{\"messages\":[" M("user", "q") "," M("assistant", "a<start_of_turn>b") "]}",
+           "{% for m in messages %}{{ m.role + ':' + m.content + '\n' }}{% endfor %}"
+           "{% if add_generation_prompt %}assistant:{% endif %}", LOSS_COMPLETIONS,
+           "user:q\nassistant:{a<start_of_turn>b\n}");
     assert_ok(make(TWO, zephyr, LOSS_COMPLETIONS, &x, &e), e);
     assert_int_equal(x.n_turns, 2);
     assert_int_equal(x.n_unfinished, 0);
@@ -323,196 +325,132 @@ static void both_ways_agree(void **state)
     }
 }
 
-/* ---- datasets ---- */
+/* ---- other tokenizers ---- */
 
-static char folder[64];
-
-static char *write_file(const char *name, const char *text, bool gzip)
+static struct tokenizer *parse_stack(const json_t *fixture, const char *name)
 {
-    char *path = path_join(folder, name);
+    json_t *root = json_deep_copy(json_object_get(json_object_get(json_object_get(fixture, "stacks"), name), "root"));
+    json_t *model = json_object_get(root, "model"), *shared = json_object_get(fixture, "shared");
+    struct {
+        json_t *object;
+        const char *key;
+    } parts[] = {{root, "added_tokens"}, {model, "vocab"}, {model, "merges"}};
+    struct tokenizer *t;
     struct error e;
-    if (gzip) {
-        gzFile f = gzopen(path, "wb");
-        assert_int_equal(gzwrite(f, text, (unsigned)strlen(text)), (int)strlen(text));
-        gzclose(f);
-    } else {
-        assert_ok(file_write(path, text, strlen(text), &e), e);
+    for (size_t i = 0; i < 3; i++) {
+        const char *part = json_string_value(json_object_get(parts[i].object, parts[i].key));
+        if (part)
+            json_object_set(parts[i].object, parts[i].key, json_object_get(shared, part));
     }
-    return path;
+    char *text = json_dumps(root, 0);
+    assert_ok(tokenizer_parse_json(text, strlen(text), &t, &e), e);
+    free(text);
+    json_decref(root);
+    return t;
 }
 
-static void start(void)
-{
-    strcpy(folder, "/tmp/linnet-examples-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-}
-
-static const char three[] = "\xEF\xBB\xBF" TWO "\r\n\n  \n{\"text\":\"abcdef\",\"id\":1}\n"
-                            "{\"prompt\":\"p\",\"completion\":\"c\"}";
-
-static void whole_datasets(void **state)
+/* BOS where the tokenizer says so, once; it is not learned. */
+static void texts_with_bos(void **state)
 {
     (void)state;
-    start();
-    char *a = write_file("a.jsonl", three, false), *b = write_file("b.jsonl.gz", three, true),
-         *other = write_file("notes.txt", "no rows", false);
-    struct chat_template *t = parse(zephyr);
-    struct example_settings s = {.tokenizer = bytes, .chat_template = t};
-    const char *paths[] = {folder};
-    struct examples all;
+    static const struct {
+        const char *line, *all, *prompt;
+    } cases[] = {
+        {"{\"text\":\"a b\"}", "<s>a b</s>", "<s>"},
+        {"{\"text\":\"<s>a b</s>\"}", "<s>a b</s>", "<s>"},
+        {"{\"prompt\":\"a\",\"completion\":\" b\"}", "<s>a b</s>", "<s>a"},
+    };
+    json_t *fixture, *root, *processor = json_pack(
+        "{s:s, s:[{s:{s:s}}, {s:{s:s}}], s:{s:{s:[s]}}}", "type", "TemplateProcessing", "single", "SpecialToken", "id",
+        "<s>", "Sequence", "id", "A", "special_tokens", "<s>", "tokens", "<s>");
     struct error e;
-    assert_ok(examples_read(paths, 1, &s, &all, &e), e);
-    assert_int_equal(all.count, 6);
-    assert_int_equal(all.n_files, 2);
-    static const uint64_t lines[] = {1, 4, 5};
-    for (size_t i = 0; i < 6; i++) {
-        assert_int_equal(all.origins[i].file, i / 3);
-        assert_int_equal(all.origins[i].line, lines[i % 3]);
-        assert_int_equal(all.learned[all.begin[i]], 0);
+    assert_ok(json_read("tests/fixtures/tokenizer_stacks.json", &fixture, &e), e);
+    root = json_object_get(json_object_get(json_object_get(fixture, "stacks"), "llama2"), "root");
+    json_object_set_new(root, "post_processor", processor);
+    struct tokenizer *t = parse_stack(fixture, "llama2");
+    assert_true(tokenizer_adds_bos(t));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct example_settings s = {.tokenizer = t};
+        struct dataset_row row;
+        struct example x = {0};
+        struct buffer text = {0};
+        assert_ok(dataset_row_parse(cases[i].line, strlen(cases[i].line), NULL, &row, &e), e);
+        assert_ok(example_make(&row, &s, &x, &e), e);
+        tokenizer_decode(t, x.tokens.ids, x.tokens.count, true, &text);
+        assert_string_equal(text.data, cases[i].all);
+        assert_int_equal(x.tokens.ids[0], tokenizer_bos(t));
+        assert_int_equal(x.learned[0], 0);
+        size_t prompt = x.tokens.count - x.n_learned; /* the learned ones are the last ones */
+        assert_null(memchr(x.learned + prompt, 0, x.n_learned));
+        buffer_clear(&text);
+        tokenizer_decode(t, x.tokens.ids, prompt, true, &text);
+        assert_string_equal(text.data, cases[i].prompt);
+        dataset_row_free(&row);
+        example_free(&x);
+        buffer_free(&text);
     }
-    assert_string_equal(all.files[1], b);
-    assert_int_equal(all.begin[2] - all.begin[1], 7); /* a b c d e f EOS */
-    assert_int_equal(all.report.rows, 6);
-    assert_int_equal(all.report.by_schema[SCHEMA_MESSAGES], 2);
-    assert_int_equal(all.report.by_schema[SCHEMA_TEXT], 2);
-    assert_int_equal(all.report.by_schema[SCHEMA_COMPLETION], 2);
-    assert_int_equal(all.report.tokens, all.begin[6]);
-    assert_int_equal(all.report.learned_tokens, 2 * (6 + 6 + 2));
-    assert_int_equal(all.report.turns, 2 * 4);
-    assert_int_equal(all.report.n_unused, 1);
-    assert_string_equal(all.report.unused[0], "id");
-    examples_free(&all);
-    assert_int_equal(examples_read((const char *const[]){other}, 1, &s, &all, &e), ERR_USAGE);
-    assert_non_null(strstr(e.message, "a dataset file ends in .jsonl or .jsonl.gz"));
-    examples_free(&all);
-    chat_template_free(t);
-    remove_files(folder);
-    mem_free(a);
-    mem_free(b);
-    mem_free(other);
+    tokenizer_free(t);
+    json_decref(fixture);
 }
 
-struct told {
-    size_t n;
-    uint64_t lines[8];
-    char last[200];
-};
-
-static void tell(void *context, const char *path, uint64_t line, const char *reason)
-{
-    struct told *told = context;
-    assert_true(told->n < 8 && path_has_suffix(path, "bad.jsonl"));
-    told->lines[told->n++] = line;
-    snprintf(told->last, sizeof told->last, "%s", reason);
-}
-
-static void bad_rows(void **state)
+/* Stacks that swallow blanks beside <|im_start|> and <|im_end|>, put spaces before words, or normalise (the user's e and
+ * accent become one character, Qwen's way). */
+static void words_of_several_tokenizers(void **state)
 {
     (void)state;
-    start();
-    char *path = write_file("bad.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"\xff\"}\n{\"x\":1}\n{\"text\":\"abc\"}\n[]\n", false);
-    struct example_settings s = {.tokenizer = bytes};
-    const char *paths[] = {path};
-    struct examples all;
-    struct told told = {0};
+    static const struct {
+        const char *name, *learned;
+    } cases[] = {
+        {"gpt2", "Yes,  it is 4.<|im_end|>"},   {"llama3", "Yes,  it is 4.<|im_end|>"},
+        {"qwen2", "Yes,  it is 4.<|im_end|>"},  {"llama2", "Yes,  it is 4.<|im_end|>"},
+        {"gemma", "Yes,  it is 4.<|im_end|>"},  {"unigram-bytes", "Yes,  it is 4.<|im_end|>"},
+        {"normalizers", "yes, it is 4.<|im_end|>"},
+    };
+    static const char line[] = "{\"messages\":[" M("user", " cafe\xCC\x81 \\n?") "," M("assistant", "Yes,  it is 4.") ","
+                               M("user", "a b") "," M("assistant", "Yes,  it is 4.") "]}";
+    static const char whole[] = "<|im_start|>user\n cafe\xCC\x81 \n?<|im_end|>\n<|im_start|>assistant\nYes,  it is 4."
+                                "<|im_end|>\n<|im_start|>user\na b<|im_end|>\n<|im_start|>assistant\nYes,  it is 4."
+                                "<|im_end|>\n";
+    json_t *fixture;
     struct error e;
-    assert_int_equal(examples_read(paths, 1, &s, &all, &e), ERR_FORMAT);
-    assert_non_null(strstr(e.message, "bad.jsonl:2: column "));
-    examples_free(&all);
-    s.bad_rows = BAD_ROWS_REPORT;
-    s.report = tell;
-    s.context = &told;
-    assert_ok(examples_read(paths, 1, &s, &all, &e), e);
-    assert_int_equal(all.count, 2);
-    assert_int_equal(all.origins[1].line, 4);
-    assert_int_equal(all.report.bad, 3);
-    assert_int_equal(all.report.rows, 5);
-    assert_int_equal(told.n, 3);
-    assert_true(told.lines[0] == 2 && told.lines[1] == 3 && told.lines[2] == 5);
-    assert_string_equal(told.last, "not a JSON object");
-    examples_free(&all);
-    remove_files(folder);
-    mem_free(path);
-    start();
-    path = write_file("bad.jsonl", "{\"x\":1}\n{\"prompt\":\"p\",\"completion\":\"c\",\"label\":false}\n", false);
-    paths[0] = path;
-    assert_int_equal(examples_read(paths, 1, &s, &all, &e), ERR_FORMAT);
-    assert_non_null(strstr(e.message, "nothing to train on: of 2 rows 1 are bad, 0 longer than 0 tokens, 1 not wanted"));
-    examples_free(&all);
-    remove_files(folder);
-    mem_free(path);
-}
-
-static void over_long_rows(void **state)
-{
-    (void)state;
-    start();
-    char *path = write_file("long.jsonl", "{\"text\":\"abcdefgh\"}\n{\"prompt\":\"long prompt\",\"completion\":\"c\"}\n"
-                                          "{\"text\":\"abc\"}\n{\"oops\":1}\n", false);
-    struct example_settings s = {.tokenizer = bytes, .max_tokens = 5, .bad_rows = BAD_ROWS_REPORT};
-    const char *paths[] = {path};
-    struct examples all;
-    struct error e;
-    assert_ok(examples_read(paths, 1, &s, &all, &e), e);
-    assert_int_equal(all.count, 1);
-    assert_int_equal(all.report.dropped, 2);
-    assert_int_equal(all.report.longest, 4);
-    assert_int_equal(all.report.longest_row, 13);
-    examples_free(&all);
-    s.over_long = OVER_LONG_TRUNCATE;
-    assert_ok(examples_read(paths, 1, &s, &all, &e), e);
-    assert_int_equal(all.count, 2);
-    assert_int_equal(all.begin[1], 5);
-    assert_true(all.origins[0].truncated && !all.origins[1].truncated);
-    assert_int_equal(all.report.truncated, 1);
-    assert_int_equal(all.report.dropped, 1); /* only its prompt would be left */
-    examples_free(&all);
-    s.over_long = OVER_LONG_ERROR;
-    assert_int_equal(examples_read(paths, 1, &s, &all, &e), ERR_FORMAT);
-    assert_non_null(strstr(e.message, "long.jsonl:1: 9 tokens, and at most 5 are allowed"));
-    examples_free(&all);
-    remove_files(folder);
-    mem_free(path);
-}
-
-/* Rows in their order whatever the number of threads, over several blocks; the hash sees ids, masks and bounds. */
-static void order_and_hash(void **state)
-{
-    (void)state;
-    start();
-    struct buffer text = {0};
-    for (int i = 0; i < 3500; i++)
-        buffer_printf(&text, "{\"prompt\":\"%0*d\",\"completion\":\"%d\"}\n", 1 + i * 7 % 12000, i, i);
-    char *path = write_file("many.jsonl", text.data, false);
-    assert_true(text.size > (17 << 20));
-    struct example_settings s = {.tokenizer = bytes};
-    const char *paths[] = {path};
-    struct examples one, four;
-    struct error e;
-    int before = omp_get_max_threads();
-    omp_set_num_threads(1);
-    assert_ok(examples_read(paths, 1, &s, &one, &e), e);
-    omp_set_num_threads(4);
-    assert_ok(examples_read(paths, 1, &s, &four, &e), e);
-    omp_set_num_threads(before);
-    assert_int_equal(one.count, 3500);
-    for (size_t i = 0; i < one.count; i++)
-        assert_int_equal(one.origins[i].line, i + 1);
-    uint64_t hash = examples_hash(&one);
-    assert_true(hash == examples_hash(&four));
-    four.learned[four.begin[7]] ^= 1;
-    assert_true(hash != examples_hash(&four));
-    four.learned[four.begin[7]] ^= 1;
-    four.ids[9] ^= 1;
-    assert_true(hash != examples_hash(&four));
-    four.ids[9] ^= 1;
-    four.begin[5]++;
-    assert_true(hash != examples_hash(&four));
-    examples_free(&one);
-    examples_free(&four);
-    buffer_free(&text);
-    remove_files(folder);
-    mem_free(path);
+    assert_ok(json_read("tests/fixtures/tokenizer_stacks.json", &fixture, &e), e);
+    struct chat_template *template = parse(chatml);
+    struct dataset_row row;
+    assert_ok(dataset_row_parse(line, sizeof line - 1, NULL, &row, &e), e);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tokenizer *t = parse_stack(fixture, cases[i].name);
+        struct example_settings s = {.tokenizer = t, .chat_template = template};
+        struct example x = {0};
+        struct tokens ids = {0}, learned = {0};
+        struct buffer text = {0};
+        if (example_make(&row, &s, &x, &e))
+            fail_msg("%s: %s", cases[i].name, e.message);
+        tokenizer_encode(t, whole, sizeof whole - 1, true, &ids);
+        assert_int_equal(ids.count, x.tokens.count);
+        assert_memory_equal(ids.ids, x.tokens.ids, ids.count * sizeof *ids.ids);
+        for (size_t j = 0; j < ids.count; j++) {
+            if (x.learned[j])
+                tokens_push(&learned, ids.ids[j]);
+            if (!x.learned[j] || (j + 1 < ids.count && x.learned[j + 1]))
+                continue;
+            tokenizer_decode(t, learned.ids, learned.count, true, &text);
+            size_t blank = strspn(text.data, " ");
+            if (strcmp(text.data + blank, cases[i].learned) != 0)
+                fail_msg("%s: learned is \"%s\"", cases[i].name, text.data);
+            learned.count = 0;
+            buffer_clear(&text);
+        }
+        assert_int_equal(x.n_turns, 2);
+        assert_int_equal(x.n_unfinished, 0);
+        buffer_free(&text);
+        tokens_free(&ids);
+        tokens_free(&learned);
+        example_free(&x);
+        tokenizer_free(t);
+    }
+    dataset_row_free(&row);
+    chat_template_free(template);
+    json_decref(fixture);
 }
 
 int main(void)
@@ -522,8 +460,7 @@ int main(void)
         cmocka_unit_test(rows_without_a_template),     cmocka_unit_test(marks_of_generation),
         cmocka_unit_test(rewritten_turns_are_refused), cmocka_unit_test(turns_without_an_end),
         cmocka_unit_test(masks_of_hugging_face),       cmocka_unit_test(both_ways_agree),
-        cmocka_unit_test(whole_datasets),              cmocka_unit_test(bad_rows),
-        cmocka_unit_test(over_long_rows),              cmocka_unit_test(order_and_hash),
+        cmocka_unit_test(words_of_several_tokenizers), cmocka_unit_test(texts_with_bos),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
