@@ -135,6 +135,27 @@ static void every_learned_token_once_an_epoch(void **state)
     }
 }
 
+/* Whatever is marked as learned, an example's first token is no target of the example before it. */
+static void no_target_crosses(void **state)
+{
+    (void)state;
+    struct examples x = example_set(30, 1, 9, 0, 8);
+    memset(x.learned, 1, x.begin[x.count]);
+    struct example_rows r;
+    struct arena arena;
+    struct batch b = make_batch(B, T, &arena);
+    example_rows_init(&r, &x, NULL, 0, T, true, false, 0);
+    struct loader l = example_rows_loader(&r);
+    struct counts c = count(&x, &l, &b, (l.rows.per_epoch + B - 1) / B);
+    for (size_t i = 0; i < x.count; i++)
+        for (size_t k = x.begin[i]; k < x.begin[i + 1]; k++)
+            assert_int_equal(c.targets[k], k > x.begin[i]);
+    counts_free(&c);
+    example_rows_free(&r);
+    arena_free(&arena);
+    example_set_free(&x);
+}
+
 /* The first token of a row: what row it is. */
 static void read_order(const struct example_rows *r, size_t epoch, struct batch *one, int32_t *order)
 {
@@ -251,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_learned_token_once_an_epoch),
+        cmocka_unit_test(no_target_crosses),
         cmocka_unit_test(epochs_have_other_orders),
         cmocka_unit_test(resumes),
         cmocka_unit_test(lengths_of_batches),
