@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "cli/shared.h"
 #include "data/hold_out.h"
 
 #include <stdlib.h>
@@ -34,6 +35,30 @@ int dataset_settle(const struct options *all, struct dataset_options *o, struct 
         o->template_date = mem_string(text);
     }
     return OK;
+}
+
+int dataset_tokenizer(const char *model, const char *tokenizer, struct tokenizer **t, struct error *e)
+{
+    *t = NULL;
+    if (!model && !tokenizer)
+        return error_set(e, ERR_USAGE, "missing --model PATH or --tokenizer PATH: what the examples are for");
+    return load_tokenizer(tokenizer ? tokenizer : model, t, e);
+}
+
+int dataset_example_settings(const struct dataset_options *o, const struct dataset_fields *fields,
+                             const struct tokenizer *t, const struct chat_template *chat_template, size_t max_tokens,
+                             struct example_settings *s, struct error *e)
+{
+    *s = (struct example_settings){
+        .tokenizer = t,
+        .chat_template = chat_template,
+        .fields = fields,
+        .loss = (enum example_loss)o->loss,
+        .max_tokens = max_tokens,
+        .over_long = (enum over_long)o->over_long,
+        .bad_rows = (enum bad_rows)o->on_bad_row,
+    };
+    return dataset_options_time(o, &s->now, e);
 }
 
 /* ---- files ---- */
@@ -234,15 +259,11 @@ int dataset_load(const struct dataset_options *o, const struct tokenizer *t, siz
     *d = (struct dataset){0};
     const struct dataset_fields fields = dataset_options_fields(o);
     struct dataset_paths paths;
-    struct example_settings s = dataset_options_examples(o);
+    struct example_settings s;
     dataset_paths_find(o, &paths);
-    int code = dataset_options_time(o, &s.now, e);
+    int code = dataset_template_open(o->chat_template, t, &d->chat_template, e);
     if (!code)
-        code = dataset_template_open(o->chat_template, t, &d->chat_template, e);
-    s.tokenizer = t;
-    s.chat_template = d->chat_template.parsed;
-    s.fields = &fields;
-    s.max_tokens = max_tokens;
+        code = dataset_example_settings(o, &fields, t, d->chat_template.parsed, max_tokens, &s, e);
     s.report = report_bad;
     if (!code)
         code = examples_read((const char *const *)paths.train.items, paths.train.count, &s, &d->train, e);

@@ -13,6 +13,14 @@ enum { DATASET_TOKENS = 2048 };
  * dataset.template_date (today). */
 int dataset_settle(const struct options *all, struct dataset_options *o, struct train_settings *train, struct error *e);
 
+/* The tokenizer of --model or of --tokenizer (load_tokenizer), which wins. ERR_USAGE without either. */
+int dataset_tokenizer(const char *model, const char *tokenizer, struct tokenizer **t, struct error *e);
+
+/* The settings of making examples, borrowing all three; `report` is not set. ERR_USAGE as dataset_options_time. */
+int dataset_example_settings(const struct dataset_options *o, const struct dataset_fields *fields,
+                             const struct tokenizer *t, const struct chat_template *chat_template, size_t max_tokens,
+                             struct example_settings *s, struct error *e);
+
 /* The conversation's form: what was asked for, else the model's own, else none. */
 struct dataset_template {
     struct chat_template *parsed; /* NULL: none */

@@ -67,15 +67,6 @@ struct dataset_fields dataset_options_fields(const struct dataset_options *o)
     };
 }
 
-struct example_settings dataset_options_examples(const struct dataset_options *o)
-{
-    return (struct example_settings){
-        .loss = (enum example_loss)o->loss,
-        .over_long = (enum over_long)o->over_long,
-        .bad_rows = (enum bad_rows)o->on_bad_row,
-    };
-}
-
 int dataset_options_time(const struct dataset_options *o, int64_t *now, struct error *e)
 {
     *now = (int64_t)time(NULL);

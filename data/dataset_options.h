@@ -25,9 +25,6 @@ extern const struct option dataset_options[N_DATASET_OPTIONS];
 /* The names of fields they stand for, borrowing the strings. */
 struct dataset_fields dataset_options_fields(const struct dataset_options *o);
 
-/* Their loss, over_long and bad_rows; the rest is nothing yet. */
-struct example_settings dataset_options_examples(const struct dataset_options *o);
-
 /* Noon of the template_date in local time, in seconds since 1970; without one the present time. ERR_USAGE for what is no
  * date. */
 int dataset_options_time(const struct dataset_options *o, int64_t *now, struct error *e);
