@@ -20,10 +20,8 @@ static struct train_settings train_section;
 #define FIELD(member) offsetof(__typeof__(flags), member)
 
 static const struct option rows[] = {
-    {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model), .placeholder = "PATH",
-     .help = "the model to be trained: its tokenizer and chat template"},
-    {.key = "tokenizer", .flag = "--tokenizer", .type = OPTION_STRING, .offset = FIELD(tokenizer), .placeholder = "PATH",
-     .help = "a tokenizer instead: tokenizer.json, a GGUF file, or a directory with one"},
+    DATASET_MODEL_ROW(FIELD(model)),
+    DATASET_TOKENIZER_ROW(FIELD(tokenizer)),
     {.key = "list", .flag = "--list", .type = OPTION_SIZE, .offset = FIELD(list), .default_value = "10", .minimum = 0,
      .maximum = 1e12, .placeholder = "N", .help = "rows to list of each finding; 0 is all"},
     {.key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json), .help = "print the report as JSON"},

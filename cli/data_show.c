@@ -21,10 +21,8 @@ static struct train_settings train_section;
 #define FIELD(member) offsetof(__typeof__(flags), member)
 
 static const struct option rows[] = {
-    {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model), .placeholder = "PATH",
-     .help = "the model to be trained: its tokenizer and chat template"},
-    {.key = "tokenizer", .flag = "--tokenizer", .type = OPTION_STRING, .offset = FIELD(tokenizer), .placeholder = "PATH",
-     .help = "a tokenizer instead: tokenizer.json, a GGUF file, or a directory with one"},
+    DATASET_MODEL_ROW(FIELD(model)),
+    DATASET_TOKENIZER_ROW(FIELD(tokenizer)),
     {.key = "line", .flag = "--line", .type = OPTION_SIZE, .offset = FIELD(line), .minimum = 1, .maximum = 1e15,
      .placeholder = "LINE", .help = "this line of the file instead of a number"},
     {.key = "ids", .flag = "--ids", .type = OPTION_BOOL, .offset = FIELD(ids), .help = "a line for each token, with its id"},
@@ -157,16 +155,28 @@ static void print_tokens(const struct view *v)
     }
 }
 
-/* "text, 57 tokens, 20 learned (35.1%), BOS, EOS" */
+static bool has_bos(const struct view *v)
+{
+    int32_t bos = tokenizer_bos(v->tokenizer);
+    return bos != TOKEN_NONE && v->example->tokens.ids[0] == bos;
+}
+
+/* Whether what is learned ends with a token that ends generation. */
+static bool has_eos(const struct view *v)
+{
+    size_t i = v->example->tokens.count;
+    while (i > 1 && !v->example->learned[i - 1])
+        i--;
+    return tokenizer_is_end(v->tokenizer, v->example->tokens.ids[i - 1]);
+}
+
+/* "text, 57 tokens, 20 learned (35.1%), begins with BOS, ends with EOS" */
 static void describe(const struct view *v, const char *what, struct buffer *out)
 {
     const struct example *x = v->example;
-    const struct tokenizer *t = v->tokenizer;
-    bool bos = tokenizer_bos(t) != TOKEN_NONE && x->tokens.ids[0] == tokenizer_bos(t);
-    bool ends = tokenizer_is_end(t, x->tokens.ids[x->tokens.count - 1]);
     buffer_printf(out, "%s, %zu tokens, %zu learned (%.1f%%), %s, %s", what, x->tokens.count, x->n_learned,
-                  100.0 * (double)x->n_learned / (double)x->tokens.count, bos ? "begins with BOS" : "no BOS",
-                  ends ? "ends with EOS" : "no EOS at its end");
+                  100.0 * (double)x->n_learned / (double)x->tokens.count, has_bos(v) ? "begins with BOS" : "no BOS",
+                  has_eos(v) ? "ends with EOS" : "no EOS at the end");
     if (x->n_unfinished)
         buffer_printf(out, ", %zu of %zu turns not ended", x->n_unfinished, x->n_turns);
     if (v->truncated)
@@ -185,7 +195,6 @@ static void print_view(const struct view *v, const char *where, const char *what
 static json_t *view_json(const struct view *v)
 {
     const struct example *x = v->example;
-    const struct tokenizer *t = v->tokenizer;
     json_t *learned = json_array(), *texts = json_array();
     for (size_t i = 0; i < x->tokens.count; i++) {
         size_t n;
@@ -193,12 +202,10 @@ static json_t *view_json(const struct view *v)
         json_array_append_new(learned, json_integer(x->learned[i]));
         json_array_append_new(texts, json_text(text, n));
     }
-    bool bos = tokenizer_bos(t) != TOKEN_NONE && x->tokens.ids[0] == tokenizer_bos(t);
     return json_pack("{s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o, s:o}", "tokens", (json_int_t)x->tokens.count,
                      "learned_tokens", (json_int_t)x->n_learned, "turns", (json_int_t)x->n_turns, "unfinished_turns",
-                     (json_int_t)x->n_unfinished, "begins_with_bos", bos, "ends_with_eos",
-                     tokenizer_is_end(t, x->tokens.ids[x->tokens.count - 1]), "truncated", v->truncated, "ids",
-                     ids_json(&x->tokens), "learned", learned, "text", texts);
+                     (json_int_t)x->n_unfinished, "begins_with_bos", has_bos(v), "ends_with_eos", has_eos(v),
+                     "truncated", v->truncated, "ids", ids_json(&x->tokens), "learned", learned, "text", texts);
 }
 
 /* ---- the row ---- */

@@ -13,6 +13,14 @@ enum { DATASET_TOKENS = 2048 };
  * dataset.template_date (today). */
 int dataset_settle(const struct options *all, struct dataset_options *o, struct train_settings *train, struct error *e);
 
+/* The rows of `--model` and `--tokenizer` for two strings, where nothing but the tokenizer is needed. */
+#define DATASET_MODEL_ROW(place)                                                                                     \
+    {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = (place), .placeholder = "PATH",             \
+     .help = "the model to be trained: its tokenizer and chat template"}
+#define DATASET_TOKENIZER_ROW(place)                                                                                 \
+    {.key = "tokenizer", .flag = "--tokenizer", .type = OPTION_STRING, .offset = (place), .placeholder = "PATH",     \
+     .help = "a tokenizer instead: tokenizer.json, a GGUF file, or a directory with one"}
+
 /* The tokenizer of --model or of --tokenizer (load_tokenizer), which wins. ERR_USAGE without either. */
 int dataset_tokenizer(const char *model, const char *tokenizer, struct tokenizer **t, struct error *e);
 
