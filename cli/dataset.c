@@ -127,8 +127,8 @@ static void say_rows(const struct examples *x, const char *what, size_t max_toke
     add_count(&lost, r->dropped, long_ones);
     add_count(&lost, r->unwanted, "not wanted (label false)");
     add_count(&lost, r->truncated, cut);
-    log_info("%s: %zu rows in %zu file%s (%s)%s%s", what, r->rows, x->n_files, x->n_files == 1 ? "" : "s",
-             schemas.data ? schemas.data : "none is an example", lost.size ? "; " : "", lost.size ? lost.data : "");
+    log_info("%s: %zu row%s in %zu file%s (%s)%s%s", what, r->rows, r->rows == 1 ? "" : "s", x->n_files,
+             x->n_files == 1 ? "" : "s", schemas.data ? schemas.data : "none is an example", lost.size ? "; " : "", lost.size ? lost.data : "");
     mem_free(long_ones);
     mem_free(cut);
     buffer_free(&schemas);
@@ -231,10 +231,10 @@ static void say_all(const struct dataset *d, const struct tokenizer *t, size_t m
     say_rows(&d->train, "data", max_tokens);
     if (d->validation.count && !d->held_out_here)
         say_rows(&d->validation, "held out", max_tokens);
-    add_examples(&line, &d->train, "examples to train on");
+    add_examples(&line, &d->train, "to train on");
     if (d->validation.count)
         add_examples(&line, &d->validation, "held out");
-    log_info("%s", line.data);
+    log_info("examples: %s", line.data);
     log_info("chat template: %s", d->chat_template.name);
     buffer_free(&line);
     warn_of(&d->train, d, t, "data");
