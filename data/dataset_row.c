@@ -413,7 +413,7 @@ static void note_unused(const struct reader *r)
     json_t *value;
     json_object_foreach(r->row->root, key, value)
     {
-        bool used = false;
+        bool used = json_is_null(value); /* tables write every column in every row */
         for (size_t i = 0; i < r->n_used && !used; i++)
             used = strcmp(key, r->used[i]) == 0;
         if (!used && r->row->n_unused < ROW_UNUSED_MOST)

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/check.h"
+#include "base/memory.h"
 #include "tokenizer/tokenizer.h"
 
 #include <string.h>
@@ -19,6 +20,11 @@ static inline void use_tokenizer(struct tokenizer *t)
     struct buffer back = {0};
     struct decode_stream stream = {0};
     tokenizer_encode(t, text, sizeof text - 1, true, &ids);
+    size_t *begins = mem_alloc(ids.count, sizeof *begins);
+    if (tokenizer_align(t, text, sizeof text - 1, ids.ids, ids.count, begins))
+        for (size_t i = 0; i < ids.count; i++)
+            CHECK(begins[i] < sizeof text && (i == 0 || begins[i - 1] <= begins[i]));
+    mem_free(begins);
     tokenizer_encode(t, text, sizeof text - 1, false, &ids);
     for (size_t i = 0; i < ids.count; i++) {
         CHECK(ids.ids[i] >= 0 && (size_t)ids.ids[i] < tokenizer_vocab_size(t));

@@ -240,10 +240,70 @@ static void long_texts_take_their_time_and_no_more(void **state)
     mem_free(text);
 }
 
+/* Where encoding text[0 .. at) gives the first ids of the whole, the next token begins at that byte: what tokenizer_align
+ * says must fit, at every character. Returns whether it said anything. */
+static bool places_fit(const struct tokenizer *t, const char *name, const char *s, size_t n)
+{
+    struct tokens all = {0}, part = {0};
+    tokenizer_encode(t, s, n, true, &all);
+    size_t *begins = mem_alloc(all.count, sizeof *begins);
+    bool aligned = tokenizer_align(t, s, n, all.ids, all.count, begins);
+    for (size_t at = 1; aligned && at < n; at++) {
+        part.count = 0;
+        if ((s[at] & 0xC0) == 0x80)
+            continue;
+        tokenizer_encode(t, s, at, true, &part);
+        if (part.count >= all.count || memcmp(part.ids, all.ids, part.count * sizeof *part.ids) != 0)
+            continue;
+        size_t begin = begins[part.count];
+        while (begin < at && s[begin] == ' ') /* those may be swallowed by either side */
+            begin++;
+        if (part.count && (begins[part.count - 1] > at || begin < at))
+            fail_msg("%s: token %zu of \"%.60s\" begins at %zu and the one before at %zu, not around %zu", name,
+                     part.count, s, begins[part.count], begins[part.count - 1], at);
+    }
+    for (size_t i = 1; aligned && i < all.count; i++)
+        assert_true(begins[i - 1] <= begins[i] && begins[i] <= n);
+    mem_free(begins);
+    tokens_free(&all);
+    tokens_free(&part);
+    return aligned;
+}
+
+static void places_of_tokens(void **state)
+{
+    (void)state;
+    /* Texts that normalisation changes or the small vocabulary lacks have none. */
+    static const struct {
+        const char *name;
+        size_t lost;
+    } least[] = {{"gpt2", 0}, {"llama3", 0}, {"tekken", 0}, {"qwen2", 3}, {"llama2", 5}, {"gemma", 4}, {"metaspace-first", 11}};
+    const char *name;
+    json_t *stack;
+    json_object_foreach(json_object_get(fixture, "stacks"), name, stack)
+    {
+        struct tokenizer *t = parse(name);
+        const json_t *texts = json_object_get(fixture, "texts");
+        size_t aligned = 0, n_texts = 0;
+        for (size_t i = 0; i < json_array_size(texts); i++) {
+            const json_t *text = json_array_get(texts, i);
+            if (json_string_length(text) > 3000)
+                continue;
+            n_texts++;
+            aligned += places_fit(t, name, json_string_value(text), json_string_length(text));
+        }
+        for (size_t i = 0; i < sizeof least / sizeof *least; i++)
+            if (strcmp(name, least[i].name) == 0 && aligned + least[i].lost < n_texts)
+                fail_msg("%s: only %zu of %zu texts have places", name, aligned, n_texts);
+        tokenizer_free(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_hugging_faces),
+        cmocka_unit_test(places_of_tokens),
         cmocka_unit_test(writing_and_reading_keeps_them),
         cmocka_unit_test(gguf_keeps_them),
         cmocka_unit_test(gguf_refuses_what_it_cannot_say),
