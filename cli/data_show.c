@@ -96,49 +96,60 @@ static const char *colour(const char *code)
     return colours ? code : "";
 }
 
-/* Blanks that an eye would not find, at the ends of lines and beside others, become dots. */
-static void append_blanks_visible(struct buffer *out, const struct view *v, size_t i, bool all)
+/* Appends text[begin .. end) of all tokens; control characters are spelled out, and blanks become dots: all of them, or
+ * those that an eye would not find, beside others and before the end of a line, of the text or of a turn (`closes`: what
+ * comes next is a special token). A newline is shown, and `breaks` a line. */
+static void append_text(struct buffer *out, const struct buffer *text, size_t begin, size_t end, bool all, bool closes,
+                        bool breaks)
 {
-    size_t n;
-    const char *text = token_text(v, i, &n), *end = v->text.data ? v->text.data + v->text.size : "";
-    for (size_t from = 0, k = 0; k <= n; k++) {
-        bool blank = k < n && text[k] == ' ';
-        if (k < n && !blank)
+    const char *s = text->data;
+    for (size_t from = begin, k = begin; k <= end; k++) {
+        bool blank = k < end && s[k] == ' ', newline = k < end && s[k] == '\n';
+        if (k < end && !blank && !newline)
             continue;
-        append_visible(out, text + from, k - from, SIZE_MAX);
+        if (k > from)
+            append_visible(out, s + from, k - from, SIZE_MAX);
         from = k + 1;
-        if (!blank)
-            continue;
-        const char *after = text + k + 1;
-        bool plain = !all && after < end && *after != ' ' && *after != '\n' && *after != '\r';
-        buffer_string(out, plain ? " " : "·");
+        bool last = k + 1 >= text->size || (closes && k + 1 == end);
+        bool plain = !all && !last && !strchr(" \r\n", s[k + 1]) && !(k > 0 && s[k - 1] == ' ');
+        buffer_string(out, blank ? plain ? " " : "·" : newline ? breaks ? "\\n\n" : "\\n" : "");
     }
 }
 
-/* The text flows; where learning begins and ends there is a change of colour, or a bracket. A newline is shown, and begins
- * a line. */
+/* The tokens from i on that are learned alike and are plain text, or a special one alone. */
+static size_t run_end(const struct view *v, size_t i)
+{
+    const struct example *x = v->example;
+    size_t end = i + 1;
+    while (!tokenizer_is_special(v->tokenizer, x->tokens.ids[i]) && end < x->tokens.count &&
+           x->learned[end] == x->learned[i] && !tokenizer_is_special(v->tokenizer, x->tokens.ids[end]))
+        end++;
+    return end;
+}
+
+static bool is_followed_by_special(const struct view *v, size_t end)
+{
+    return end < v->example->tokens.count && tokenizer_is_special(v->tokenizer, v->example->tokens.ids[end]);
+}
+
+/* The text flows; where learning begins and ends there is a change of colour, or a bracket. */
 static void print_flow(const struct view *v)
 {
     struct buffer out = {0};
     bool learned = false;
-    for (size_t i = 0; i < v->example->tokens.count; i++) {
-        size_t n;
-        const char *text = token_text(v, i, &n);
+    for (size_t i = 0, end; i < v->example->tokens.count; i = end) {
         bool now = v->example->learned[i];
-        if (now != learned || i == 0) {
-            if (colours)
-                buffer_printf(&out, "%s%s", COLOUR_NONE, now ? COLOUR_GREEN : COLOUR_DIM);
-            else if (now || learned)
-                buffer_byte(&out, now ? '[' : ']');
-        }
+        end = run_end(v, i);
+        if (colours)
+            buffer_printf(&out, "%s%s", COLOUR_NONE, now ? COLOUR_GREEN : COLOUR_DIM);
+        else if (now != learned)
+            buffer_byte(&out, now ? '[' : ']');
         learned = now;
-        append_blanks_visible(&out, v, i, false);
-        if (n && text[n - 1] == '\n')
-            buffer_byte(&out, '\n');
+        append_text(&out, &v->text, v->begins[i], v->begins[end], false, is_followed_by_special(v, end), true);
     }
     buffer_string(&out, colours ? COLOUR_NONE : learned ? "]" : "");
     fwrite(out.data, 1, out.size, stdout);
-    if (out.data[out.size - 1] != '\n')
+    if (!v->text.size || v->text.data[v->text.size - 1] != '\n' || (learned && !colours))
         putchar('\n');
     buffer_free(&out);
 }
@@ -148,7 +159,7 @@ static void print_tokens(const struct view *v)
     for (size_t i = 0; i < v->example->tokens.count; i++) {
         struct buffer text = {0};
         bool learned = v->example->learned[i];
-        append_blanks_visible(&text, v, i, true);
+        append_text(&text, &v->text, v->begins[i], v->begins[i + 1], true, false, false);
         printf("%s%6zu %7d  %c %s%s\n", colour(learned ? COLOUR_GREEN : COLOUR_DIM), i + 1,
                (int)v->example->tokens.ids[i], learned ? '*' : ' ', text.data ? text.data : "", colour(COLOUR_NONE));
         buffer_free(&text);
@@ -418,7 +429,7 @@ const struct command command_data_show = {
     .summary = "show one example as the model sees it, and what of it is learned",
     .usage = "NUMBER --data PATH... --model PATH [FLAGS]",
     .notes = "What is learned is green on a terminal, and in [brackets] elsewhere. A dot is a blank at the end of a "
-             "line or beside another one, \\n a newline.\n"
+             "line or turn or beside another one, \\n a newline.\n"
              "\n"
              "Examples:\n"
              "  linnet data show 1 --data chats.jsonl --model model.gguf\n"
