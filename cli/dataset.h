@@ -13,6 +13,22 @@ enum { DATASET_TOKENS = 2048 };
  * dataset.template_date (today). */
 int dataset_settle(const struct options *all, struct dataset_options *o, struct train_settings *train, struct error *e);
 
+/* The rows of `--model` and `--tokenizer` for two strings, where nothing but the tokenizer is needed. */
+#define DATASET_MODEL_ROW(place)                                                                                     \
+    {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = (place), .placeholder = "PATH",             \
+     .help = "the model to be trained: its tokenizer and chat template"}
+#define DATASET_TOKENIZER_ROW(place)                                                                                 \
+    {.key = "tokenizer", .flag = "--tokenizer", .type = OPTION_STRING, .offset = (place), .placeholder = "PATH",     \
+     .help = "a tokenizer instead: tokenizer.json, a GGUF file, or a directory with one"}
+
+/* The tokenizer of --model or of --tokenizer (load_tokenizer), which wins. ERR_USAGE without either. */
+int dataset_tokenizer(const char *model, const char *tokenizer, struct tokenizer **t, struct error *e);
+
+/* The settings of making examples, borrowing all three; `report` is not set. ERR_USAGE as dataset_options_time. */
+int dataset_example_settings(const struct dataset_options *o, const struct dataset_fields *fields,
+                             const struct tokenizer *t, const struct chat_template *chat_template, size_t max_tokens,
+                             struct example_settings *s, struct error *e);
+
 /* The conversation's form: what was asked for, else the model's own, else none. */
 struct dataset_template {
     struct chat_template *parsed; /* NULL: none */
@@ -43,7 +59,7 @@ struct dataset {
 /* Reads all of it: chooses the template, reads training data and what is held out (of its own files, or a share of the
  * rows, picked by a hash of seed, file and line), and says through log_info what was read (rows by schema, examples,
  * tokens, the share that is learned, what was left out) and through log_warn what is suspicious: turns that do not end
- * (the model would never stop), little or everything learned, held-out examples that are trained on, fields of no use.
+ * (the model would never stop), BOS twice or missing, hardly anything learned, held-out examples that are trained on, fields of no use.
  *
  * `o` and `t` are only read, and `t` must outlive *d. max_tokens is an example's, train.max_seq_length. Bad rows go as
  * o->on_bad_row says; "report" has a warning for each. Errors: as examples_read and dataset_template_open; conversations

@@ -344,7 +344,8 @@ int example_make_chat(const json_t *messages, size_t n_prompt, const json_t *too
                       struct example *x, struct error *e)
 {
     if (!s->chat_template)
-        return error_set(e, ERR_FORMAT, "a conversation, and there is no chat template to write it with");
+        return error_set(e, ERR_FORMAT, "a conversation, and there is no chat template to write it with; "
+                                        "--chat-template gives one: a file, chatml or plain");
     struct example_settings fixed = *s;
     if (!fixed.now) /* one time for all that is rendered */
         fixed.now = (int64_t)time(NULL);

@@ -1,0 +1,43 @@
+/* linnet data check: what is said about a dataset, put together (data_check.c) and printed (data_check_print.c). */
+#ifndef LINNET_CLI_DATA_CHECK_H
+#define LINNET_CLI_DATA_CHECK_H
+
+#include "cli/dataset.h"
+#include "data/dataset_check.h"
+
+enum { LENGTH_BUCKETS = 33 }; /* bucket i: lengths of i bits, 2^(i-1) to 2^i - 1 */
+
+/* What is counted of the rows to train on, or of those held out. */
+struct check_totals {
+    size_t rows, bad, unwanted, over_long, by_schema[ROW_SCHEMAS];
+    size_t examples;                            /* rows neither bad nor unwanted; what follows is of them, uncut */
+    size_t tokens, learned, turns_unfinished;
+    size_t shortest, median, most_of_them, longest; /* in tokens; most_of_them: 95% are no longer */
+    size_t lengths[LENGTH_BUCKETS];
+};
+
+/* One thing to say about some rows. */
+struct check_finding {
+    const char *key;   /* for machines */
+    char *title;       /* "bad rows: 3" */
+    size_t count;
+    json_t *rows;      /* the first of them: objects with "path", "line", "reason" */
+    bool refused;      /* training would stop */
+};
+
+enum { CHECK_FINDINGS_MOST = 16 };
+
+struct check_summary {
+    struct check_totals totals[2]; /* to train on; held out */
+    bool has_held;
+    const char *template_name;
+    size_t max_tokens;
+    int over_long; /* enum over_long */
+    struct check_finding findings[CHECK_FINDINGS_MOST];
+    size_t n_findings;
+};
+
+void check_print_text(const struct check_summary *s);
+void check_print_json(const struct check_summary *s);
+
+#endif

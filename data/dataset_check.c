@@ -1,0 +1,357 @@
+#include "data/dataset_check.h"
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "data/corpus.h"
+#include "data/hold_out.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { BLOCK_BYTES = 16 << 20 };
+
+/* ---- texts that count as equal ---- */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Appends the text without blanks at its ends and with single ones within; `loose` also without case, and without
+ * punctuation that ends a word ("1.5" keeps its point). */
+static void append_normalised(struct buffer *out, const char *text, size_t n, bool loose)
+{
+    size_t start = out->size;
+    for (size_t i = 0; i < n; i++) {
+        size_t mark = i;
+        while (loose && mark < n && text[mark] && strchr(".,;:?!", text[mark]))
+            mark++;
+        if (mark > i && (mark == n || is_blank(text[mark]))) {
+            i = mark - 1;
+            continue;
+        }
+        if (!is_blank(text[i]))
+            buffer_byte(out, loose ? (char)tolower((unsigned char)text[i]) : text[i]);
+        else if (out->size > start && out->data[out->size - 1] != ' ')
+            buffer_byte(out, ' ');
+    }
+    while (out->size > start && out->data[out->size - 1] == ' ')
+        out->size--;
+}
+
+static void append_json(struct buffer *out, const json_t *value)
+{
+    char *text = json_dumps(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
+    buffer_string(out, text);
+    free(text);
+}
+
+static bool is_assistant(const json_t *message)
+{
+    const char *role = json_string_value(json_object_get(message, "role"));
+    return role && strcmp(role, "assistant") == 0;
+}
+
+/* Messages [from, to): each member by name, the content normalised. */
+static void append_messages(struct buffer *out, const json_t *messages, size_t from, size_t to, bool loose)
+{
+    for (size_t i = from; i < to; i++) {
+        json_t *message = json_array_get(messages, i), *content = json_object_get(message, "content");
+        buffer_string(out, "\x1e");
+        buffer_string(out, json_string_value(json_object_get(message, "role")));
+        buffer_string(out, "\x1f");
+        if (json_is_string(content))
+            append_normalised(out, json_string_value(content), json_string_length(content), loose);
+        if (json_object_get(message, "tool_calls"))
+            append_json(out, json_object_get(message, "tool_calls"));
+    }
+}
+
+static uint64_t text_hash(const struct buffer *b)
+{
+    uint64_t hash = b->size ? hash64(b->data, b->size, 0) : 0;
+    return hash || !b->size ? hash : 1;
+}
+
+static void hash_row(const struct dataset_row *row, struct check_row *out)
+{
+    struct buffer text = {0};
+    size_t n = json_array_size(row->messages), n_prompt = row->n_prompt;
+    if (row->kind == ROW_TEXT) {
+        append_normalised(&text, row->text, strlen(row->text), false);
+        out->whole = text_hash(&text);
+        buffer_free(&text);
+        return;
+    }
+    while (!row->n_prompt && n_prompt < n && !is_assistant(json_array_get(row->messages, n_prompt)))
+        n_prompt++;
+    append_messages(&text, row->messages, 0, n_prompt, true);
+    out->prompt = text_hash(&text);
+    buffer_clear(&text);
+    append_messages(&text, row->messages, n_prompt, n, false);
+    if (row->rejected)
+        append_messages(&text, row->rejected, n_prompt, json_array_size(row->rejected), false);
+    if (row->kind == ROW_UNPAIRED)
+        buffer_string(&text, row->label ? "\x1f+" : "\x1f-");
+    out->answer = text_hash(&text);
+    append_messages(&text, row->messages, 0, n_prompt, false);
+    if (row->tools)
+        append_json(&text, row->tools);
+    out->whole = text_hash(&text);
+    buffer_free(&text);
+}
+
+/* ---- reading ---- */
+
+/* What was found out about one row. */
+struct finding {
+    struct check_row row;
+    char *reason; /* why it is bad, or NULL */
+    char *unused[ROW_UNUSED_MOST];
+    size_t n_unused;
+};
+
+static void inspect(const struct example_settings *s, const char *line, size_t n, struct finding *f)
+{
+    struct dataset_row row;
+    struct example x = {0};
+    struct error e = {0};
+    int code = dataset_row_parse(line, n, s->fields, &row, &e);
+    if (!code) {
+        f->row.schema = (uint8_t)row.schema;
+        f->row.warnings = (uint8_t)row.warnings;
+        f->row.unwanted = row.kind == ROW_UNPAIRED && !row.label;
+        for (; f->n_unused < row.n_unused; f->n_unused++)
+            f->unused[f->n_unused] = mem_string(row.unused[f->n_unused]);
+        hash_row(&row, &f->row);
+    }
+    if (!code && !f->row.unwanted)
+        code = example_make(&row, s, &x, &e);
+    if (code) {
+        f->row.bad = true;
+        f->reason = mem_string(e.message);
+    } else {
+        f->row.tokens = (uint32_t)x.tokens.count;
+        f->row.learned = (uint32_t)x.n_learned;
+        f->row.unfinished = (uint32_t)x.n_unfinished;
+        f->row.cut_off = !f->row.unwanted && s->max_tokens && x.tokens.count > s->max_tokens &&
+                         !example_truncate(&x, s->max_tokens);
+    }
+    example_free(&x);
+    dataset_row_free(&row);
+}
+
+static void note_field(struct dataset_check *c, const char *name, size_t row)
+{
+    size_t i = 0;
+    while (i < c->n_fields && strcmp(c->fields[i].name, name) != 0)
+        i++;
+    if (i == CHECK_FIELDS_MOST)
+        return;
+    if (i == c->n_fields)
+        c->fields[c->n_fields++] = (struct check_field){.name = mem_string(name), .first = row};
+    c->fields[i].rows++;
+}
+
+static void take(struct dataset_check *c, const struct finding *f, bool keep_reason)
+{
+    void *rows = c->rows, *reasons = c->reasons;
+    mem_grow(&rows, &c->capacity, c->count, sizeof *c->rows);
+    c->rows = rows;
+    c->rows[c->count] = f->row;
+    if (f->row.bad && keep_reason) {
+        mem_grow(&reasons, &c->reasons_capacity, c->n_reasons, sizeof *c->reasons);
+        c->reasons = reasons;
+        c->reasons[c->n_reasons++] = (struct check_reason){c->count, mem_string(f->reason)};
+    }
+    for (size_t i = 0; i < f->n_unused && !f->row.bad; i++)
+        note_field(c, f->unused[i], c->count);
+    c->count++;
+}
+
+static void finding_free(struct finding *f)
+{
+    mem_free(f->reason);
+    for (size_t i = 0; i < f->n_unused; i++)
+        mem_free(f->unused[i]);
+}
+
+struct reading {
+    const struct example_settings *s;
+    size_t first_file;
+    bool held;
+    size_t most_reasons; /* still to be kept */
+};
+
+static void take_block(struct dataset_check *c, struct reading *r, const struct corpus_chunk *block)
+{
+    struct finding *findings = mem_zero(block->n, sizeof *findings);
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t i = 0; i < block->n; i++)
+        inspect(r->s, block->text.data + block->offsets[i], block->offsets[i + 1] - block->offsets[i], &findings[i]);
+    for (size_t i = 0; i < block->n; i++) {
+        struct finding *f = &findings[i];
+        f->row.file = (uint32_t)(r->first_file + block->places[i].file);
+        f->row.line = block->places[i].line;
+        f->row.held = r->held;
+        take(c, f, r->most_reasons > 0);
+        r->most_reasons -= f->row.bad && r->most_reasons > 0;
+        finding_free(f);
+    }
+    mem_free(findings);
+}
+
+static void add_files(struct dataset_check *c, const struct corpus *corpus)
+{
+    size_t n = corpus_counts(corpus).files;
+    c->files = mem_resize(c->files, c->n_files + n, sizeof *c->files);
+    for (size_t i = 0; i < n; i++)
+        c->files[c->n_files++] = mem_string(corpus_path(corpus, i));
+}
+
+int dataset_check_read(struct dataset_check *c, const char *const *paths, size_t n_paths, bool held,
+                       const struct example_settings *s, size_t most_reasons, struct error *e)
+{
+    struct example_settings fixed = *s;
+    struct reading r = {.s = &fixed, .first_file = c->n_files, .held = held, .most_reasons = most_reasons};
+    struct corpus *corpus = NULL;
+    struct corpus_chunk block = {0};
+    struct progress p;
+    if (!fixed.now) /* one date for all rows */
+        fixed.now = (int64_t)time(NULL);
+    int code = corpus_open_rows(paths, n_paths, &corpus, e);
+    if (code)
+        return code;
+    add_files(c, corpus);
+    progress_start(&p, held ? "held out" : "data", (double)corpus_bytes_total(corpus));
+    while (!(code = corpus_next(corpus, BLOCK_BYTES, &block, e)) && block.n > 0) {
+        take_block(c, &r, &block);
+        char detail[64];
+        snprintf(detail, sizeof detail, "%zu rows", c->count);
+        progress_update(&p, (double)corpus_bytes_read(corpus), detail);
+    }
+    if (!code)
+        progress_finish(&p, "");
+    corpus_chunk_free(&block);
+    corpus_close(corpus);
+    return code;
+}
+
+void dataset_check_free(struct dataset_check *c)
+{
+    for (size_t i = 0; i < c->n_files; i++)
+        mem_free(c->files[i]);
+    for (size_t i = 0; i < c->n_reasons; i++)
+        mem_free(c->reasons[i].text);
+    for (size_t i = 0; i < c->n_fields; i++)
+        mem_free(c->fields[i].name);
+    mem_free(c->files);
+    mem_free(c->reasons);
+    mem_free(c->rows);
+    *c = (struct dataset_check){0};
+}
+
+void dataset_check_hold_out(struct dataset_check *c, double fraction, uint64_t seed, size_t max_tokens, bool dropped)
+{
+    uint64_t *draws = mem_alloc(c->count, sizeof *draws);
+    size_t *rows = mem_alloc(c->count, sizeof *rows), n = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct check_row *row = &c->rows[i];
+        if (row->bad || row->unwanted || (dropped ? row->tokens > max_tokens : row->cut_off))
+            continue;
+        draws[n] = hold_out_draw(seed, row->file, row->line);
+        rows[n++] = i;
+    }
+    bool *held = mem_zero(n, sizeof *held);
+    hold_out_pick(draws, n, fraction, held);
+    for (size_t i = 0; i < n; i++)
+        c->rows[rows[i]].held = held[i];
+    mem_free(draws);
+    mem_free(rows);
+    mem_free(held);
+}
+
+/* ---- pairs ---- */
+
+struct key {
+    uint64_t hash;
+    size_t row;
+};
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct key *x = a, *y = b;
+    return x->hash != y->hash ? (x->hash > y->hash) - (x->hash < y->hash) : (x->row > y->row) - (x->row < y->row);
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+    const struct check_pair *x = a, *y = b;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+static bool by_prompt(enum check_kind kind)
+{
+    return kind == CHECK_OTHER_ANSWER || kind == CHECK_LEAKED_PROMPT;
+}
+
+/* The rows that are examples with that hash, and of them all to train on, sorted. */
+static size_t sort_keys(const struct dataset_check *c, enum check_kind kind, struct key *keys)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct check_row *row = &c->rows[i];
+        uint64_t hash = by_prompt(kind) ? row->prompt : row->whole;
+        bool unpaired = row->schema == SCHEMA_UNPAIRED || row->schema == SCHEMA_UNPAIRED_MESSAGES;
+        if (!row->bad && hash && !(unpaired && kind == CHECK_OTHER_ANSWER))
+            keys[n++] = (struct key){hash, i};
+    }
+    qsort(keys, n, sizeof *keys, compare_keys);
+    return n;
+}
+
+/* Whether `row` and the first row to train on of its group are a pair of the kind. `same`: some row of the group that is
+ * trained on is wholly like it. */
+static bool is_pair(const struct check_row *row, const struct check_row *other, enum check_kind kind, bool same)
+{
+    bool held_out = kind == CHECK_LEAKED || kind == CHECK_LEAKED_PROMPT;
+    if (row->held != held_out || row == other)
+        return false;
+    return kind == CHECK_OTHER_ANSWER ? row->answer != other->answer : kind == CHECK_LEAKED_PROMPT ? !same : true;
+}
+
+/* Whether a row to train on before keys[i] of the group has the same answer: then it is no further answer. */
+static bool has_like(const struct dataset_check *c, const struct key *group, size_t n, size_t row)
+{
+    enum { LOOKED_AT = 1000 }; /* so that a dataset of one prompt does not take forever */
+    for (size_t i = 0; i < n && i < LOOKED_AT; i++)
+        if (group[i].row != row && !c->rows[group[i].row].held && c->rows[group[i].row].answer == c->rows[row].answer)
+            return true;
+    return false;
+}
+
+size_t dataset_check_pairs(const struct dataset_check *c, enum check_kind kind, struct check_pair **pairs)
+{
+    struct key *keys = mem_alloc(c->count, sizeof *keys);
+    struct check_pair *found = mem_alloc(c->count, sizeof *found);
+    size_t n = sort_keys(c, kind, keys), n_found = 0;
+    for (size_t begin = 0, end; begin < n; begin = end) {
+        size_t first = SIZE_MAX;
+        for (end = begin; end < n && keys[end].hash == keys[begin].hash; end++)
+            if (first == SIZE_MAX && !c->rows[keys[end].row].held)
+                first = keys[end].row;
+        for (size_t i = begin; i < end && first != SIZE_MAX; i++) {
+            size_t row = keys[i].row;
+            bool same = kind == CHECK_LEAKED_PROMPT && has_like(c, keys + begin, end - begin, row);
+            if (is_pair(&c->rows[row], &c->rows[first], kind, same))
+                found[n_found++] = (struct check_pair){row, first};
+        }
+    }
+    qsort(found, n_found, sizeof *found, compare_pairs);
+    mem_free(keys);
+    *pairs = found;
+    return n_found;
+}
