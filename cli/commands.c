@@ -6,6 +6,7 @@
 
 const struct command *const commands[] = {
     &command_data_synth,
+    &command_data_synth_model,
     &command_data_prepare,
     &command_tokenizer_train,
     &command_tokenizer_encode,
