@@ -35,8 +35,8 @@ static const struct option rows[] = {
              "seed is a draft that is always right"},
     {.key = "seed", .flag = "--seed", .type = OPTION_SIZE, .offset = FIELD(seed), .default_value = "1",
      .help = "another seed gives other weights"},
-    {.key = "name", .flag = "--name", .type = OPTION_STRING, .offset = FIELD(name), .placeholder = "NAME",
-     .help = "what the model is called in the file (default: the file's name)"},
+    {.key = "name", .flag = "--name", .type = OPTION_STRING, .offset = FIELD(name),
+     .default_value = "random weights", .placeholder = "NAME", .help = "what the model is called in the file"},
     {.key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json),
      .help = "print what was made as JSON"},
     {.key = "force", .flag = "--force", .type = OPTION_BOOL, .offset = FIELD(force), .help = "replace what is there"},
@@ -87,14 +87,11 @@ static int write_model(const struct synth_model *s, const struct tokenizer *t, s
     struct quantize_report made;
     uint64_t bytes;
     const double start = clock_seconds();
-    char *name = flags.name ? mem_string(flags.name) : name_from_path(flags.out);
-    o->name = name;
     int code = quantize_model(&s->model, t, o, flags.out, &made, e);
     if (!code)
         code = file_size(flags.out, &bytes, e);
     if (!code)
         report(o, &made, bytes, clock_seconds() - start);
-    mem_free(name);
     return code;
 }
 
@@ -102,7 +99,7 @@ static int run(const struct command_input *in, struct error *e)
 {
     static const char *const special[] = {"<|endoftext|>"};
     const struct synth_model_settings settings = {flags.seed, flags.active_blocks};
-    struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE};
+    struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .name = flags.name};
     struct synth_model s = {0};
     struct tokenizer *t = NULL;
     int code = option_require(in->options, "", "out", e);
@@ -129,10 +126,10 @@ const struct command command_data_synth_model = {
     .name = "data synth-model",
     .group = "Data",
     .summary = "write a model of random weights: for measuring speed and memory",
-    .usage = "--out FILE [--preset NAME] [-c FILE] [--set model.KEY=VALUE] [FLAGS]",
+    .usage = "--out FILE [--preset NAME] [-c FILE] [FLAGS]",
     .notes =
-        "A GGUF file of any architecture and shape, which linnet and llama.cpp load and\n"
-        "take as long with as with the model it stands for. Its tokens are the bytes,\n"
+        "A GGUF file of any architecture and shape that linnet and llama.cpp load, as\n"
+        "fast and as large as the model it stands for. Its tokens are the bytes,\n"
         "<|endoftext|>, and unused ones up to model.vocab_size; its context is\n"
         "model.max_position_embeddings, or 8192. The same flags give the same bytes.\n"
         "Making it takes little memory: two bytes for each weight of the largest matrix,\n"

@@ -7,9 +7,9 @@
  * shows in no speed.
  *
  * The numbers are normal with one standard deviation, the configuration's initializer_range. Its default of 0.02 is
- * 1/sqrt(in) for 2500 inputs, so that products keep about the size of what goes in for widths from a few hundred to ten
- * thousand; norms before or after each branch keep that from multiplying, and the residual stream's deviation grows with the
- * square root of the blocks, to 5 to 10 after 28. Norms multiply by about 1 and biases are small: the same numbers, added to
+ * 1/sqrt(in) for 2500 inputs, so that a product makes of numbers about 1 numbers between 0.3 and 3 for widths from a few
+ * hundred to twenty thousand. Norms before or after each branch keep that from multiplying: the stream's deviation grows with
+ * the square root of the blocks. Norms multiply by about 1 and biases are small: the same numbers, added to
  * what each begins with. */
 #ifndef LINNET_MODEL_SYNTH_MODEL_H
 #define LINNET_MODEL_SYNTH_MODEL_H
