@@ -110,11 +110,6 @@ $(BUILD)/tests/%: tests/%.c $(LIBRARY)
 # The page is a part of the binary.
 $(BUILD)/serve/chat_page.o: serve/chat_page.html
 
-$(BUILD)/bench/%: bench/%.c $(LIBRARY)
-	@mkdir -p $(dir $@)
-	@echo "  CC $<"
-	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< $(LIBRARY) -o $@ $(ALL_LIBS)
-
 # Kernels are where the time goes; variants for one instruction set carry it in their name and are
 # called only after a check of the processor. FILE_FLAGS stays apart from CFLAGS, which a caller may
 # set on the command line.

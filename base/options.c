@@ -341,6 +341,11 @@ int options_read_stored(struct options *o, const char *path, struct error *e)
     return read_entries(o, path, OPTION_FROM_STORED, e);
 }
 
+int options_apply_stored(struct options *o, const struct yaml *y, const char *path, struct error *e)
+{
+    return apply_entries(o, y, path, OPTION_FROM_STORED, e);
+}
+
 /* The value is YAML only where a list is wanted: everywhere else it is taken as it stands. */
 static int apply_list(struct options *o, const char *path, const char *text, bool append,
                       struct error *e)

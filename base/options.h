@@ -72,7 +72,7 @@ struct option {
 
 enum option_source {
     OPTION_FROM_DEFAULT,
-    OPTION_FROM_STORED, /* the configuration of the run that is continued */
+    OPTION_FROM_STORED, /* the configuration of the run that is continued, or a preset */
     OPTION_FROM_FILE,
     OPTION_FROM_SET,
     OPTION_FROM_FLAG,
@@ -122,6 +122,8 @@ int options_apply_yaml(struct options *o, const struct yaml *y, const char *path
 int options_read_yaml(struct options *o, const char *path, struct error *e);
 /* The same for the configuration stored with a run, which is stronger than defaults alone. */
 int options_read_stored(struct options *o, const char *path, struct error *e);
+/* Entries as strong as those; `path` says in errors where they are from. */
+int options_apply_stored(struct options *o, const struct yaml *y, const char *path, struct error *e);
 /* One "section.key=value"; a list is written [a, b]. Repeated for a list, it appends. */
 int options_apply_set(struct options *o, const char *assignment, struct error *e);
 /* Flags, which may stand before, between and after positionals; "--" ends them. `--flag value` and

@@ -6,6 +6,7 @@
 
 const struct command *const commands[] = {
     &command_data_synth,
+    &command_data_synth_model,
     &command_data_prepare,
     &command_data_check,
     &command_data_show,
@@ -13,6 +14,7 @@ const struct command *const commands[] = {
     &command_tokenizer_encode,
     &command_tokenizer_decode,
     &command_pretrain,
+    &command_sft,
     &command_generate,
     &command_chat,
     &command_serve,
