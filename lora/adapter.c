@@ -74,7 +74,7 @@ static void add_pair(struct lora_adapter *a, size_t i, const struct lora_want *w
 static void add_whole(struct lora_adapter *a, size_t i, struct param *p)
 {
     for (size_t j = 0; j < a->n_pairs; j++)
-        CHECK(a->pairs[j].linear->weight != p || p == a->model->token_embd);
+        CHECK(a->pairs[j].linear->weight != p);
     CHECK(!p->halves);
     a->wholes[i] = (struct lora_whole){.param = p, .other = *p};
     params_add(&a->all, p);

@@ -59,10 +59,11 @@ struct lora_adapter {
     size_t n_values;          /* elements of all of them */
     float strength;           /* what is added to the model is multiplied by it: 1 until the user says otherwise. Whole
                                  parameters are the adapter's at every strength */
-    float dropout;            /* each input of A is left out with this probability, the others are multiplied by
+    double dropout;           /* each input of A is left out with this probability, the others are multiplied by
                                  1 / (1 - dropout) */
     uint64_t dropout_seed;    /* of the next passes' masks; 0: none is left out. Set it before each micro-batch's forward
                                  pass, let it be until its backward pass is done, and 0 for evaluation */
+    bool rank_stabilised;     /* scales are alpha / sqrt(rank) (Kalajdzievski, 2023, arXiv:2312.03732): for files */
     struct arena values, start; /* start: PiSSA's */
     bool attached;
     float *low;               /* scratch */
@@ -84,7 +85,7 @@ struct lora_want {
 /* Memory for n pairs, all zeros. The model and the adapter must not move in memory while the adapter lives. ERR_MEMORY. */
 int lora_init(struct lora_adapter *a, struct model *m, const struct lora_want *wants, size_t n, struct error *e);
 /* The same, and n_wholes parameters of the model that the adapter holds, with the values that they have now. No pair may
- * be of one of them, but for an output layer that is the embedding (CHECK). */
+ * be of one of them (CHECK). */
 int lora_init_with(struct lora_adapter *a, struct model *m, const struct lora_want *wants, size_t n,
                    struct param *const *wholes, size_t n_wholes, struct error *e);
 void lora_free(struct lora_adapter *a); /* must not be attached (CHECK) */

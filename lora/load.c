@@ -11,7 +11,7 @@
 /* What a name's end says of a tensor. */
 struct ending {
     const char *end;
-    int half;        /* enum lora_half, or -1: */
+    int part;        /* enum lora_part, or -1: */
     const char *why; /* ... it is refused */
 };
 
@@ -36,10 +36,13 @@ static const struct ending peft_endings[] = {
     {".lora_B.weight", LORA_B, NULL},
     {".lora_embedding_A", -1, "adapters of the embedding are not supported" MERGE},
     {".lora_embedding_B", -1, "adapters of the embedding are not supported" MERGE},
-    {".lora_magnitude_vector", -1, "DoRA adapters are not supported" MERGE},
-    {".lora_magnitude_vector.weight", -1, "DoRA adapters are not supported" MERGE},
+    {".lora_magnitude_vector", LORA_MAGNITUDE, NULL},
+    {".lora_magnitude_vector.weight", LORA_MAGNITUDE, NULL},
     {".lora_B.bias", -1, "biases of adapters are not supported" MERGE},
-    {"", -1, "a whole tensor beside the adapter, trained in full, which is not supported" MERGE},
+    {".modules_to_save.weight", LORA_WHOLE, NULL},
+    {".weight", LORA_WHOLE, NULL},
+    {".bias", LORA_WHOLE, NULL},
+    {"", -1, "no part of an adapter that is known" MERGE},
 };
 
 /* The model's name of a module: without what PEFT and models that read pictures too put before it. */
@@ -65,12 +68,12 @@ static int add_peft(struct lora_reader *r, const struct safetensors_tensor *s, s
     struct stored_tensor t = {.data = s->data, .type = s->type, .type_name = s->type_name, .supported = s->supported,
                               .n_dims = s->n_dims};
     memcpy(t.shape, s->shape, (size_t)s->n_dims * sizeof *s->shape);
-    if (ending->half < 0) {
+    if (ending->part < 0) {
         mem_free(module);
         return error_set(e, ERR_FORMAT, "tensor %s: %s", s->name, ending->why);
     }
-    char *base = mem_printf("%s.weight", strip_module(module));
-    int code = lora_reader_add(r, s->name, base, (enum lora_half)ending->half, &t, e);
+    char *base = mem_printf("%s%s", strip_module(module), path_has_suffix(s->name, ".bias") ? ".bias" : ".weight");
+    int code = lora_reader_add(r, s->name, base, (enum lora_part)ending->part, &t, e);
     mem_free(base);
     mem_free(module);
     return code;
@@ -93,10 +96,15 @@ int lora_read_peft(const json_t *config, const struct safetensors *s, struct mod
     if (code)
         error_prefix(e, ADAPTER_CONFIG);
     lora_reader_init(&r, m, CONTAINER_HF);
+    r.magnitudes = c.magnitudes;
     for (size_t i = 0; i < s->n_tensors && !code; i++)
         code = add_peft(&r, &s->tensors[i], e);
     if (!code)
         code = lora_reader_finish(&r, peft_scale, &c, a, e);
+    if (!code) {
+        a->dropout = c.dropout;
+        a->rank_stabilised = c.rank_stabilised;
+    }
     lora_reader_free(&r);
     peft_config_free(&c);
     return code;
@@ -157,8 +165,8 @@ static int add_gguf(struct lora_reader *r, const struct gguf_tensor *g, struct e
                               .supported = dtype_is_floating(g->type), .n_dims = g->n_dims < 2 ? 2 : g->n_dims};
     for (int i = 0; i < t.n_dims; i++)
         t.shape[i] = g->dims[t.n_dims - 1 - i];
-    int code = ending->half < 0 ? error_set(e, ERR_FORMAT, "tensor %s: %s", name, ending->why)
-                                : lora_reader_add(r, name, base, (enum lora_half)ending->half, &t, e);
+    int code = ending->part < 0 ? error_set(e, ERR_FORMAT, "tensor %s: %s", name, ending->why)
+                                : lora_reader_add(r, name, base, (enum lora_part)ending->part, &t, e);
     mem_free(base);
     mem_free(name);
     return code;

@@ -10,9 +10,9 @@
 #include "lora/adapter.h"
 
 /* Loads the adapter at `path`, a directory or a GGUF file, for this model, which it is checked against tensor by
- * tensor. What would not be computed as it was trained (DoRA, weights trained in full, adapters of the embedding or of
- * all experts at once, weights that the training had changed at its start) is refused. Errors name the file. Neither
- * model nor adapter may move while the adapter lives; free with lora_free. */
+ * tensor. Files of PEFT may have DoRA's magnitudes and whole parameters (modules_to_save). What would not be computed as
+ * it was trained (adapters of the embedding or of all experts at once, weights that the training had changed at its start)
+ * is refused. Errors name the file. Neither model nor adapter may move while the adapter lives; free with lora_free. */
 int lora_load(const char *path, struct model *m, struct lora_adapter *a, struct error *e);
 
 /* The same of what is in memory already. Nothing is kept of it. */
@@ -21,8 +21,9 @@ int lora_read_peft(const json_t *config, const struct safetensors *s, struct mod
                    struct error *e);
 
 /* Writes an adapter, in f32. Layers that share a tensor in the file and have adapters of their own become one of the sum
- * of their ranks. `base`: what the model is called, a path or an identifier. ERR_USAGE where the container has no place
- * for a part: single experts in GGUF, and an output layer that is the embedding. */
+ * of their ranks; one that began as PiSSA's becomes one of twice the rank. `base`: what the model is called, a path or an
+ * identifier. ERR_USAGE where the container has no place for a part: magnitudes, whole parameters and single experts in
+ * GGUF, and there an output layer that is the embedding. Weights must be there where magnitudes are (CHECK). */
 int lora_write_peft(const struct lora_adapter *a, const char *base, const char *directory, struct error *e);
 int lora_write_gguf(const struct lora_adapter *a, const char *name, const char *path, struct error *e);
 

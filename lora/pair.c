@@ -66,7 +66,7 @@ static struct call begin(struct lora_pair *p, const struct linear *l, const void
     const struct lora_adapter *a = p->adapter;
     struct call c = {.p = p, .l = l, .n = n, .in = l->weight->cols, .out = l->weight->rows, .r = p->rank,
                      .factor = p->scale * a->strength, .x = x, .x_type = type, .b = p->b->value,
-                     .drop = a->dropout_seed ? a->dropout : 0};
+                     .drop = a->dropout_seed ? (float)a->dropout : 0};
     lay_out(&c);
     if (c.drop > 0) {
         c.mask = mask_seed(p);

@@ -16,10 +16,17 @@ struct peft_patterns {
 
 struct peft_config {
     double rank, alpha;
+    bool magnitudes;        /* DoRA */
+    double dropout;
     bool rank_stabilised;   /* the scale is alpha / sqrt(rank) (Kalajdzievski, 2023), else alpha / rank */
     struct peft_patterns ranks, alphas; /* of the modules that have others */
     struct regex_scratch *scratch;
 };
+
+/* A pattern for modules, as PEFT matches them: of the name's end from a dot on; "^" at its beginning: of all of it. With
+ * `loose`: of the name's end wherever that begins, as in modules_to_save. */
+int peft_pattern_compile(const char *pattern, bool loose, struct regex **r, struct error *e);
+bool peft_pattern_matches(const struct regex *r, struct regex_scratch *scratch, const char *module);
 
 /* ERR_FORMAT names the key: malformed, or of a kind of adapter that is more than y += scale B A x. Free in any case. */
 int peft_config_read(const json_t *root, struct peft_config *c, struct error *e);

@@ -19,12 +19,9 @@ static const struct {
     enum refusal when;
     const char *word, *why;
 } refused[] = {
-    {"use_dora", IF_TRUE, NULL, "DoRA adapters are not supported; merge it into the model where it was trained"},
     {"lora_bias", IF_TRUE, NULL, "biases of adapters are not supported"},
     {"fan_in_fan_out", IF_TRUE, NULL, "is for layers with transposed weights, which no supported model has"},
     {"bias", IF_OTHER, "none", "trained biases beside the adapter are not supported; merge it where it was trained"},
-    {"modules_to_save", IF_ANY, NULL,
-     "modules trained in full beside the adapter are not supported; merge it where it was trained"},
     {"trainable_token_indices", IF_ANY, NULL, "trained tokens are not supported; merge it where it was trained"},
     {"layer_replication", IF_ANY, NULL, "repeated layers are not supported"},
     {"alora_invocation_tokens", IF_ANY, NULL, "adapters that only some tokens switch on are not supported"},
@@ -61,13 +58,20 @@ static int check_refused(const json_t *root, struct error *e)
 
 /* --- patterns --- */
 
-/* PEFT's get_pattern_key: the end of a module's name, from a dot on; "^" at its beginning: all of it. */
-static int compile(const char *key, struct regex **r, struct error *e)
+/* PEFT's get_pattern_key. */
+int peft_pattern_compile(const char *key, bool loose, struct regex **r, struct error *e)
 {
-    char *pattern = mem_printf(*key == '^' ? "^(?:%s)\\z" : "^(?:.*\\.)?(?:%s)\\z", *key == '^' ? key + 1 : key);
+    char *pattern = *key == '^' ? mem_printf("^(?:%s)\\z", key + 1)
+                                : mem_printf(loose ? "^.*(?:%s)\\z" : "^(?:.*\\.)?(?:%s)\\z", key);
     int code = regex_compile(pattern, strlen(pattern), false, r, e);
     mem_free(pattern);
     return code;
+}
+
+bool peft_pattern_matches(const struct regex *r, struct regex_scratch *scratch, const char *module)
+{
+    struct regex_matches m = {.regex = r, .scratch = scratch, .text = module, .n = strlen(module)};
+    return regex_next(&m) && m.start == 0 && m.end == m.n;
 }
 
 enum { MOST_PATTERNS = 4096 };
@@ -86,7 +90,7 @@ static int read_patterns(const json_t *root, const char *key, struct peft_patter
         struct peft_pattern *item = &p->items[p->count];
         if (!json_is_number(value) || !(number > 0))
             return error_set(e, ERR_FORMAT, "\"%s\": \"%s\" must be a number above 0", key, name);
-        int code = compile(name, &item->regex, e);
+        int code = peft_pattern_compile(name, false, &item->regex, e);
         if (code) {
             error_prefix(e, "\"%s\": \"%s\"", key, name);
             return e->code = ERR_FORMAT;
@@ -101,12 +105,9 @@ static int read_patterns(const json_t *root, const char *key, struct peft_patter
 static double find_pattern(const struct peft_config *c, const struct peft_patterns *p, const char *module,
                            double usual)
 {
-    for (size_t i = 0; i < p->count; i++) {
-        struct regex_matches m = {.regex = p->items[i].regex, .scratch = c->scratch, .text = module,
-                                  .n = strlen(module)};
-        if (regex_next(&m) && m.start == 0 && m.end == m.n)
+    for (size_t i = 0; i < p->count; i++)
+        if (peft_pattern_matches(p->items[i].regex, c->scratch, module))
             return p->items[i].value;
-    }
     return usual;
 }
 
@@ -119,6 +120,12 @@ static int read_numbers(const json_t *root, struct peft_config *c, struct error 
         code = json_get_double(root, "lora_alpha", &c->alpha, e);
     if (!code)
         code = json_get_bool(root, "use_rslora", &c->rank_stabilised, e);
+    if (!code)
+        code = json_get_bool(root, "use_dora", &c->magnitudes, e);
+    if (!code)
+        code = json_get_double(root, "lora_dropout", &c->dropout, e);
+    if (!code && !(c->dropout >= 0 && c->dropout < 1))
+        code = error_set(e, ERR_FORMAT, "\"lora_dropout\" must be a number from 0 to 1");
     if (!code && !(c->rank >= 1))
         code = error_set(e, ERR_FORMAT, "\"r\" must be a number from 1 on");
     if (!code)

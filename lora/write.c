@@ -1,152 +1,13 @@
 /* Adapters into files: for each tensor of the container one A and one B. */
 #include "base/check.h"
 #include "base/file.h"
+#include "lora/blocks.h"
 #include "lora/load.h"
-#include "lora/reader.h"
 #include "model/names.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What is written for one tensor of the base: the pairs of its pieces, NULL where a piece has none, and how their ranks
- * lie beside each other. */
-struct block {
-    const struct tensor *base;
-    const struct lora_pair **pairs; /* (n_pieces) */
-    size_t *first;                  /* (n_pieces) the row of A where the pair's begins */
-    size_t rank;
-    double scale;
-};
-
-struct blocks {
-    const struct lora_adapter *adapter;
-    enum container container;
-    struct tensor_list list;
-    struct block *items;
-    size_t n;
-};
-
-static const struct lora_pair *find_pair(const struct lora_adapter *a, const struct linear *l)
-{
-    for (size_t i = 0; i < a->n_pairs; i++)
-        if (a->pairs[i].linear == l)
-            return &a->pairs[i];
-    return NULL;
-}
-
-/* The linear layer that a piece of the tensor is the weight of; the embedding's own tensor is none's. */
-static const struct linear *piece_linear(const struct blocks *b, const struct tensor *t, size_t i)
-{
-    struct model *m = b->adapter->model;
-    const char *embedding = role_name(model_architecture(&m->config), PARAM_TOKEN_EMBD,
-                                      b->container == CONTAINER_GGUF);
-    return strcmp(t->name, embedding) == 0 ? NULL : lora_linear(m, t->pieces[i].param);
-}
-
-/* False when no piece of the tensor has a pair. */
-static bool make_block(const struct blocks *b, const struct tensor *t, struct block *block)
-{
-    bool any = false;
-    *block = (struct block){.base = t, .pairs = mem_zero(t->n_pieces, sizeof *block->pairs),
-                            .first = mem_zero(t->n_pieces, sizeof *block->first)};
-    for (size_t i = 0; i < t->n_pieces; i++) {
-        const struct linear *l = piece_linear(b, t, i);
-        const struct lora_pair *p = l ? find_pair(b->adapter, l) : NULL, *last = i ? block->pairs[i - 1] : NULL;
-        block->pairs[i] = p;
-        if (!p)
-            continue;
-        bool shared = last && last->a == p->a;
-        block->first[i] = shared ? block->first[i - 1] : block->rank;
-        block->rank += shared ? 0 : p->rank;
-        block->scale = block->scale != 0 ? block->scale : p->scale;
-        any = true;
-    }
-    if (block->scale == 0) /* what B is divided by */
-        block->scale = 1;
-    return any;
-}
-
-static void free_block(struct block *b)
-{
-    mem_free(b->pairs);
-    mem_free(b->first);
-}
-
-static void blocks_init(struct blocks *b, const struct lora_adapter *a, enum container container)
-{
-    *b = (struct blocks){.adapter = a, .container = container};
-    tensor_list_init(&b->list, a->model, container, true);
-    b->items = mem_zero(b->list.n_tensors, sizeof *b->items);
-    for (size_t i = 0; i < b->list.n_tensors; i++) {
-        struct block block;
-        if (make_block(b, &b->list.tensors[i], &block))
-            b->items[b->n++] = block;
-        else
-            free_block(&block);
-    }
-}
-
-static void blocks_free(struct blocks *b)
-{
-    for (size_t i = 0; i < b->n; i++)
-        free_block(&b->items[i]);
-    mem_free(b->items);
-    tensor_list_free(&b->list);
-}
-
-/* --- numbers --- */
-
-/* One half of a block on its way into a file. */
-struct half_source {
-    const struct blocks *blocks;
-    const struct block *block;
-    enum lora_half half;
-    double scale; /* what the file's reader will multiply B A by */
-};
-
-static void fill_a(const struct block *b, float *out)
-{
-    for (size_t i = 0; i < b->base->n_pieces; i++)
-        if (b->pairs[i])
-            memcpy(out + b->first[i] * b->base->cols, b->pairs[i]->a->value, b->pairs[i]->rank * b->base->cols * sizeof *out);
-}
-
-/* Rows of each piece, in the file's order, in the columns of its own A. */
-static void fill_b(const struct half_source *s, float *out)
-{
-    const struct block *b = s->block;
-    const struct model_config *c = &s->blocks->adapter->model->config;
-    enum rope_style style = s->blocks->container == CONTAINER_GGUF ? model_architecture(c)->gguf_rope_style : ROPE_HALF;
-    memset(out, 0, b->base->rows * b->rank * sizeof *out);
-    for (size_t i = 0; i < b->base->n_pieces; i++) {
-        const struct tensor_piece *piece = &b->base->pieces[i];
-        const struct lora_pair *p = b->pairs[i];
-        bool reordered = param_is_rotated(piece->param) && style != c->rope_style;
-        for (size_t j = 0; p && j < piece->rows; j++) {
-            size_t row = piece->param_row + (reordered ? rope_row(j, c->head_dim, c->rope_style, style) : j);
-            float *to = out + (piece->row + j) * b->rank + b->first[i];
-            for (size_t k = 0; k < p->rank; k++)
-                to[k] = (float)(p->b->value[row * p->rank + k] * (p->scale / s->scale));
-        }
-    }
-}
-
-static int fill(void *context, void *bytes, struct error *e)
-{
-    const struct half_source *s = context;
-    const struct block *b = s->block;
-    size_t n = b->rank * (s->half == LORA_A ? b->base->cols : b->base->rows);
-    float *out = bytes;
-    bool finite = true;
-    if (s->half == LORA_A)
-        fill_a(b, out);
-    else
-        fill_b(s, out);
-    for (size_t i = 0; i < n; i++)
-        finite &= isfinite(out[i]) != 0;
-    return finite ? OK : error_set(e, ERR_FORMAT, "the adapter of %s holds a value that is not a number", b->base->name);
-}
 
 /* --- PEFT --- */
 
@@ -156,46 +17,108 @@ static char *module_name(const struct block *b)
     return mem_string_n(b->base->name, strlen(b->base->name) - strlen(".weight"));
 }
 
-static void add_target(json_t *targets, const char *module)
+static void add_name(json_t *list, const char *name)
 {
-    const char *dot = strrchr(module, '.'), *name = dot ? dot + 1 : module;
     size_t i;
     json_t *item;
-    json_array_foreach(targets, i, item)
+    json_array_foreach(list, i, item)
         if (strcmp(json_string_value(item), name) == 0)
             return;
-    json_array_append_new(targets, json_string(name));
+    json_array_append_new(list, json_string(name));
 }
 
-/* 16 and not 16.0 */
+/* 16 and neither 16.0 nor 15.9999995, which scales in f32 make of it. */
 static json_t *number_json(double x)
 {
+    char text[32];
+    snprintf(text, sizeof text, "%.7g", x);
+    x = strtod(text, NULL);
     return x == floor(x) && fabs(x) < 1e15 ? json_integer((json_int_t)x) : json_real(x);
 }
 
-/* In patterns a dot stands for any character; no two names of one model differ in nothing else. */
-static json_t *config_json(const struct blocks *b, const char *base)
+/* The alpha that a reader makes the block's scale of. */
+static double block_alpha(const struct blocks *b, const struct block *block)
 {
-    size_t rank = b->n ? b->items[0].rank : 1;
-    double alpha = b->n ? b->items[0].scale * (double)rank : 1;
+    double rank = (double)block->rank;
+    return block->scale * (b->adapter->rank_stabilised ? sqrt(rank) : rank);
+}
+
+static bool about_equal(double a, double b)
+{
+    return fabs(a - b) <= 2e-7 * fabs(b);
+}
+
+/* "model.norm" of "model.norm.weight" and of "model.norm.bias" */
+static char *stem(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return mem_string_n(name, (size_t)(dot - name));
+}
+
+/* Whether all modules that PEFT would take the end of a name for are whole. */
+static bool all_whole(const struct blocks *b, const char *end)
+{
+    for (size_t i = 0; i < b->list.n_tensors; i++) {
+        const struct tensor *t = &b->list.tensors[i];
+        char *module = stem(t->name);
+        bool meant = path_has_suffix(module, end), whole = false;
+        mem_free(module);
+        for (size_t j = 0; j < b->n_wholes; j++)
+            whole |= b->wholes[j].base == t;
+        if (meant && !whole)
+            return false;
+    }
+    return true;
+}
+
+/* modules_to_save: ends of names where that is exact, else names. Null when there are none. */
+static json_t *wholes_json(const struct blocks *b)
+{
+    if (!b->n_wholes)
+        return json_null();
+    json_t *list = json_array();
+    for (size_t i = 0; i < b->n_wholes; i++) {
+        char *module = stem(b->wholes[i].base->name);
+        const char *dot = strrchr(module, '.'), *end = dot ? dot + 1 : module;
+        add_name(list, all_whole(b, end) ? end : module);
+        mem_free(module);
+    }
+    return list;
+}
+
+/* In patterns a dot stands for any character; no two names of one model differ in nothing else. */
+static void put_patterns(const struct blocks *b, size_t rank, double alpha, json_t *root)
+{
     json_t *targets = json_array(), *ranks = json_object(), *alphas = json_object();
     for (size_t i = 0; i < b->n; i++) {
         const struct block *item = &b->items[i];
-        char *module = module_name(item);
-        double own = item->scale * (double)item->rank;
-        add_target(targets, module);
+        char *module = module_name(item), *dot = strrchr(module, '.');
+        add_name(targets, dot ? dot + 1 : module);
         if (item->rank != rank)
             json_object_set_new(ranks, module, json_integer((json_int_t)item->rank));
-        if (own != alpha)
-            json_object_set_new(alphas, module, number_json(own));
+        if (!about_equal(block_alpha(b, item), alpha))
+            json_object_set_new(alphas, module, number_json(block_alpha(b, item)));
         mem_free(module);
     }
-    return json_pack("{s:s, s:s, s:s, s:n, s:I, s:o, s:f, s:s, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:n, s:n, s:n}",
-                     "peft_type", "LORA", "task_type", "CAUSAL_LM", "base_model_name_or_path", base, "revision", "r",
-                     (json_int_t)rank, "lora_alpha", number_json(alpha), "lora_dropout", 0.0, "bias", "none", "use_rslora", 0,
-                     "use_dora", 0, "fan_in_fan_out", 0, "inference_mode", 1, "init_lora_weights", 1, "target_modules",
-                     targets, "rank_pattern", ranks, "alpha_pattern", alphas, "modules_to_save", "layers_to_transform",
-                     "layers_pattern");
+    json_object_set_new(root, "target_modules", targets);
+    json_object_set_new(root, "rank_pattern", ranks);
+    json_object_set_new(root, "alpha_pattern", alphas);
+    json_object_set_new(root, "modules_to_save", wholes_json(b));
+}
+
+static json_t *config_json(const struct blocks *b, const char *base)
+{
+    size_t rank = b->n ? b->items[0].rank : 1;
+    double alpha = b->n ? block_alpha(b, &b->items[0]) : 1;
+    json_t *root = json_pack("{s:s, s:s, s:s, s:n, s:I, s:o, s:f, s:s, s:b, s:b, s:b, s:b, s:b, s:n, s:n}",
+                             "peft_type", "LORA", "task_type", "CAUSAL_LM", "base_model_name_or_path", base, "revision",
+                             "r", (json_int_t)rank, "lora_alpha", number_json(alpha), "lora_dropout", b->adapter->dropout,
+                             "bias", "none", "use_rslora", b->adapter->rank_stabilised, "use_dora", b->magnitudes,
+                             "fan_in_fan_out", 0, "inference_mode", 1, "init_lora_weights", 1, "layers_to_transform",
+                             "layers_pattern");
+    if (root)
+        put_patterns(b, rank, alpha, root);
+    return root;
 }
 
 static int write_config(const struct blocks *b, const char *base, const char *path, struct error *e)
@@ -214,37 +137,47 @@ static int write_config(const struct blocks *b, const char *base, const char *pa
     return code;
 }
 
-static struct half_source *make_sources(const struct blocks *b)
+/* Of all parts of all blocks, and their number. */
+static struct source *make_sources(const struct blocks *b, size_t *n)
 {
-    struct half_source *sources = mem_zero(2 * b->n + 1, sizeof *sources);
-    for (size_t i = 0; i < 2 * b->n; i++)
-        sources[i] = (struct half_source){b, &b->items[i / 2], i % 2 ? LORA_B : LORA_A, b->items[i / 2].scale};
+    struct source *sources = mem_zero(3 * b->n + b->n_wholes + 1, sizeof *sources);
+    *n = 0;
+    for (size_t i = 0; i < b->n; i++)
+        for (enum lora_part part = LORA_A; part <= (b->magnitudes ? LORA_MAGNITUDE : LORA_B); part++)
+            sources[(*n)++] = (struct source){b, &b->items[i], part, b->items[i].scale};
+    for (size_t i = 0; i < b->n_wholes; i++)
+        sources[(*n)++] = (struct source){b, &b->wholes[i], LORA_WHOLE, 1};
     return sources;
 }
 
-/* rows and columns of a half */
-static void half_shape(const struct half_source *s, size_t shape[2])
+static void put_peft(struct safetensors_writer *w, struct source *s)
 {
-    shape[0] = s->half == LORA_A ? s->block->rank : s->block->base->rows;
-    shape[1] = s->half == LORA_A ? s->block->base->cols : s->block->rank;
+    static const char *const ends[] = {[LORA_A] = "lora_A.weight", [LORA_B] = "lora_B.weight",
+                                       [LORA_MAGNITUDE] = "lora_magnitude_vector"};
+    const struct tensor *base = s->block->base;
+    size_t shape[2];
+    bool whole = s->part == LORA_WHOLE, vector = s->part == LORA_MAGNITUDE || (whole && base->n_dims == 1);
+    source_shape(s, shape);
+    if (vector)
+        shape[0] *= shape[1];
+    char *module = stem(base->name);
+    char *name = whole ? mem_printf("base_model.model.%s", base->name)
+                       : mem_printf("base_model.model.%s.%s", module, ends[s->part]);
+    safetensors_put(w, name, DTYPE_F32, vector ? 1 : 2, shape, source_fill, s);
+    mem_free(name);
+    mem_free(module);
 }
 
 int lora_write_peft(const struct lora_adapter *a, const char *base, const char *directory, struct error *e)
 {
     struct blocks b;
+    size_t n;
     blocks_init(&b, a, CONTAINER_HF);
     char *config = path_join(directory, ADAPTER_CONFIG), *weights = path_join(directory, ADAPTER_WEIGHTS);
-    struct half_source *sources = make_sources(&b);
+    struct source *sources = make_sources(&b, &n);
     struct safetensors_writer *w = safetensors_writer_new();
-    for (size_t i = 0; i < 2 * b.n; i++) {
-        size_t shape[2];
-        char *module = module_name(sources[i].block);
-        char *name = mem_printf("base_model.model.%s.lora_%c.weight", module, i % 2 ? 'B' : 'A');
-        half_shape(&sources[i], shape);
-        safetensors_put(w, name, DTYPE_F32, 2, shape, fill, &sources[i]);
-        mem_free(name);
-        mem_free(module);
-    }
+    for (size_t i = 0; i < n; i++)
+        put_peft(w, &sources[i]);
     int code = dir_make(directory, e);
     if (!code)
         code = safetensors_writer_finish(w, weights, e);
@@ -260,15 +193,22 @@ int lora_write_peft(const struct lora_adapter *a, const char *base, const char *
 
 /* --- GGUF --- */
 
+#define MERGE "; merge the adapter into the model instead, or write it for PEFT"
+
 static int check_gguf(const struct blocks *b, struct error *e)
 {
+    if (b->magnitudes)
+        return error_set(e, ERR_USAGE, "DoRA's magnitudes have no place in a GGUF file of an adapter" MERGE);
+    if (b->n_wholes)
+        return error_set(e, ERR_USAGE, "%s trained in full, which has no place in a GGUF file of an adapter" MERGE,
+                         b->wholes->base->name);
     for (size_t i = 0; i < b->n; i++) {
         const struct tensor *t = b->items[i].base;
         if (t->n_dims == 3)
-            return error_set(e, ERR_USAGE, "%s: an adapter of single experts has no place in a GGUF file", t->name);
-        if (b->items[i].base->pieces->param == b->adapter->model->token_embd)
+            return error_set(e, ERR_USAGE, "%s: an adapter of single experts has no place in a GGUF file" MERGE, t->name);
+        if (t->pieces->param == b->adapter->model->token_embd)
             return error_set(e, ERR_USAGE, "%s: an adapter of an output layer that is the embedding has no place in a "
-                                           "GGUF file", t->name);
+                                           "GGUF file" MERGE, t->name);
     }
     return OK;
 }
@@ -277,8 +217,9 @@ static int check_gguf(const struct blocks *b, struct error *e)
 int lora_write_gguf(const struct lora_adapter *a, const char *name, const char *path, struct error *e)
 {
     struct blocks b;
+    size_t n;
     blocks_init(&b, a, CONTAINER_GGUF);
-    struct half_source *sources = make_sources(&b);
+    struct source *sources = make_sources(&b, &n);
     struct gguf_writer *w = gguf_writer_new();
     float alpha = b.n ? (float)(b.items[0].scale * (double)b.items[0].rank) : 1;
     gguf_put_string(w, "general.type", "adapter");
@@ -287,14 +228,14 @@ int lora_write_gguf(const struct lora_adapter *a, const char *name, const char *
     gguf_put_string(w, "adapter.type", "lora");
     gguf_put_f32(w, "adapter.lora.alpha", alpha);
     int code = check_gguf(&b, e);
-    for (size_t i = 0; i < 2 * b.n && !code; i++) {
-        struct half_source *s = &sources[i];
+    for (size_t i = 0; i < n && !code; i++) {
+        struct source *s = &sources[i];
         size_t shape[2], dims[2];
-        char *tensor = mem_printf("%s.lora_%c", s->block->base->name, i % 2 ? 'b' : 'a');
-        half_shape(s, shape);
+        char *tensor = mem_printf("%s.lora_%c", s->block->base->name, s->part == LORA_B ? 'b' : 'a');
+        source_shape(s, shape);
         dims[0] = shape[1], dims[1] = shape[0];
         s->scale = (double)alpha / (double)s->block->rank;
-        gguf_put_tensor(w, tensor, DTYPE_F32, 2, dims, fill, s);
+        gguf_put_tensor(w, tensor, DTYPE_F32, 2, dims, source_fill, s);
         mem_free(tensor);
     }
     if (!code)

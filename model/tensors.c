@@ -188,26 +188,31 @@ static bool same_shape(const struct tensor *t, const struct stored_tensor *s)
     return true;
 }
 
-static int check_tensor(const struct tensor *t, const struct tensor_source *source, struct error *e)
+int tensor_check(const struct tensor *t, const struct stored_tensor *s, struct error *e)
 {
-    struct stored_tensor s;
     size_t row_bytes;
-    if (!source->find(source->file, t->name, &s))
-        return error_set(e, ERR_FORMAT, "tensor %s is missing", t->name);
-    if (!same_shape(t, &s)) {
+    if (!same_shape(t, s)) {
         char there[96], wanted[96];
-        print_shape(there, s.n_dims, s.shape);
+        print_shape(there, s->n_dims, s->shape);
         print_shape(wanted, t->n_dims, t->shape);
         return error_set(e, ERR_FORMAT, "tensor %s is %s; the configuration says %s", t->name, there,
                          wanted);
     }
-    if (!s.supported)
-        return error_set(e, ERR_FORMAT, "tensor %s: type %s cannot be read", t->name, s.type_name);
-    if (!dtype_bytes(s.type, t->cols, &row_bytes))
+    if (!s->supported)
+        return error_set(e, ERR_FORMAT, "tensor %s: type %s cannot be read", t->name, s->type_name);
+    if (!dtype_bytes(s->type, t->cols, &row_bytes))
         return error_set(e, ERR_FORMAT,
                          "tensor %s: rows of %zu elements are no whole blocks of type %s", t->name,
-                         t->cols, s.type_name);
+                         t->cols, s->type_name);
     return OK;
+}
+
+static int check_tensor(const struct tensor *t, const struct tensor_source *source, struct error *e)
+{
+    struct stored_tensor s;
+    if (!source->find(source->file, t->name, &s))
+        return error_set(e, ERR_FORMAT, "tensor %s is missing", t->name);
+    return tensor_check(t, &s, e);
 }
 
 /* What is in the file and not in the model would be lost without a word. */
@@ -247,36 +252,38 @@ static void map_tensor(const struct tensor *t, const struct stored_tensor *s)
     }
 }
 
+void tensor_piece_read(const struct model *m, const struct tensor *t, const struct tensor_piece *piece,
+                       const struct stored_tensor *s, enum rope_style style, float *values)
+{
+    const struct dtype_info *info = dtype_info(s->type);
+    const struct param *p = piece->param;
+    size_t row_bytes = t->cols / info->block * info->block_bytes, head_dim = m->config.head_dim;
+    const char *from = (const char *)s->data + piece->row * row_bytes;
+    bool reordered = param_is_rotated(p) && style != m->config.rope_style;
+    float *to = values + piece->param_row * p->cols;
+#pragma omp parallel for schedule(static) if (p->count > 65536)
+    for (size_t j = 0; j < piece->rows; j++) {
+        size_t row = reordered && p->n_dims == 2 ? rope_row(j, head_dim, style, m->config.rope_style) : j;
+        CHECK(dtype_to_f32(s->type, from + row * row_bytes, to + j * p->cols, p->cols));
+    }
+    if (reordered && p->n_dims == 1) {
+        float *saved = mem_alloc(p->cols, sizeof *saved);
+        memcpy(saved, to, p->cols * sizeof *saved);
+        for (size_t j = 0; j < p->cols; j++)
+            to[j] = saved[rope_row(j, head_dim, style, m->config.rope_style)];
+        mem_free(saved);
+    }
+    for (size_t j = 0; t->offset != 0 && j < piece->rows * p->cols; j++)
+        to[j] -= t->offset;
+}
+
 /* Rows of the file into own memory, in the model's order. */
 static void copy_tensor(const struct model *m, const struct tensor *t, const struct stored_tensor *s,
                         enum rope_style style)
 {
-    const struct dtype_info *info = dtype_info(s->type);
-    size_t row_bytes = t->cols / info->block * info->block_bytes, head_dim = m->config.head_dim;
-    for (size_t i = 0; i < t->n_pieces; i++) {
-        const struct tensor_piece *piece = &t->pieces[i];
-        struct param *p = piece->param;
-        if (!p->value)
-            continue;
-        const char *from = (const char *)s->data + piece->row * row_bytes;
-        bool reordered = param_is_rotated(p) && style != m->config.rope_style;
-        float *to = p->value + piece->param_row * p->cols;
-#pragma omp parallel for schedule(static) if (p->count > 65536)
-        for (size_t j = 0; j < piece->rows; j++) {
-            size_t row = reordered && p->n_dims == 2
-                             ? rope_row(j, head_dim, style, m->config.rope_style) : j;
-            CHECK(dtype_to_f32(s->type, from + row * row_bytes, to + j * p->cols, p->cols));
-        }
-        if (reordered && p->n_dims == 1) {
-            float *saved = mem_alloc(p->cols, sizeof *saved);
-            memcpy(saved, to, p->cols * sizeof *saved);
-            for (size_t j = 0; j < p->cols; j++)
-                to[j] = saved[rope_row(j, head_dim, style, m->config.rope_style)];
-            mem_free(saved);
-        }
-        for (size_t j = 0; t->offset != 0 && j < piece->rows * p->cols; j++)
-            to[j] -= t->offset;
-    }
+    for (size_t i = 0; i < t->n_pieces; i++)
+        if (t->pieces[i].param->value)
+            tensor_piece_read(m, t, &t->pieces[i], s, style, t->pieces[i].param->value);
 }
 
 int model_read_tensors(struct model *m, const struct tensor_source *source, enum rope_style style,

@@ -69,6 +69,12 @@ enum weights {
     WEIGHTS_MAPPED, /* matrices as they lie in the file: nothing is copied but norms and biases */
 };
 
+/* Whether what a file holds is of the tensor's shape and of a type that can be read: ERR_FORMAT says what is not so. */
+int tensor_check(const struct tensor *t, const struct stored_tensor *s, struct error *e);
+/* One piece of it into all of its parameter's `values` (rows, cols), in the model's order; `style` is the file's. */
+void tensor_piece_read(const struct model *m, const struct tensor *t, const struct tensor_piece *piece,
+                       const struct stored_tensor *s, enum rope_style style, float *values);
+
 /* Fills the parameters of a model, of which model_init was called, from a file. Everything is checked before
  * memory is asked for: ERR_FORMAT names a tensor that is missing, of another shape, of a type that cannot be
  * read, or that the model does not have. `style`: the order of q and k in the file; with WEIGHTS_MAPPED it
