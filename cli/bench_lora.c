@@ -48,7 +48,7 @@ static int make_adapter(struct model *m, struct lora_adapter *a, struct error *e
     for (size_t i = 0; i < m->n_params; i++) {
         struct linear *l = m->params[i].layer >= 0 && m->params[i].matrix ? lora_linear(m, &m->params[i]) : NULL;
         if (l)
-            wants[n++] = (struct lora_want){l, flags.rank, 2, false};
+            wants[n++] = (struct lora_want){.linear = l, .rank = flags.rank, .scale = 2};
     }
     int code = lora_init(a, m, wants, n, e);
     mem_free(wants);

@@ -69,7 +69,7 @@ static int complete_config(const struct tokenizer *t, struct error *e)
     return OK;
 }
 
-static void report(const struct quantize_options *o, const struct quantize_report *r, uint64_t bytes, double seconds)
+static void report(const struct quantize_options *o, const struct export_report *r, uint64_t bytes, double seconds)
 {
     char count[32], size[32], time[32];
     const char *architecture = architecture_names[model_section.architecture];
@@ -84,7 +84,7 @@ static void report(const struct quantize_options *o, const struct quantize_repor
 static int write_model(const struct synth_model *s, const struct tokenizer *t, struct quantize_options *o,
                        struct error *e)
 {
-    struct quantize_report made;
+    struct export_report made;
     uint64_t bytes;
     const double start = clock_seconds();
     int code = quantize_model(&s->model, t, o, flags.out, &made, e);
