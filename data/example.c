@@ -287,7 +287,8 @@ static int render_beginning(struct chat *c, size_t n, bool opening, size_t turn,
         (!c->part.size || memcmp(c->part.data, c->whole.text.data, c->part.size) == 0))
         return OK;
     const char *advice = c->whole.s->loss == LOSS_LAST_TURN
-                             ? "--loss all learns the whole text, and a template with {% generation %} says where turns are"
+                             ? "--loss all learns the whole text, and a template with {% generation %} says where "
+                               "turns are"
                              : "--loss last-turn learns the last turn alone, and a template with {% generation %} says "
                                "where turns are";
     return error_set(e, ERR_FORMAT,

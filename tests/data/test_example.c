@@ -225,6 +225,11 @@ static void turns_without_an_end(void **state)
     assert_int_equal(x.n_turns, 2);
     assert_int_equal(x.n_unfinished, 2);
     mem_free(text);
+    /* A special token within the words closes nothing. */
+    expect("{\"messages\":[" M("user", "q") "," M("assistant", "a<start_of_turn>b") "]}",
+           "{% for m in messages %}{{ m.role + ':' + m.content + '\n' }}{% endfor %}"
+           "{% if add_generation_prompt %}assistant:{% endif %}", LOSS_COMPLETIONS,
+           "user:q\nassistant:{a<start_of_turn>b\n}");
     assert_ok(make(TWO, zephyr, LOSS_COMPLETIONS, &x, &e), e);
     assert_int_equal(x.n_turns, 2);
     assert_int_equal(x.n_unfinished, 0);
@@ -349,12 +354,11 @@ static void texts_with_bos(void **state)
 {
     (void)state;
     static const struct {
-        const char *line, *all;
-        size_t n_learned_at_least;
+        const char *line, *all, *prompt;
     } cases[] = {
-        {"{\"text\":\"a b\"}", "<s>a b</s>", 3},
-        {"{\"text\":\"<s>a b</s>\"}", "<s>a b</s>", 3},
-        {"{\"prompt\":\"a\",\"completion\":\" b\"}", "<s>a b</s>", 2},
+        {"{\"text\":\"a b\"}", "<s>a b</s>", "<s>"},
+        {"{\"text\":\"<s>a b</s>\"}", "<s>a b</s>", "<s>"},
+        {"{\"prompt\":\"a\",\"completion\":\" b\"}", "<s>a b</s>", "<s>a"},
     };
     json_t *fixture, *root, *processor = json_pack(
         "{s:s, s:[{s:{s:s}}, {s:{s:s}}], s:{s:{s:[s]}}}", "type", "TemplateProcessing", "single", "SpecialToken", "id",
@@ -376,9 +380,11 @@ static void texts_with_bos(void **state)
         assert_string_equal(text.data, cases[i].all);
         assert_int_equal(x.tokens.ids[0], tokenizer_bos(t));
         assert_int_equal(x.learned[0], 0);
-        assert_int_equal(x.learned[1], row.kind == ROW_TEXT); /* the prompt's */
-        assert_int_equal(x.learned[x.tokens.count - 1], 1);
-        assert_true(x.n_learned >= cases[i].n_learned_at_least);
+        size_t prompt = x.tokens.count - x.n_learned; /* the learned ones are the last ones */
+        assert_null(memchr(x.learned + prompt, 0, x.n_learned));
+        buffer_clear(&text);
+        tokenizer_decode(t, x.tokens.ids, prompt, true, &text);
+        assert_string_equal(text.data, cases[i].prompt);
         dataset_row_free(&row);
         example_free(&x);
         buffer_free(&text);

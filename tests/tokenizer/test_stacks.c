@@ -253,12 +253,12 @@ static bool places_fit(const struct tokenizer *t, const char *name, const char *
         if ((s[at] & 0xC0) == 0x80)
             continue;
         tokenizer_encode(t, s, at, true, &part);
-        if (part.count >= all.count || memcmp(part.ids, all.ids, part.count * sizeof *part.ids) != 0)
+        if (part.count >= all.count || !part.count || memcmp(part.ids, all.ids, part.count * sizeof *part.ids) != 0)
             continue;
         size_t begin = begins[part.count];
         while (begin < at && s[begin] == ' ') /* those may be swallowed by either side */
             begin++;
-        if (part.count && (begins[part.count - 1] > at || begin < at))
+        if (begins[part.count - 1] > at || begin < at)
             fail_msg("%s: token %zu of \"%.60s\" begins at %zu and the one before at %zu, not around %zu", name,
                      part.count, s, begins[part.count], begins[part.count - 1], at);
     }
