@@ -325,7 +325,8 @@ const struct command command_data_check = {
              "\n"
              "Examples:\n"
              "  linnet data check --data chats.jsonl --model model.gguf\n"
-             "  linnet data check --data qa.jsonl --prompt-field question --completion-field answer --model model.gguf\n",
+             "  linnet data check --data qa.jsonl --prompt-field question \\\n"
+             "      --completion-field answer --model model.gguf\n",
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,

@@ -384,7 +384,7 @@ done:
 static int parse_number(const struct option_strings *words, size_t *number, struct error *e)
 {
     if (words->count > 1 || (words->count == 1) == (flags.line > 0))
-        return error_set(e, ERR_USAGE, "give one of them: the number of an example, or --line LINE");
+        return error_set(e, ERR_USAGE, "give the number of an example, before --data, or else --line LINE");
     if (flags.line)
         return OK;
     char *end;
@@ -426,7 +426,7 @@ static int run(const struct command_input *in, struct error *e)
 const struct command command_data_show = {
     .name = "data show",
     .group = "Data",
-    .summary = "show one example as the model sees it, and what of it is learned",
+    .summary = "show an example as the model sees it, and what is learned",
     .usage = "NUMBER --data PATH... --model PATH [FLAGS]",
     .notes = "What is learned is green on a terminal, and in [brackets] elsewhere. A dot is a blank at the end of a "
              "line or turn or beside another one, \\n a newline.\n"

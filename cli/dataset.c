@@ -269,7 +269,7 @@ int dataset_load(const struct dataset_options *o, const struct tokenizer *t, siz
         code = examples_read((const char *const *)paths.train.items, paths.train.count, &s, &d->train, e);
     if (!code && paths.validation.count) {
         code = examples_read((const char *const *)paths.validation.items, paths.validation.count, &s, &d->validation, e);
-        if (code && o->validation_paths.count == 0)
+        if (code)
             error_prefix(e, "held out");
     } else if (!code) {
         d->held_out_here = true;

@@ -290,4 +290,4 @@ usage_error 'data show ' '--line 1: of which file? --data stands for 2'
 show 0 --data mixed.jsonl
 usage_error 'data show ' 'expected the number of an example, from 1, found "0"'
 show --data mixed.jsonl
-usage_error 'data show ' 'give one of them: the number of an example, or --line LINE'
+usage_error 'data show ' 'give the number of an example, before --data, or else --line LINE'
