@@ -46,6 +46,8 @@ static void lay_out(struct call *c)
         return;
     c->masked = grown(&a->work, &a->work_size, 2 * masked + wide + 2 * b);
     c->dmasked = c->masked + masked;
+    if (!dora)
+        return;
     c->wide = c->dmasked + masked;
     c->b = c->wide + wide;
     c->db = c->b + b;
