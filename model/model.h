@@ -57,6 +57,8 @@ struct model {
     struct feed_forward *experts; /* those of all layers */
     struct rope_angles rope, local_rope;
     size_t n_positions;
+    uint64_t dropout_seed; /* of the masks of hooks in the passes that come: the same in a forward and its backward pass;
+                              0: none. The decoder's own masks have it as an argument */
     struct arena values;
     struct arena interleaved; /* matrices in another order: model_interleave */
     struct model_file *file; /* what the weights are mapped from, or NULL; see model/load.h */

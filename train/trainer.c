@@ -249,6 +249,7 @@ static struct train_step compute_step(struct trainer *t)
     for (size_t i = 0; i < s->grad_accumulation; i++) {
         struct batch *b = &t->batches[i];
         uint64_t seed = dropout_seed(t, i);
+        t->model->dropout_seed = seed;
         const void *hidden = decoder_forward(t->model, &t->activations, b, NULL, seed);
         float *dhidden = t->activations.dnormed;
         r.loss += t->objective->loss(t->objective, t->model, b, hidden, t->activations.type, scale,
@@ -260,6 +261,7 @@ static struct train_step compute_step(struct trainer *t)
                                                    (double)t->model->config.num_hidden_layers);
         decoder_backward(t->model, &t->activations, b, dhidden, seed);
     }
+    t->model->dropout_seed = 0;
     r.loss = r.n_targets ? r.loss / (double)r.n_targets : 0;
     r.grad_norm = gradient_norm(t->params);
     r.finite = isfinite(r.loss) && isfinite(r.grad_norm);
