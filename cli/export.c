@@ -6,6 +6,7 @@
 #include "cli/shared.h"
 #include "export/gguf.h"
 #include "export/hf.h"
+#include "lora/load.h"
 #include "model/load.h"
 #include "model/rope_scaling.h"
 
@@ -18,7 +19,7 @@ static const enum dtype types[] = {DTYPE_F32 /* is not asked */, DTYPE_F32, DTYP
 enum { TYPE_KEEP };
 
 static struct {
-    char *model, *out, *name;
+    char *model, *out, *name, *adapter;
     int format, type;
     size_t context, max_shard_size;
     bool force;
@@ -60,6 +61,8 @@ static const struct option rows[] = {
 };
 static const struct option convert_rows[] = {
     MODEL_ROW,
+    {.key = "adapter", .flag = "--adapter", .type = OPTION_STRING, .offset = FIELD(adapter), .placeholder = "PATH",
+     .help = "not the model itself but this LoRA adapter of it: to a GGUF file, or to a directory as PEFT has it"},
     {.key = "out", .flag = "--out", .letter = 'o', .type = OPTION_STRING, .offset = FIELD(out),
      .placeholder = "PATH", .help = "a file if it ends in .gguf, else a Hugging Face directory"},
     DTYPE_ROW("keep"),
@@ -89,6 +92,22 @@ static int write_model(struct model *m, const struct tokenizer *t, struct error 
     return code;
 }
 
+static int write_adapter(struct model *m, struct error *e)
+{
+    struct lora_adapter a;
+    int code = lora_load(flags.adapter, m, &a, e);
+    if (code)
+        return code;
+    char *name = name_from_path(flags.name ? flags.name : flags.adapter);
+    code = flags.format == FORMAT_GGUF ? lora_write_gguf(&a, name, flags.out, e)
+                                       : lora_write_peft(&a, flags.model, flags.out, e);
+    if (!code)
+        log_info("%s: an adapter of %zu layers", flags.out, a.n_pairs);
+    mem_free(name);
+    lora_free(&a);
+    return code;
+}
+
 static int run(const struct command_input *in, struct error *e)
 {
     struct model m = {0};
@@ -104,8 +123,8 @@ static int run(const struct command_input *in, struct error *e)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (code)
         return code;
-    code = write_model(&m, t, e);
-    if (!code) {
+    code = flags.adapter ? write_adapter(&m, e) : write_model(&m, t, e);
+    if (!code && !flags.adapter) {
         char count[32];
         struct export_options o = {.keep_types = flags.type == TYPE_KEEP, .type = types[flags.type]};
         log_info("%s: %s parameters, %s", flags.out, format_count((double)m.n_weights, count),
@@ -133,6 +152,7 @@ const struct command command_convert = {
              "\n"
              "Examples:\n"
              "  linnet convert --model Llama-3.2-1B --out llama.gguf\n"
+             "  linnet convert --model llama.gguf --adapter runs/tuned --out adapter.gguf\n"
              "  linnet convert --model llama.gguf --out llama-hf --dtype bf16\n",
     .sections = convert_sections,
     .n_sections = COUNT(convert_sections),

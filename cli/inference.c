@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "cli/tuned_run.h"
 #include "lora/load.h"
 #include "model/load.h"
 
@@ -214,13 +215,33 @@ int adapters_load(const struct option_strings *words, struct model *m, struct lo
 
 /* --- the model --- */
 
+/* That of a run. */
+static int add_own_adapter(struct inference *in, const char *run, struct error *e)
+{
+    struct adapter_word w = {.path = mem_string(run), .scale = 1};
+    int code = tuned_run_template(run, in->tokenizer, e);
+    if (!code)
+        code = add_adapter(in, "--adapter", &w, e);
+    free_word(&w);
+    return code;
+}
+
 int inference_load(const char *path, const struct option_strings *adapters, bool exact, struct inference *in,
                    struct error *e)
 {
     *in = (struct inference){0};
-    int code = model_load(path, WEIGHTS_MAPPED, &in->model, &in->tokenizer, e);
-    if (code)
+    char *base = tuned_run_base(path);
+    int code = model_load(base ? base : path, WEIGHTS_MAPPED, &in->model, &in->tokenizer, e);
+    if (code && base)
+        error_prefix(e, "the base model of %s", path);
+    if (!code && base)
+        code = add_own_adapter(in, path, e);
+    mem_free(base);
+    if (code) {
+        if (in->tokenizer)
+            inference_free(in);
         return code;
+    }
     if (!exact)
         model_use_integers(&in->model);
     if (model_interleave(&in->model, e) != OK) /* slower, and nothing is lost */

@@ -31,7 +31,7 @@ struct inference {
     {.key = "exact", .flag = "--exact", .type = OPTION_BOOL, .offset = (place),                                     \
      .help = "multiply quantised weights with activations as they are, instead of rounded to 8 bits: slower"}
 
-/* Loads the model at `path`, for products in integers unless `exact`, and attaches the adapters, each
+/* Loads the model at `path` (of a run that trained an adapter: its base, and the adapter), for products in integers unless `exact`, and attaches the adapters, each
  * "[NAME:]PATH[=SCALE]"; two of one name are ERR_USAGE. *in must not move until inference_free; on failure nothing is left to
  * free. */
 int inference_load(const char *path, const struct option_strings *adapters, bool exact, struct inference *in,

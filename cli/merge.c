@@ -5,6 +5,7 @@
 #include "cli/inference.h"
 #include "cli/model_report.h"
 #include "cli/shared.h"
+#include "cli/tuned_run.h"
 #include "export/gguf.h"
 #include "export/hf.h"
 #include "export/quantize.h"
@@ -17,6 +18,7 @@
 
 static struct {
     char *model, *type, *out, *eval, *name;
+    char *run; /* what the model was given as, where that is a run that trained an adapter */
     struct option_strings adapters;
     size_t max_shard_size;
     bool json, force;
@@ -174,14 +176,9 @@ static int compare_with(struct job *j, const char *path, struct corpus *text, st
 
 static int compare(struct job *j, struct error *e)
 {
-    const size_t n = flags.adapters.count;
-    for (size_t i = 0; i < n; i++)
-        lora_attach(&j->adapters[i]);
     int code = compare_with(j, flags.model, j->texts[0], &j->base, e);
     if (!code)
         code = compare_with(j, flags.out, j->texts[1], &j->merged, e);
-    for (size_t i = n; i-- > 0;)
-        lora_detach(&j->adapters[i]);
     return code;
 }
 
@@ -308,11 +305,19 @@ static int run_job(struct job *j, struct error *e)
     int code = model_load(flags.model, WEIGHTS_MAPPED, &j->model, &j->tokenizer, e);
     if (code)
         return code;
-    code = adapters_load(&flags.adapters, &j->model, &j->adapters, e);
+    if (flags.run)
+        code = tuned_run_template(flags.run, j->tokenizer, e);
+    if (!code)
+        code = adapters_load(&flags.adapters, &j->model, &j->adapters, e);
+    for (size_t i = 0; i < flags.adapters.count && !code; i++)
+        lora_attach(&j->adapters[i]); /* with what they hold whole */
     if (!code)
         code = write_model(j, e);
     if (!code && j->texts[0])
         code = compare(j, e);
+    for (size_t i = flags.adapters.count; i-- > 0 && j->adapters;)
+        if (j->adapters[i].attached)
+            lora_detach(&j->adapters[i]);
     if (!code) {
         warn(j);
         if (flags.json)
@@ -328,13 +333,25 @@ static int run_job(struct job *j, struct error *e)
     return code;
 }
 
+/* A run that trained an adapter is its base and the adapter. */
+static void split_run(void)
+{
+    char *base = flags.model ? tuned_run_base(flags.model) : NULL;
+    if (!base)
+        return;
+    option_strings_add(&flags.adapters, flags.model);
+    flags.run = flags.model;
+    flags.model = base;
+}
+
 static int run(const struct command_input *in, struct error *e)
 {
-    static const char *const required[] = {"model", "adapter", "out"};
+    static const char *const required[] = {"model", "out", "adapter"};
     struct job j = {0};
     int code = OK;
     kernels_set_threads(in->threads);
-    for (size_t i = 0; i < COUNT(required) && !code; i++)
+    split_run();
+    for (size_t i = 0; i < COUNT(required) - (flags.adapters.count > 0) && !code; i++)
         code = option_require(in->options, "", required[i], e);
     j.hf = flags.out && !path_has_suffix(flags.out, ".gguf");
     if (!code)

@@ -139,6 +139,7 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
 
 static int begin(struct run *r, const struct command_input *in, struct error *e)
 {
+    tokenizer_set_chat_template(r->tuned.tokenizer, r->dataset.chat_template.text);
     int code = run_directory_claim(flags.out, e);
     if (code)
         return code;

@@ -149,7 +149,7 @@ int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e)
     trainer->state.tokenizer_hash = tokenizer_hash(t->tokenizer);
     trainer->state.base_hash = model_weights_hash(&t->model);
     if (t->options->method == TUNE_LORA) {
-        t->adapter_path = run_file(trainer->run, RUN_ADAPTER);
+        t->adapter_path = run_file(trainer->run, ADAPTER_IN_RUN);
         trainer->keep = keep_adapter;
         trainer->keep_context = t;
     }

@@ -49,6 +49,4 @@ void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_
 /* Gives the trainer the model, what trains, the probe, and the keeping of the best adapter in the run directory. */
 int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e);
 
-#define RUN_ADAPTER "adapter"
-
 #endif

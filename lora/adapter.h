@@ -60,9 +60,7 @@ struct lora_adapter {
     float strength;           /* what is added to the model is multiplied by it: 1 until the user says otherwise. Whole
                                  parameters are the adapter's at every strength */
     double dropout;           /* each input of A is left out with this probability, the others are multiplied by
-                                 1 / (1 - dropout) */
-    uint64_t dropout_seed;    /* of the next passes' masks; 0: none is left out. Set it before each micro-batch's forward
-                                 pass, let it be until its backward pass is done, and 0 for evaluation */
+                                 1 / (1 - dropout), unless the model's dropout_seed is 0 */
     bool rank_stabilised;     /* scales are alpha / sqrt(rank) (Kalajdzievski, 2023, arXiv:2312.03732): for files */
     struct arena values, start; /* start: PiSSA's */
     bool attached;

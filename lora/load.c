@@ -222,8 +222,15 @@ int lora_load(const char *path, struct model *m, struct lora_adapter *a, struct 
     if (!file_exists(path))
         return error_set(e, ERR_IO, "%s: no such file or directory; an adapter is a directory of PEFT's or a .gguf file",
                          path);
-    if (file_is_directory(path))
-        return load_peft(path, m, a, e);
+    if (file_is_directory(path)) {
+        char *within = path_join(path, ADAPTER_IN_RUN "/" ADAPTER_CONFIG), *own = path_join(path, ADAPTER_CONFIG);
+        char *directory = !file_exists(own) && file_exists(within) ? path_join(path, ADAPTER_IN_RUN) : mem_string(path);
+        int code = load_peft(directory, m, a, e);
+        mem_free(within);
+        mem_free(own);
+        mem_free(directory);
+        return code;
+    }
     if (path_has_suffix(path, ".safetensors"))
         return error_set(e, ERR_USAGE, "%s: name the directory that it lies in, for its " ADAPTER_CONFIG, path);
     return load_gguf(path, m, a, e);

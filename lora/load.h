@@ -9,7 +9,7 @@
 #include "formats/safetensors.h"
 #include "lora/adapter.h"
 
-/* Loads the adapter at `path`, a directory or a GGUF file, for this model, which it is checked against tensor by
+/* Loads the adapter at `path`, a directory, the directory of a run that trained one, or a GGUF file, for this model, which it is checked against tensor by
  * tensor. Files of PEFT may have DoRA's magnitudes and whole parameters (modules_to_save). What would not be computed as
  * it was trained (adapters of the embedding or of all experts at once, weights that the training had changed at its start)
  * is refused. Errors name the file. Neither model nor adapter may move while the adapter lives; free with lora_free. */
@@ -27,6 +27,7 @@ int lora_read_peft(const json_t *config, const struct safetensors *s, struct mod
 int lora_write_peft(const struct lora_adapter *a, const char *base, const char *directory, struct error *e);
 int lora_write_gguf(const struct lora_adapter *a, const char *name, const char *path, struct error *e);
 
+#define ADAPTER_IN_RUN "adapter" /* of a run's directory */
 #define ADAPTER_CONFIG "adapter_config.json"
 #define ADAPTER_WEIGHTS "adapter_model.safetensors"
 

@@ -60,7 +60,7 @@ static uint64_t mask_seed(const struct lora_pair *p)
     size_t i = (size_t)(p - a->pairs);
     while (i > 0 && a->pairs[i - 1].a == p->a)
         i--;
-    return rng_at(a->dropout_seed, i);
+    return rng_at(a->model->dropout_seed, i);
 }
 
 static struct call begin(struct lora_pair *p, const struct linear *l, const void *x, enum dtype type, size_t n)
@@ -68,7 +68,7 @@ static struct call begin(struct lora_pair *p, const struct linear *l, const void
     const struct lora_adapter *a = p->adapter;
     struct call c = {.p = p, .l = l, .n = n, .in = l->weight->cols, .out = l->weight->rows, .r = p->rank,
                      .factor = p->scale * a->strength, .x = x, .x_type = type, .b = p->b->value,
-                     .drop = a->dropout_seed ? (float)a->dropout : 0};
+                     .drop = a->model->dropout_seed ? (float)a->dropout : 0};
     lay_out(&c);
     if (c.drop > 0) {
         c.mask = mask_seed(p);

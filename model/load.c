@@ -74,6 +74,10 @@ static int load_checkpoint(const char *path, struct model *m, struct error *e)
     code = hdf5_has_attribute(f, "config")
                ? hdf5_get_string(f, "config", &config_text, e)
                : error_set(e, ERR_FORMAT, "%s: an HDF5 file, but no checkpoint of a model", path);
+    if (!code && strstr(config_text, "\n  method: lora\n"))
+        code = error_set(e, ERR_USAGE,
+                         "%s: what trained here is an adapter, not a model: linnet merge makes a model of the run's "
+                         "directory, and generate, chat, serve and eval take that directory as it is", path);
     if (!code)
         code = model_config_parse(config_text, &config, e);
     if (!code) {

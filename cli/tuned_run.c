@@ -1,0 +1,48 @@
+#include "cli/tuned_run.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/yaml.h"
+#include "lora/load.h"
+#include "model/load.h"
+
+#include <string.h>
+
+static const char *value_of(const struct yaml *y, const char *path)
+{
+    for (size_t i = 0; i < y->count; i++)
+        if (strcmp(y->entries[i].path, path) == 0)
+            return y->entries[i].value;
+    return NULL;
+}
+
+char *tuned_run_base(const char *path)
+{
+    enum { CONFIG_MOST = 1 << 20 };
+    char *config = run_file(path, RUN_CONFIG), *adapter = run_file(path, ADAPTER_IN_RUN "/" ADAPTER_CONFIG), *base = NULL;
+    struct buffer text = {0};
+    struct yaml y = {0};
+    if (file_exists(adapter) && file_exists(config) && !file_read(config, &text, CONFIG_MOST, NULL) &&
+        !yaml_parse(text.data, text.size, &y, NULL)) {
+        const char *method = value_of(&y, "tune.method"), *model = value_of(&y, "tune.model");
+        if (method && model && strcmp(method, "lora") == 0)
+            base = mem_string(model);
+    }
+    yaml_entries_free(&y);
+    buffer_free(&text);
+    mem_free(config);
+    mem_free(adapter);
+    return base;
+}
+
+int tuned_run_template(const char *path, struct tokenizer *t, struct error *e)
+{
+    struct tokenizer *own = NULL;
+    char *file = run_file(path, RUN_TOKENIZER);
+    int code = tokenizer_read_json(file, &own, e);
+    if (!code)
+        tokenizer_set_chat_template(t, tokenizer_chat_template(own));
+    tokenizer_free(own);
+    mem_free(file);
+    return code;
+}
