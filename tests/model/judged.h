@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifndef FIXTURE /* another file of such cases */
 #define FIXTURE "tests/fixtures/architectures.h5"
+#endif
 
 enum { MOST_TENSORS = 200 };
 
