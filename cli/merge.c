@@ -205,6 +205,7 @@ static void print_json_report(const struct job *j)
     const struct merged_matrix total = merge_total(&j->merge);
     json_t *root = export_report_json(flags.out, type_name(j), &j->report, j->seconds);
     json_t *adapters = json_array(), *matrices = json_array();
+    size_t n_erased;
     for (size_t i = 0; i < flags.adapters.count; i++)
         json_array_append_new(adapters, json_string(flags.adapters.items[i]));
     for (size_t i = 0; i < j->merge.n_matrices; i++) {
@@ -217,7 +218,8 @@ static void print_json_report(const struct job *j)
     }
     json_object_set_new(root, "adapters", adapters);
     json_object_set_new(root, "merged", matrix_json(&total));
-    json_object_set_new(root, "survives", json_string(merge_verdict_name(merge_judge(&total))));
+    json_object_set_new(root, "outcome", json_string(merge_verdict_name(merge_outcome(&j->merge, &n_erased))));
+    json_object_set_new(root, "erased", json_integer((json_int_t)n_erased));
     json_object_set_new(root, "matrices", matrices);
     if (j->texts[0]) {
         json_t *eval = json_pack("{s:I, s:o, s:o, s:o}", "tokens", (json_int_t)j->merged.n, "base",
@@ -242,6 +244,11 @@ static int by_survival(const void *a, const void *b)
 
 enum { WORST = 5 };
 
+static void print_matrix(int width, const char *name, const char *type, const struct merged_matrix *x)
+{
+    printf("%-*s %7s %9.2g %8.3f %8.2f\n", width, name, type, merged_size(x), merged_kept(x), merged_noise(x));
+}
+
 static void print_matrices(const struct merge *g)
 {
     struct merged_matrix *sorted = mem_alloc(g->n_matrices + 1, sizeof *sorted);
@@ -249,13 +256,15 @@ static void print_matrices(const struct merge *g)
     const size_t n = g->n_matrices < WORST ? g->n_matrices : WORST;
     memcpy(sorted, g->matrices, g->n_matrices * sizeof *sorted);
     qsort(sorted, g->n_matrices, sizeof *sorted, by_survival);
-    printf("\n%-32s %7s %9s %8s %8s\n", "merged into", "type", "delta", "kept", "noise");
+    int width = 32;
     for (size_t i = 0; i < n; i++)
-        printf("%-32s %7s %9.2g %8.3f %8.2f\n", sorted[i].name, dtype_info(sorted[i].type)->name, merged_size(&sorted[i]),
-               merged_kept(&sorted[i]), merged_noise(&sorted[i]));
+        width = (int)strlen(sorted[i].name) > width ? (int)strlen(sorted[i].name) : width;
+    printf("\n%-*s %7s %9s %8s %8s\n", width, "merged into", "type", "delta", "kept", "noise");
+    for (size_t i = 0; i < n; i++)
+        print_matrix(width, sorted[i].name, dtype_info(sorted[i].type)->name, &sorted[i]);
     char all[64];
     snprintf(all, sizeof all, "all %zu", g->n_matrices);
-    printf("%-32s %7s %9.2g %8.3f %8.2f\n", all, "", merged_size(&total), merged_kept(&total), merged_noise(&total));
+    print_matrix(width, all, "", &total);
     mem_free(sorted);
 }
 
@@ -279,22 +288,18 @@ static void print_report(const struct job *j)
     print_compared("merged", &j->merged);
 }
 
-/* Once for the whole, or for the matrices that fare worse than it. */
 static void warn(const struct job *j)
 {
     const struct merged_matrix total = merge_total(&j->merge);
-    size_t erased = 0;
-    if (total.delta == 0) {
+    size_t erased;
+    const enum merge_verdict outcome = merge_outcome(&j->merge, &erased);
+    if (total.delta == 0)
         log_warn("the adapters change nothing: their scale, or what they add to every matrix, is 0");
-        return;
-    }
-    for (size_t i = 0; i < j->merge.n_matrices; i++)
-        erased += merge_judge(&j->merge.matrices[i]) == MERGE_ERASED;
-    if (erased)
+    else if (outcome == MERGE_ERASED)
         log_warn("rounding to the file's types erases part of what the adapters add: in %zu of %zu matrices less than %g "
                  "of it is kept; choose a larger --type, or keep the adapter as a file (--adapter)", erased,
                  j->merge.n_matrices, MERGE_KEPT);
-    else if (merge_judge(&total) == MERGE_DROWNED)
+    else if (outcome == MERGE_DROWNED)
         log_warn("rounding to the file's types changes the model more than the adapters do: its noise is %.1f times what they "
                  "add; choose a larger --type, or keep the adapter as a file (--adapter); --eval measures it",
                  merged_noise(&total));

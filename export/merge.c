@@ -104,3 +104,12 @@ struct merged_matrix merge_total(const struct merge *g)
         add_sums(&total, &g->matrices[i]);
     return total;
 }
+
+enum merge_verdict merge_outcome(const struct merge *g, size_t *n_erased)
+{
+    const struct merged_matrix total = merge_total(g);
+    *n_erased = 0;
+    for (size_t i = 0; i < g->n_matrices; i++)
+        *n_erased += merge_judge(&g->matrices[i]) == MERGE_ERASED;
+    return *n_erased ? MERGE_ERASED : merge_judge(&total);
+}

@@ -54,5 +54,7 @@ enum merge_verdict merge_judge(const struct merged_matrix *x);
 const char *merge_verdict_name(enum merge_verdict v); /* "fine", "drowned", "erased" */
 /* The sums over all matrices; its name is empty. */
 struct merged_matrix merge_total(const struct merge *g);
+/* Of the whole: erased where one matrix is, else what the sums are. *n_erased: how many are. */
+enum merge_verdict merge_outcome(const struct merge *g, size_t *n_erased);
 
 #endif

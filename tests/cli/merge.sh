@@ -89,7 +89,7 @@ merge --type f32 --out "$tmp/x.gguf" --eval "$tmp/text.txt" --json
 status 0
 err ''
 grep -q '^{"out": ".*/x.gguf", "type": "f32", "weights": [0-9]*, .*"tensors": {"f32": 20}, "fallbacks": 0, '\
-'"seconds": [0-9.e-]*, "adapters": \[".*/q"\], "merged": {"delta": [0-9.e-]*, "kept": 1.0, "noise": 0.0}, "survives": "fine", '\
+'"seconds": [0-9.e-]*, "adapters": \[".*/q"\], "merged": {"delta": [0-9.e-]*, "kept": 1.0, "noise": 0.0}, "outcome": "fine", "erased": 0, '\
 '"matrices": \[{"name": "blk.0.attn_q.weight", "type": "f32", "delta": [0-9.e-]*, "kept": 1.0, "noise": 0.0}\], '\
 '"eval": {"tokens": [0-9]*, "base": {"perplexity": [0-9.]*, "kl_divergence": [0-9.e-]*, "same_top": [0-9.]*}, '\
 '"adapted": {"perplexity": [0-9.]*}, "merged": {"perplexity": [0-9.]*, "kl_divergence": [0-9.e-]*, '\
@@ -179,7 +179,7 @@ m --adapter "$tmp/q=1e30" --type f16 --out "$tmp/y.gguf" -q
 failure 'blk.0.attn_q.weight holds a weight beyond the range of f16 (65504); export as bf16 or f32'
 [ ! -e "$tmp/y.gguf" ] && [ ! -e "$tmp/y" ] || fail "a file in spite of an error"
 
-# A full disk: what was there stays.
+# A full disk: what was there stays, and a new directory has nothing in it.
 cp "$tmp/q8.gguf" "$tmp/kept.gguf"
 (
     ulimit -f 8
@@ -191,4 +191,11 @@ out ''
 [ "$(wc -l <"$tmp/stderr")" = 1 ] || fail "more than one line"
 cmp -s "$tmp/q8.gguf" "$tmp/kept.gguf" || fail "the file that was there is damaged"
 ls "$tmp"/kept.gguf?* 2>/dev/null && fail "something half written was left"
+(
+    ulimit -f 8
+    "$LINNET" merge --model "$tmp/f32.gguf" --adapter "$tmp/q" --out "$tmp/new" -q >"$tmp/stdout" 2>"$tmp/stderr"
+)
+got=$?
+status 1
+[ -z "$(ls -A "$tmp/new")" ] || fail "something half written was left"
 exit 0

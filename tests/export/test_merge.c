@@ -378,6 +378,9 @@ static enum merge_verdict verdict(const char *base, const char *type, float size
     q_adapter(&from, size, &a);
     assert_ok(write_as(&from, t, type, &g, to, &e), e);
     const struct merged_matrix total = merge_total(&g);
+    size_t n_erased;
+    const enum merge_verdict outcome = merge_outcome(&g, &n_erased);
+    assert_int_equal(n_erased, outcome == MERGE_ERASED);
     if (getenv("LINNET_MERGE"))
         print_message("%-6s -> %-6s delta %.1e: kept %.3f, noise %.2f\n", base, type, merged_size(&total),
                       merged_kept(&total), merged_noise(&total));
@@ -386,7 +389,7 @@ static enum merge_verdict verdict(const char *base, const char *type, float size
     model_free(&m), model_free(&from);
     tokenizer_free(t);
     mem_free(path), mem_free(to);
-    return merge_judge(&total);
+    return outcome;
 }
 
 static void what_is_lost_is_said(void **state)
