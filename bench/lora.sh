@@ -4,7 +4,7 @@
 # with forward, backward, clipping and AdamW; tokens per second of the fastest step and the peak memory of the process.
 # linnet trains on a Q4_0 base and on a bf16 one, PyTorch on bf16; each row has the same activations kept or computed again.
 # A last line gives PyTorch an f32 base, with which it may be faster, where memory has room for it. PyTorch is Debian's
-# python3-torch; without it only linnet is measured. Needs 9 GB of disk in build/bench and 12 GB of memory. Close
+# python3-torch; without it only linnet is measured. Needs 8 GB of disk in build/bench and 12 GB of memory. Close
 # everything else first; figures of two machines cannot be compared.
 # usage: LINNET=build/linnet STEPS=2 bench/lora.sh
 # Another shape: SHAPE="HIDDEN LAYERS HEADS KV_HEADS FFN VOCAB" RANK=8 TOKENS=256 bench/lora.sh
@@ -84,12 +84,12 @@ for configuration in "q4_0 keep" "q4_0 checkpoint" "bf16 checkpoint"; do
         printf "%-5s %-10s | %9s %8s %8s %4s%% | %9s %8s | %6s %7s\n", $1, $2, $3, $4, $5, $6, $7, $8,
                ($7 > 0 ? sprintf("%.2f", $3 / $7) : "-"), ($8 > 0 ? sprintf("%.2f", $4 / $8) : "-") }'
 done
-echo "tokens per second; peak: share of the speed that its matrix products reach alone"
+echo "tokens per second, PyTorch on a bf16 base; peak: share of the speed that its matrix products reach alone"
 
 # Weights of four bytes, and a quarter of them for all else.
 weights=$((layers * (2 * hidden * hidden + 2 * hidden * (hidden / heads * kv_heads) + 3 * hidden * ffn) +
            2 * vocab * hidden))
-free=$(awk '/^MemAvailable:/ { print $2 * 1024 }' /proc/meminfo)
+free=$(awk '/^MemAvailable:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)
 if [ $torch = yes ] && [ "$((5 * weights))" -lt "${free:-0}" ]; then
     f32=$(theirs f32 checkpoint)
     echo "PyTorch with an f32 base, checkpointing: ${f32% *} tokens/s, ${f32#* } MB"
