@@ -18,8 +18,10 @@
 
 struct synth_model_settings {
     uint64_t seed;
-    /* Blocks from this one on add zero to the residual stream, and take as long as the others; 0: none of them. A model
-     * of only so many blocks with the same seed then says the same, exactly: a draft that is always right. */
+    /* 0: nothing special. Else blocks from this one on add zero to the residual stream, and take as long as the others; and
+     * the output norm is so much larger that logits have a deviation of 16: the likeliest token is mostly the only one. Then a
+     * model of that many blocks, all of them active, and the same seed says the same, exactly: a draft that is always right,
+     * and sure enough of it to be asked (infer/draft.h). */
     size_t active_blocks;
 };
 
@@ -28,7 +30,7 @@ struct synth_model {
     struct arena pool;
 };
 
-/* A parameter's values are a function of seed, name, shape and initializer_range alone, also of other models' parameters.
+/* A parameter's values are a function of seed, name, size and initializer_range, but for what active_blocks says.
  * ERR_USAGE: a configuration that is not possible, or more active blocks than there are; ERR_MEMORY: no room for the pool.
  * On failure there is nothing to free. */
 int synth_model_init(struct synth_model *s, const struct model_config *c, const struct synth_model_settings *o,
