@@ -1,11 +1,11 @@
 #!/bin/sh
-# Speed and memory of LoRA training, linnet and PyTorch side by side on this machine: a model of random weights with Llama
-# 3.2 3B's shape and a vocabulary of 32,000, rank 16 on all seven linear layers of each block, one row of 512 tokens a step
-# with forward, backward, clipping and AdamW; tokens per second of the fastest step and the peak memory of the process.
-# linnet trains on a Q4_0 base and on a bf16 one, PyTorch on bf16; each row has the same activations kept or computed again.
-# A last line gives PyTorch an f32 base, with which it may be faster, where memory has room for it. PyTorch is Debian's
-# python3-torch; without it only linnet is measured. Needs 8 GB of disk in build/bench and 12 GB of memory. Close
-# everything else first; figures of two machines cannot be compared.
+# Speed and memory of LoRA training, linnet and PyTorch side by side on this machine: a model of random weights with
+# Llama 3.2 3B's shape and a vocabulary of 32,000, rank 16 on all seven linear layers of each block, one row of 512 tokens
+# a step with forward, backward, clipping and AdamW; tokens per second of the fastest step and the peak memory of the
+# process. linnet trains on a Q4_0 base and on a bf16 one, PyTorch on bf16; "keep" and "checkpoint" say whether activations
+# are kept or computed again, in both. A last line gives PyTorch an f32 base, with which it may be faster, where memory has
+# room for it. PyTorch is Debian's python3-torch; without it only linnet is measured. Needs 8 GB of disk in build/bench
+# and 12 GB of memory. Close everything else first; figures of two machines cannot be compared.
 # usage: LINNET=build/linnet STEPS=2 bench/lora.sh
 # Another shape: SHAPE="HIDDEN LAYERS HEADS KV_HEADS FFN VOCAB" RANK=8 TOKENS=256 bench/lora.sh
 set -eu
@@ -51,8 +51,8 @@ ours() { # TYPE keep|checkpoint
     again=
     [ "$2" = checkpoint ] && again=--grad-checkpoint
     # shellcheck disable=SC2086
-    "$LINNET" bench lora --model "$file" --rank "$RANK" --seq-len "$TOKENS" --steps "$STEPS" --threads "$threads" $again \
-        --json --quiet >"$out/lora.json"
+    "$LINNET" bench lora --model "$file" --rank "$RANK" --seq-len "$TOKENS" --steps "$STEPS" $again \
+        --threads "$threads" --json --quiet >"$out/lora.json"
     tr -d ' ,"' <"$out/lora.json" | awk -F: '
         { value[$1] = $2 }
         END {
@@ -72,7 +72,7 @@ if [ $torch = yes ]; then
     keep=$(theirs bf16 keep)
     checkpoint=$(theirs bf16 checkpoint)
 fi
-printf '%-5s %-10s | %9s %8s %8s %5s | %9s %8s | %6s %7s\n' base blocks 'linnet' MB GFLOP/s 'peak' 'PyTorch' MB speed memory
+printf '%-5s %-10s | %9s %8s %8s %5s | %9s %8s | %6s %7s\n' base blocks linnet MB GFLOP/s peak PyTorch MB speed memory
 for configuration in "q4_0 keep" "q4_0 checkpoint" "bf16 checkpoint"; do
     # shellcheck disable=SC2086
     mine=$(ours $configuration)
@@ -87,7 +87,7 @@ done
 echo "tokens per second, PyTorch on a bf16 base; peak: share of the speed that its matrix products reach alone"
 
 # Weights of four bytes, and a quarter of them for all else.
-weights=$((layers * (2 * hidden * hidden + 2 * hidden * (hidden / heads * kv_heads) + 3 * hidden * ffn) +
+weights=$((layers * (2 * hidden * hidden + 2 * hidden * (hidden * kv_heads / heads) + 3 * hidden * ffn) +
            2 * vocab * hidden))
 free=$(awk '/^MemAvailable:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)
 if [ $torch = yes ] && [ "$((5 * weights))" -lt "${free:-0}" ]; then
