@@ -1,5 +1,5 @@
 #!/bin/sh
-# Speed and memory of LoRA training, linnet and PyTorch side by side on this machine: a model of random weights with
+# Speed and memory of LoRA training, linnet and PyTorch in turns on this machine: a model of random weights with
 # Llama 3.2 3B's shape and a vocabulary of 32,000, rank 16 on all seven linear layers of each block, one row of 512 tokens
 # a step with forward, backward, clipping and AdamW; tokens per second of the fastest step and the peak memory of the
 # process. linnet trains on a Q4_0 base and on a bf16 one, PyTorch on bf16; "keep" and "checkpoint" say whether activations
@@ -67,19 +67,12 @@ theirs() { # f32|bf16 keep|checkpoint
         "$((STEPS + 1))"
 }
 
-keep="- -" checkpoint="- -"
-if [ $torch = yes ]; then
-    keep=$(theirs bf16 keep)
-    checkpoint=$(theirs bf16 checkpoint)
-fi
 printf '%-5s %-10s | %9s %8s %8s %5s | %9s %8s | %6s %7s\n' base blocks linnet MB GFLOP/s peak PyTorch MB speed memory
 for configuration in "q4_0 keep" "q4_0 checkpoint" "bf16 checkpoint"; do
     # shellcheck disable=SC2086
     mine=$(ours $configuration)
-    case $configuration in
-    *keep) other=$keep ;;
-    *) other=$checkpoint ;;
-    esac
+    other="- -"
+    [ $torch = yes ] && other=$(theirs bf16 "${configuration#* }")
     echo "$configuration $mine $other" | awk '{
         printf "%-5s %-10s | %9s %8s %8s %4s%% | %9s %8s | %6s %7s\n", $1, $2, $3, $4, $5, $6, $7, $8,
                ($7 > 0 ? sprintf("%.2f", $3 / $7) : "-"), ($8 > 0 ? sprintf("%.2f", $4 / $8) : "-") }'
