@@ -53,7 +53,7 @@ echo "peak memory at a context of 4096, $1: ${full##* } MB; the file: $(($(stat 
     "keys and values: $((28 * 2 * 1024 * 4096 * 2 / 1000000)) MB"
 
 make_model active2 q4_0 --active-blocks 2
-make_model blocks2 q4_0 --set model.num_hidden_layers=2
+make_model blocks2 q4_0 --active-blocks 2 --set model.num_hidden_layers=2
 plain=$(ours --model "$out/active2-q4_0.gguf" --prompt-tokens 16)
 draft=$(ours --model "$out/active2-q4_0.gguf" --prompt-tokens 16 --draft-model "$out/blocks2-q4_0.gguf")
 echo "$plain $draft" | awk '{ printf "speculation, q4_0: %.2f tokens/s without, %.2f with a draft: %.2f\n", $2, $5, $5 / $2 }'

@@ -6,10 +6,10 @@
 
 const struct command *const commands[] = {
     &command_data_synth,
-    &command_data_synth_model,
     &command_data_prepare,
     &command_data_check,
     &command_data_show,
+    &command_data_synth_model,
     &command_tokenizer_train,
     &command_tokenizer_encode,
     &command_tokenizer_decode,

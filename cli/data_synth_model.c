@@ -31,8 +31,8 @@ static const struct option rows[] = {
      .help = "the shape of a published model; what -c and --set say is stronger"},
     {.key = "active_blocks", .flag = "--active-blocks", .type = OPTION_SIZE, .offset = FIELD(active_blocks),
      .maximum = 512, .minimum = 1, .placeholder = "N",
-     .help = "blocks after the first N add zero to the stream, in the same time: a model of N blocks and the same "
-             "seed is a draft that is always right"},
+     .help = "blocks after the first N add zero to the stream, in the same time, and the output is sure of its "
+             "tokens: a model of N blocks made with the same N and seed is a draft that is always right"},
     {.key = "seed", .flag = "--seed", .type = OPTION_SIZE, .offset = FIELD(seed), .default_value = "1",
      .help = "another seed gives other weights"},
     {.key = "name", .flag = "--name", .type = OPTION_STRING, .offset = FIELD(name),

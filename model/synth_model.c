@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "kernels/dtype.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -55,6 +56,17 @@ static void fill_vector(struct param *p, const uint16_t *from)
         p->value[i] += p->init_mean;
 }
 
+/* Logits are products of numbers about 1, by the norm, with rows of initializer_range's deviation. */
+static void sharpen(struct model *m)
+{
+    const double deviation = 16, range = m->config.initializer_range;
+    const double now = range * sqrt((double)m->config.hidden_size) * model_logit_scale(&m->config);
+    const float offset = model_architecture(&m->config)->norm_offset;
+    struct param *norm = m->output_norm.weight;
+    for (size_t i = 0; i < norm->count && range > 0; i++)
+        norm->value[i] = (norm->value[i] + offset) * (float)(deviation / now) - offset;
+}
+
 /* Memory of the pool and, behind it, of zeros for silent matrices. */
 static int reserve(struct synth_model *s, size_t active_blocks, size_t *n_pool, size_t *n_zeros, struct error *e)
 {
@@ -100,6 +112,8 @@ int synth_model_init(struct synth_model *s, const struct model_config *c, const 
         if (!p->matrix && !is_silent(p, o->active_blocks))
             fill_vector(p, pool + place_of(p, o->seed));
     }
+    if (!code && o->active_blocks > 0)
+        sharpen(&s->model);
 done:
     if (code)
         synth_model_free(s);

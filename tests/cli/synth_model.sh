@@ -66,11 +66,11 @@ done
 check_runs gemma3 --set model.architecture=gemma3 --set model.sliding_window=16
 check_runs experts --set model.architecture=olmoe --set model.num_experts=4 --set model.num_key_value_heads=4 --type q8_0
 
-# Blocks that are not active change nothing: two blocks predict to the last bit what two of four say, and that is not
-# what four say.
-make_model two --set model.num_hidden_layers=2 --type q4_0
+# Blocks that are not active change nothing: two blocks predict to the last bit what four say of which two are active, and
+# that is not what four active ones say. As a draft they are sure of their guesses, and right.
+make_model two --set model.num_hidden_layers=2 --active-blocks 2 --type q4_0
 make_model half --active-blocks 2 --type q4_0
-make_model four --type q4_0
+make_model four --active-blocks 4 --type q4_0
 for name in two half four; do
     run "$LINNET" eval logits --model "$tmp/$name.gguf" --text 'cat and mat' --quiet
     status 0
@@ -79,6 +79,10 @@ done
 [ -s "$tmp/two.logits" ] || fail "no logits"
 cmp -s "$tmp/two.logits" "$tmp/half.logits" || fail "not what a model of its active blocks says"
 cmp -s "$tmp/four.logits" "$tmp/half.logits" && fail "blocks that are not active say something"
+run "$LINNET" bench infer --model "$tmp/half.gguf" --draft-model "$tmp/two.gguf" --prompt-tokens 8 --gen-tokens 32 --json -q
+status 0
+sed -n 's/.*"\(guessed_tokens\|right_guesses\)": \([0-9]*\).*/\2/p' "$tmp/stdout" | tr '\n' ' ' >"$tmp/guesses"
+awk '{ good = $1 >= 10 && $1 == $2 } END { exit !good }' "$tmp/guesses" || fail "guessed and right: $(cat "$tmp/guesses")"
 
 # A configuration, of which the model's section counts; --set is stronger than it, and it than a preset.
 printf 'model:\n  hidden_size: 32\n  num_attention_heads: 4\n  intermediate_size: 32\ntrain:\n  iters: 3\n' >"$tmp/m.yaml"

@@ -90,7 +90,7 @@ static int example_config(const struct example *x, size_t vocab_size, struct mod
 }
 
 /* All weights at random: norms about what makes them multiply by 1, biases about 0. */
-static void example_weights(struct model *m, uint64_t seed)
+static inline void example_weights(struct model *m, uint64_t seed)
 {
     struct rng r;
     model_initialize(m, seed);
