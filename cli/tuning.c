@@ -13,7 +13,7 @@
 
 #define FIELD(member) offsetof(struct tune_options, member)
 static const char *const method_names[] = {"lora", "full", NULL};
-static const char *const product_names[] = {"exact", "int8", NULL};
+const char *const tune_product_names[] = {"exact", "int8", NULL};
 
 const struct option tune_options[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model), .placeholder = "PATH",
@@ -21,7 +21,7 @@ const struct option tune_options[] = {
     {.key = "method", .flag = "--method", .type = OPTION_ENUM, .offset = FIELD(method), .choices = method_names,
      .help = "lora trains adapters beside weights that stay as they are in their file, whatever their type; full "
              "trains every weight, in f32"},
-    {.key = "products", .flag = "--products", .type = OPTION_ENUM, .offset = FIELD(products), .choices = product_names,
+    {.key = "products", .flag = "--products", .type = OPTION_ENUM, .offset = FIELD(products), .choices = tune_product_names,
      .help = "how frozen weights in blocks (q4_0, ...) multiply in the forward pass: int8 rounds what they are "
              "multiplied with to 8 bits, as when the model runs, which is faster; the backward pass is exact in any case"},
     {.key = "epochs", .flag = "--epochs", .type = OPTION_FLOAT, .offset = FIELD(epochs), .default_value = "1",

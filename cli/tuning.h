@@ -13,6 +13,7 @@
 
 enum tune_method { TUNE_LORA, TUNE_FULL };
 enum tune_products { TUNE_EXACT, TUNE_INT8 };
+extern const char *const tune_product_names[];
 
 /* The `tune:` section of a configuration. */
 struct tune_options {
