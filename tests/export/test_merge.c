@@ -228,7 +228,7 @@ static void head_adapter(struct model *m, struct lora_adapter *a)
     assert_ok(lora_init(a, m, &want, 1, &e), e);
     lora_initialize(a, 3);
     rng_init(&r, 4, 4);
-    rng_fill_normal(&r, a->pairs->b, 2 * VOCAB, 0.1f);
+    rng_fill_normal(&r, a->pairs->b->value, 2 * VOCAB, 0.1f);
 }
 
 static void untied(const char *name, bool gguf_too)
@@ -315,7 +315,7 @@ static void q_adapter(struct model *m, float size, struct lora_adapter *a)
     assert_ok(lora_init(a, m, &want, 1, &e), e);
     lora_initialize(a, 3);
     rng_init(&r, 9, 9);
-    rng_fill_normal(&r, a->pairs->b, 4 * want.linear->weight->rows, 1);
+    rng_fill_normal(&r, a->pairs->b->value, 4 * want.linear->weight->rows, 1);
 }
 
 /* The report's numbers from the four files that it speaks of. */
