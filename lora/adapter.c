@@ -152,9 +152,13 @@ void lora_free(struct lora_adapter *a)
 
 const float *lora_whole_values(const struct lora_adapter *a, const struct param *p)
 {
-    for (size_t i = 0; i < a->n_wholes; i++)
-        if (a->wholes[i].param == p)
-            return a->attached ? p->value : a->wholes[i].other.value;
+    for (size_t i = 0; i < a->n_wholes; i++) {
+        const struct param *own = a->attached ? a->wholes[i].param : &a->wholes[i].other;
+        if (a->wholes[i].param != p)
+            continue;
+        CHECK(!own->halves);
+        return own->value;
+    }
     return NULL;
 }
 
