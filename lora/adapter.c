@@ -147,6 +147,7 @@ void lora_free(struct lora_adapter *a)
     mem_free(a->wholes);
     mem_free(a->low);
     mem_free(a->work);
+    mem_free(a->tile);
     *a = (struct lora_adapter){0};
 }
 

@@ -68,8 +68,8 @@ struct lora_adapter {
     bool attached;
     float *low;               /* scratch */
     size_t low_size;
-    float *work;              /* more of it, for dropout and magnitudes */
-    size_t work_size;
+    float *work, *tile;       /* more of it, for dropout and magnitudes */
+    size_t work_size, tile_size;
 };
 
 /* The layer whose weight this is, NULL: none (the embedding is one only for an output layer of its own). */
