@@ -147,14 +147,19 @@ void lora_free(struct lora_adapter *a)
     mem_free(a->wholes);
     mem_free(a->low);
     mem_free(a->work);
+    mem_free(a->tile);
     *a = (struct lora_adapter){0};
 }
 
 const float *lora_whole_values(const struct lora_adapter *a, const struct param *p)
 {
-    for (size_t i = 0; i < a->n_wholes; i++)
-        if (a->wholes[i].param == p)
-            return a->attached ? p->value : a->wholes[i].other.value;
+    for (size_t i = 0; i < a->n_wholes; i++) {
+        const struct param *own = a->attached ? a->wholes[i].param : &a->wholes[i].other;
+        if (a->wholes[i].param != p)
+            continue;
+        CHECK(!own->halves);
+        return own->value;
+    }
     return NULL;
 }
 

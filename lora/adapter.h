@@ -66,8 +66,8 @@ struct lora_adapter {
     bool attached;
     float *low;               /* scratch */
     size_t low_size;
-    float *work;              /* more of it, for dropout and magnitudes */
-    size_t work_size;
+    float *work, *tile;       /* more of it, for dropout and magnitudes */
+    size_t work_size, tile_size;
 };
 
 /* The layer whose weight this is, NULL: none (the embedding is one only for an output layer of its own). */
@@ -106,7 +106,7 @@ void lora_detach(struct lora_adapter *a);
  * them; W' - W is scale (B A - B0 A0), or with a magnitude what is above less W. `base` (n, in): those rows of W, f32, as
  * they are without any adapter; it may be `rows`. */
 void lora_pair_merge(const struct lora_pair *p, const size_t *which, size_t n, const float *base, float *rows);
-/* The adapter's own values of a parameter, (rows, cols) f32; NULL: it has none. */
+/* The adapter's own values of a parameter, (rows, cols) f32; NULL: it has none. The model must not be split (CHECK). */
 const float *lora_whole_values(const struct lora_adapter *a, const struct param *p);
 
 #endif

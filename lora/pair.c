@@ -110,6 +110,38 @@ static void from_low_rank(const struct call *c, const float *matrix, float beta,
          backward ? width : c->r, beta, type, to, width);
 }
 
+/* --- rows of the weight --- */
+
+/* scaled: (n, rank) of scratch */
+static void add_rows(const struct lora_pair *p, const float *a, const float *b, const size_t *which, size_t first,
+                     size_t n, float factor, float *rows, float *scaled)
+{
+    const struct param *w = p->linear->weight;
+    size_t r = p->rank;
+    for (size_t i = 0; i < n; i++) {
+        size_t row = which ? which[i] : first + i;
+        CHECK(row < w->rows);
+        for (size_t k = 0; k < r; k++)
+            scaled[i * r + k] = factor * b[row * r + k];
+    }
+    gemm_f32(false, false, n, w->cols, r, scaled, r, a, w->cols, 1, rows, w->cols);
+}
+
+static void add_product(const struct lora_pair *p, const size_t *which, size_t first, size_t n, float factor, float *rows,
+                        float *scaled)
+{
+    add_rows(p, p->a->value, p->b->value, which, first, n, factor, rows, scaled);
+    if (p->start_a)
+        add_rows(p, p->start_a, p->start_b, which, first, n, -factor, rows, scaled);
+}
+
+void lora_pair_product(const struct lora_pair *p, const size_t *which, size_t first, size_t n, float factor, float *rows)
+{
+    float *scaled = mem_alloc(n * p->rank + 1, sizeof *scaled);
+    add_product(p, which, first, n, factor, rows, scaled);
+    mem_free(scaled);
+}
+
 /* --- DoRA --- */
 
 /* row (n) of f32 or bf16 as f32, in place or in `room`; and back. */
@@ -164,16 +196,17 @@ static void scale_b(const struct call *c)
 void lora_pair_norm(struct lora_pair *p, struct matrix w)
 {
     enum { TILE = 64 };
+    struct lora_adapter *a = p->adapter;
     size_t in = p->linear->weight->cols, out = p->linear->weight->rows;
     if (p->norm_is_known)
         return;
-    float *tile = mem_alloc(TILE * in, sizeof *tile);
+    float *tile = grown(&a->tile, &a->tile_size, TILE * (in + p->rank));
     for (size_t at = 0; at < out; at += TILE) {
         size_t n = out - at < TILE ? out - at : TILE;
 #pragma omp parallel for schedule(static)
         for (size_t i = 0; i < n; i++)
             matrix_row(&w, p->linear->weight, at + i, tile + i * in);
-        lora_pair_product(p, NULL, at, n, p->scale, tile);
+        add_product(p, NULL, at, n, p->scale, tile, tile + TILE * in);
 #pragma omp parallel for schedule(static)
         for (size_t i = 0; i < n; i++) {
             double sum = 0;
@@ -182,7 +215,6 @@ void lora_pair_norm(struct lora_pair *p, struct matrix w)
             p->norm[at + i] = (float)sqrt(sum);
         }
     }
-    mem_free(tile);
     p->norm_is_known = true;
 }
 
@@ -348,30 +380,7 @@ void lora_pair_backward(void *context, const struct linear *l, void *dx, enum dt
         before->backward(before->context, l, dx, dx_type, dy, x, type, n);
 }
 
-/* --- rows of the weight --- */
-
-static void add_rows(const struct lora_pair *p, const float *a, const float *b, const size_t *which, size_t first,
-                     size_t n, float factor, float *rows)
-{
-    const struct param *w = p->linear->weight;
-    size_t r = p->rank;
-    float *scaled = mem_alloc(n * r + 1, sizeof *scaled);
-    for (size_t i = 0; i < n; i++) {
-        size_t row = which ? which[i] : first + i;
-        CHECK(row < w->rows);
-        for (size_t k = 0; k < r; k++)
-            scaled[i * r + k] = factor * b[row * r + k];
-    }
-    gemm_f32(false, false, n, w->cols, r, scaled, r, a, w->cols, 1, rows, w->cols);
-    mem_free(scaled);
-}
-
-void lora_pair_product(const struct lora_pair *p, const size_t *which, size_t first, size_t n, float factor, float *rows)
-{
-    add_rows(p, p->a->value, p->b->value, which, first, n, factor, rows);
-    if (p->start_a)
-        add_rows(p, p->start_a, p->start_b, which, first, n, -factor, rows);
-}
+/* --- merging --- */
 
 void lora_pair_merge(const struct lora_pair *p, const size_t *which, size_t n, const float *base, float *rows)
 {

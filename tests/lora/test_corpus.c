@@ -31,6 +31,35 @@ static int read_adapter(const struct buffer *b, struct error *e)
     return good ? OK : code;
 }
 
+/* A line of configuration, then safetensors. */
+static int read_peft(const struct buffer *b, struct error *e)
+{
+    const char *end = memchr(b->data, '\n', b->size);
+    struct safetensors s;
+    json_t *config = NULL;
+    bool good = false;
+    assert_non_null(end);
+    assert_ok(json_parse(b->data, (size_t)(end - b->data), &config, e), *e);
+    int code = safetensors_parse((const unsigned char *)end + 1, b->size - (size_t)(end + 1 - b->data), &s, e);
+    for (size_t i = 0; i < ADAPTER_BASES && !code; i++) {
+        struct model m;
+        struct lora_adapter a;
+        struct error own, why = {0};
+        assert_ok(adapter_base(i, &m, &own), own);
+        if (!lora_read_peft(config, &s, &m, &a, &why)) {
+            good = true;
+            lora_free(&a);
+        } else {
+            *e = why;
+        }
+        model_free(&m);
+    }
+    if (!code)
+        safetensors_close(&s);
+    json_decref(config);
+    return good ? OK : e->code;
+}
+
 static int read_config(const struct buffer *b, struct error *e)
 {
     struct peft_config c;
@@ -67,6 +96,7 @@ static void seeds(void **state)
     (void)state;
     replay("tests/fuzz/corpus/adapter", read_adapter, 12);
     replay("tests/fuzz/corpus/adapter_config", read_config, 16);
+    replay("tests/fuzz/corpus/adapter_peft", read_peft, 5);
 }
 
 int main(void)

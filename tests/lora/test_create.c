@@ -1,8 +1,10 @@
 /* Adapters made from options: which layers, ranks and scales; what is wrong about a pattern; and their files, there and back. */
 #include "base/file.h"
+#include "kernels/blocks.h"
 #include "kernels/gemm.h"
 #include "lora/load.h"
 #include "lora/options.h"
+#include "lora/pair.h"
 #include "tests/folder.h"
 #include "tests/infer/util.h"
 #include "tests/model/architectures.h"
@@ -331,6 +333,73 @@ static void a_negative_scale(void **state)
     model_free(&m);
 }
 
+/* Every matrix of the blocks in q8_0; what to free is in blocks. */
+static size_t quantise(struct model *m, struct block_q8_0 **blocks)
+{
+    size_t n = 0;
+    struct rng r;
+    rng_init(&r, 1, 1);
+    for (size_t i = 0; i < m->n_params; i++) {
+        struct param *p = &m->params[i];
+        if (!p->matrix || p->layer < 0 || p->cols % 32 != 0)
+            continue;
+        struct block_q8_0 *b = blocks[n++] = mem_zero(p->count / 32, sizeof *b);
+        for (size_t j = 0; j < p->count / 32; j++) {
+            f16_from_f32(&(float){0.003f}, &b[j].d, 1);
+            for (size_t k = 0; k < 32; k++)
+                b[j].qs[k] = (int8_t)((int)rng_below(&r, 255) - 127);
+        }
+        p->data = b, p->type = DTYPE_Q8_0, p->value = NULL;
+    }
+    return n;
+}
+
+/* Weights in blocks, then multiplied in integers, then in another order: norms are of the same weights, and what the
+ * adapter holds whole takes the place of each. */
+static void a_quantised_base(void **state)
+{
+    (void)state;
+    struct model m = family("llama");
+    struct block_q8_0 *blocks[64];
+    struct lora_adapter a;
+    struct error e = {0};
+    size_t n = quantise(&m, blocks);
+    assert_ok(create(&m, SET("lora.use_dora=true", "lora.rank=4", "lora.target_modules=[q_proj, up_proj, o_proj]",
+                             "lora.train_in_full=[norm, k_proj]"), &a, &e), e);
+    disturb(&a);
+    float *plain = full_logits(&m, ids, TOKENS), *want = logits_with(&m, &a);
+    assert_true(distance(want, plain) > 0.05);
+    model_use_integers(&m);
+    float *integers = logits_with(&m, &a);
+    float *without = full_logits(&m, ids, TOKENS); /* what integers cost the model alone */
+    if (!(distance(integers, want) < 2 * distance(without, plain)) || distance(integers, want) == 0)
+        fail_msg("integers are off by %g, without the adapter by %g", distance(integers, want), distance(without, plain));
+    assert_true(m.layers[0].k.weight->type == DTYPE_Q8_0);
+    assert_ok(model_interleave(&m, &e), e);
+    float *interleaved = logits_with(&m, &a);
+    assert_true(distance(interleaved, integers) < 0.02);
+    lora_attach(&a);
+    assert_true(m.layers[0].k.weight->type == DTYPE_F32 && !m.layers[0].k.weight->interleaved);
+    const struct lora_pair *p = pair_of(&a, &m.layers[2].ffn.up);
+    struct matrix now = param_matrix(p->linear->weight);
+    lora_pair_norm(&a.pairs[p - a.pairs], now);
+    float norm = p->norm[7];
+    struct matrix as_stored = {p->linear->weight->data, p->linear->weight->cols, DTYPE_Q8_0, false, now.interleaved};
+    float row[64];
+    double sum = 0;
+    matrix_row(&as_stored, p->linear->weight, 7, row);
+    lora_pair_product(p, NULL, 7, 1, p->scale, row);
+    for (size_t i = 0; i < 64; i++)
+        sum += (double)row[i] * row[i];
+    assert_true(fabs(norm - sqrt(sum)) < 1e-5 * norm);
+    lora_detach(&a);
+    mem_free(plain), mem_free(want), mem_free(integers), mem_free(interleaved), mem_free(without);
+    lora_free(&a);
+    model_free(&m);
+    for (size_t i = 0; i < n; i++)
+        mem_free(blocks[i]);
+}
+
 /* The same options and seed give the same bits. */
 static void it_is_reproducible(void **state)
 {
@@ -374,6 +443,7 @@ int main(void)
         cmocka_unit_test(files),
         cmocka_unit_test(a_tied_embedding),
         cmocka_unit_test(a_negative_scale),
+        cmocka_unit_test(a_quantised_base),
         cmocka_unit_test(it_is_reproducible),
     };
     return cmocka_run_group_tests(tests, start, stop);
