@@ -8,6 +8,7 @@
 #include "lora/merge.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Without experts, and without an output layer that is the embedding. Layers that share a tensor in files share A and
  * have one rank if `shared`. */
@@ -44,6 +45,9 @@ __attribute__((unused)) static void merge_in_memory(struct model *m, const struc
 {
     for (size_t i = 0; i < m->n_params; i++) {
         struct param *p = &m->params[i];
+        for (size_t j = 0; j < n; j++)
+            if (lora_whole_values(&adapters[j], p))
+                memcpy(p->value, lora_whole_values(&adapters[j], p), p->count * sizeof *p->value);
         if (!p->value || !lora_merges(adapters, n, p))
             continue;
         size_t *which = mem_alloc(p->rows, sizeof *which);
