@@ -137,7 +137,7 @@ static void slopes_of(const char *name, bool dora, double dropout, bool checkpoi
     open_bench(&b, name, &o);
     disturb(&b.adapter, 3);
     b.adapter.strength = strength;
-    b.model.dropout_seed = 77;
+    b.rig.model.dropout_seed = 77;
     check_slopes(&b, name);
     close_bench(&b);
 }
@@ -226,13 +226,13 @@ static void dropout_is_a_function_of_its_seed(void **state)
         o.dropout = 0.25;
         open_bench(&b, "mistral", &o);
         disturb(&b.adapter, 3);
-        b.model.dropout_seed = i == 2 ? 6 : i == 3 ? 0 : 5;
+        b.rig.model.dropout_seed = i == 2 ? 6 : i == 3 ? 0 : 5;
         step(&b);
         losses[i] = rig_loss(&b.rig, 0);
         gradients[i] = all_gradients(&b, &n);
         if (i == 3) {
             b.adapter.dropout = 0;
-            b.model.dropout_seed = 5;
+            b.rig.model.dropout_seed = 5;
             assert_true(rig_loss(&b.rig, 0) == losses[3]);
         }
         close_bench(&b);
@@ -263,7 +263,7 @@ static void dropout_keeps_the_mean(void **state)
     rng_fill_normal(&r, x, in, 1);
     linear_forward(l, plain, DTYPE_F32, x, DTYPE_F32, 1);
     for (uint64_t i = 1; i <= MASKS; i++) {
-        b.model.dropout_seed = i;
+        b.rig.model.dropout_seed = i;
         linear_forward(l, y, DTYPE_F32, x, DTYPE_F32, 1);
         for (size_t j = 0; j < out; j++)
             sum[j] += y[j];
@@ -292,7 +292,7 @@ static void products_in_bf16(void **state)
             give(&o.target_modules, attention_and_head);
             open_bench(&b, "mistral", &o);
             disturb(&b.adapter, 3);
-            b.model.dropout_seed = 3;
+            b.rig.model.dropout_seed = 3;
             step(&b);
             gradients[i] = all_gradients(&b, &n);
             model_join(&b.rig.model);
