@@ -61,8 +61,9 @@ void output_logits(const struct output_layer *layer, enum dtype type, const void
     CHECK(!layer->interleaved || type == DTYPE_F32);
     if (layer->interleaved)
         quantized_product_interleaved(n, v, layer->c, hidden, layer->c, layer->w_type, layer->w, logits, v);
-    else if (layer->in_integers && type == DTYPE_F32)
-        quantized_product(n, v, layer->c, hidden, layer->c, layer->w_type, layer->w, layer->ld, logits, v);
+    else if (layer->in_integers)
+        quantized_product(n, v, layer->c, type, hidden, layer->c, layer->w_type, layer->w, layer->ld, DTYPE_F32,
+                          logits, v);
     else
         gemm(false, true, n, v, layer->c, type, hidden, layer->c, layer->w_type, layer->w, layer->ld, 0,
              DTYPE_F32, logits, v);

@@ -98,9 +98,19 @@ static struct weight_rows weight_rows(const struct level_form *form, enum dtype 
     };
 }
 
-/* Everything up to the activations in 8 bits. */
-static struct product prepare(size_t m, size_t n, size_t k, const float *a, size_t lda, enum dtype b_type,
-                              const void *b, size_t ldb, float *c, size_t ldc)
+/* A row of activations as f32. */
+static const float *wide_row(enum dtype type, const void *a, size_t lda, size_t r, size_t k)
+{
+    if (type == DTYPE_F32)
+        return (const float *)a + r * lda;
+    float *wide = scratch_floats(k);
+    f32_from_bf16((const uint16_t *)a + r * lda, wide, k);
+    return wide;
+}
+
+/* Everything up to the activations in 8 bits. With c NULL the sums go to scratch memory. */
+static struct product prepare(size_t m, size_t n, size_t k, enum dtype a_type, const void *a, size_t lda,
+                              enum dtype b_type, const void *b, size_t ldb, float *c, size_t ldc)
 {
     const struct quantized_kernels *kernels = quantized_kernels();
     const struct level_form *form = kernels->form(b_type);
@@ -108,24 +118,32 @@ static struct product prepare(size_t m, size_t n, size_t k, const float *a, size
     struct product p = {.kernels = kernels, .w = weight_rows(form, b_type, k, b, ldb), .m = m, .work = m * n * k,
                         .c = c, .ldc = ldc};
     p.a = (struct activation_rows){.n_strips = p.w.n_strips, .group = form->group, .bias = form->bias};
-    lay_out(&p.a, m, scratch_shared(lay_out(&p.a, m, NULL)));
+    size_t rows = lay_out(&p.a, m, NULL);
+    char *scratch = scratch_shared(rows + (c ? 0 : m * n * sizeof *c));
+    lay_out(&p.a, m, scratch);
+    if (!c)
+        p.c = (float *)(scratch + rows), p.ldc = n;
 #pragma omp parallel for schedule(static) if (m * k > WORTH_THREADS)
     for (size_t r = 0; r < m; r++)
-        kernels->round_row(&p.a, r, a + r * lda, k);
+        kernels->round_row(&p.a, r, wide_row(a_type, a, lda, r, k), k);
     return p;
 }
 
-void quantized_product(size_t m, size_t n, size_t k, const float *a, size_t lda, enum dtype b_type,
-                       const void *b, size_t ldb, float *c, size_t ldc)
+void quantized_product(size_t m, size_t n, size_t k, enum dtype a_type, const void *a, size_t lda, enum dtype b_type,
+                       const void *b, size_t ldb, enum dtype c_type, void *c, size_t ldc)
 {
     if (m == 0 || n == 0)
         return;
     enum profile_kind outer = profile_enter(PROFILE_PRODUCTS);
-    struct product p = prepare(m, n, k, a, lda, b_type, b, ldb, c, ldc);
+    struct product p = prepare(m, n, k, a_type, a, lda, b_type, b, ldb, c_type == DTYPE_F32 ? c : NULL, ldc);
     if (m <= p.kernels->few_rows)
         few(&p, 0, n);
     else
         many(&p, 0, n);
+    if (c_type == DTYPE_BF16)
+#pragma omp parallel for schedule(static) if (m * n > WORTH_THREADS)
+        for (size_t r = 0; r < m; r++)
+            bf16_from_f32(p.c + r * n, (uint16_t *)c + r * ldc, n);
     profile_leave(outer);
 }
 
@@ -136,7 +154,7 @@ void quantized_product_interleaved(size_t m, size_t n, size_t k, const float *a,
     if (m == 0 || n == 0)
         return;
     enum profile_kind outer = profile_enter(PROFILE_PRODUCTS);
-    struct product p = prepare(m, n, k, a, lda, b_type, b, k, c, ldc);
+    struct product p = prepare(m, n, k, DTYPE_F32, a, lda, b_type, b, k, c, ldc);
     CHECK(p.kernels->few_panels);
     p.w.interleaved = true;
     if (m <= p.kernels->few_panel_rows)

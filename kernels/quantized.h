@@ -15,14 +15,14 @@
 /* Whether the type lies in blocks. */
 bool quantized_supports(enum dtype type);
 
-/* c (m, n) = a (m, k) b^T; a and c in f32, b (n, k) in blocks along k, its rows ldb elements apart (a number of
+/* c (m, n) = a (m, k) b^T; a and c in f32 or bf16, b (n, k) in blocks along k, its rows ldb elements apart (a number of
  * whole blocks; read to the end of the last block that a row has a part in). A row of a that has an infinity or
  * a NaN gives NaN. Results do not depend on the number of threads or of rows: a row of c is the same whatever
  * rows are computed with it, except that few rows (see quantized.c) sum in another order than many. */
-void quantized_product(size_t m, size_t n, size_t k, const float *a, size_t lda, enum dtype b_type,
-                       const void *b, size_t ldb, float *c, size_t ldc);
+void quantized_product(size_t m, size_t n, size_t k, enum dtype a_type, const void *a, size_t lda, enum dtype b_type,
+                       const void *b, size_t ldb, enum dtype c_type, void *c, size_t ldc);
 
-/* The same with b interleaved (kernels/interleave.h), where that pays; k whole blocks, rows side by side. */
+/* The same with b interleaved (kernels/interleave.h), where that pays, a and c in f32; k whole blocks, rows side by side. */
 void quantized_product_interleaved(size_t m, size_t n, size_t k, const float *a, size_t lda, enum dtype b_type,
                                    const void *b, float *c, size_t ldc);
 

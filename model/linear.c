@@ -20,8 +20,8 @@ void linear_product(const struct linear *l, void *y, enum dtype y_type, const vo
     CHECK(!w.interleaved || (type == DTYPE_F32 && y_type == DTYPE_F32));
     if (w.interleaved)
         quantized_product_interleaved(n, out, in, x, in, w.type, w.data, y, out);
-    else if (w.in_integers && type == DTYPE_F32 && y_type == DTYPE_F32)
-        quantized_product(n, out, in, x, in, w.type, w.data, w.ld, y, out);
+    else if (w.in_integers)
+        quantized_product(n, out, in, type, x, in, w.type, w.data, w.ld, y_type, y, out);
     else
         gemm(false, true, n, out, in, type, x, in, w.type, w.data, w.ld, 0, y_type, y, out);
 }

@@ -160,7 +160,7 @@ static void check(enum dtype type, size_t m, size_t k, int scales, int activatio
     exact(type, b, a, m, k, ldb, want, rounding, size);
     for (size_t l = 0; l < 3; l++) {
         cpu_set_level(levels[l]);
-        quantized_product(m, N, k, a, k, type, b, ldb, c, N);
+        quantized_product(m, N, k, DTYPE_F32, a, k, type, b, ldb, DTYPE_F32, c, N);
         if (l == 0)
             memcpy(ref, c, m * N * sizeof *c);
         for (size_t i = 0; i < m * N; i++) {
@@ -213,6 +213,33 @@ static void test_adversarial(void **state)
                     check(types[t], m, 576, scales, activations);
 }
 
+/* bf16 on either side is that of f32, rounded. */
+static void test_bf16(void **state)
+{
+    (void)state;
+    enum { K = 1280, MOST_M = 19 };
+    static const size_t rows[] = {MOST_M, 1};
+    unsigned char *b = random_blocks(DTYPE_Q4_0, N * K, ORDINARY, 3);
+    float *a = random_rows(MOST_M, K, SPREAD, 4), c[MOST_M * N], back[MOST_M * N];
+    uint16_t a16[MOST_M * K], c16[MOST_M * N], want[MOST_M * N];
+    bf16_from_f32(a, a16, MOST_M * K);
+    f32_from_bf16(a16, a, MOST_M * K);
+    for (size_t level = 0; level < 3; level++)
+        for (size_t i = 0; i < 2; i++) {
+            const size_t n = rows[i] * N;
+            cpu_set_level((enum cpu_level)level);
+            quantized_product(rows[i], N, K, DTYPE_F32, a, K, DTYPE_Q4_0, b, K, DTYPE_F32, c, N);
+            quantized_product(rows[i], N, K, DTYPE_BF16, a16, K, DTYPE_Q4_0, b, K, DTYPE_F32, back, N);
+            quantized_product(rows[i], N, K, DTYPE_BF16, a16, K, DTYPE_Q4_0, b, K, DTYPE_BF16, c16, N);
+            assert_memory_equal(back, c, n * sizeof *c);
+            bf16_from_f32(c, want, n);
+            assert_memory_equal(c16, want, n * sizeof *want);
+        }
+    cpu_set_level(CPU_AVX512);
+    mem_free(a);
+    mem_free(b);
+}
+
 /* What is no number, or infinite, comes out as NaN, in its own row alone. */
 static void test_not_numbers(void **state)
 {
@@ -227,7 +254,7 @@ static void test_not_numbers(void **state)
                 cpu_set_level((enum cpu_level)level);
                 const float kept = a[K + 77];
                 a[K + 77] = bad[i];
-                quantized_product(m, N, K, a, K, DTYPE_Q4_0, b, K, c, N);
+                quantized_product(m, N, K, DTYPE_F32, a, K, DTYPE_Q4_0, b, K, DTYPE_F32, c, N);
                 a[K + 77] = kept;
                 for (size_t j = 0; j < m * N; j++)
                     assert_true(isnan(c[j]) == (j / N == 1));
@@ -265,7 +292,7 @@ static void test_interleaved(void **state)
             }
             exact(types[t], b, a, MOST_M, K, K, want, rounding, size);
             cpu_set_level(CPU_REF);
-            quantized_product(MOST_M, N, K, a, K, types[t], b, K, ref, N);
+            quantized_product(MOST_M, N, K, DTYPE_F32, a, K, types[t], b, K, DTYPE_F32, ref, N);
             cpu_set_level(CPU_AVX512);
             static const size_t rows[] = {MOST_M, 13, 7, 1}; /* whole panels, and few rows */
             for (size_t v = 0; v < sizeof rows / sizeof *rows; v++) {
@@ -310,7 +337,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products),    cmocka_unit_test(test_odd_lengths),
-        cmocka_unit_test(test_adversarial), cmocka_unit_test(test_not_numbers),
+        cmocka_unit_test(test_adversarial), cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_not_numbers),
         cmocka_unit_test(test_interleaved),
         cmocka_unit_test(test_supported),
     };
