@@ -80,5 +80,4 @@ failure "$tmp/other: tensor base_model.model.model.layers.0.mlp.up_proj.lora_B.w
 model.layers.0.mlp.up_proj.weight (64 x 32) it would be 64 x rank"
 echo '{"peft_type": "LORA", "r": 1, "use_dora": true}' >"$tmp/out/adapter_config.json"
 g --adapter "$tmp/out"
-failure "$tmp/out: adapter_config.json: \"use_dora\": DoRA adapters are not supported; merge it into the model where it \
-was trained"
+failure "$tmp/out: model.layers.0.self_attn.o_proj.weight has no magnitude vector, although \"use_dora\" is true"

@@ -161,6 +161,32 @@ static void gradients_of_dora(void **state)
     slopes_of("gemma2", true, 0, false, 1);
 }
 
+/* After an update of B the next pass has other norms, without being told. */
+static void norms_follow_training(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    struct lora_options o = options(2);
+    o.use_dora = true;
+    open_bench(&b, "llama", &o);
+    disturb(&b.adapter, 3);
+    step(&b);
+    struct param *p = b.adapter.pairs[3].b;
+    for (size_t i = 0; i < p->count; i++)
+        p->value[i] += 0.3f;
+    hold_norms(&b.adapter);
+    double stale = rig_loss(&b.rig, 0);
+    for (size_t i = 0; i < p->count; i++)
+        p->value[i] -= 0.3f;
+    step(&b);
+    for (size_t i = 0; i < p->count; i++)
+        p->value[i] += 0.3f;
+    double fresh = rig_loss(&b.rig, 0);
+    lora_changed(&b.adapter);
+    assert_true(fresh == rig_loss(&b.rig, 0) && fresh != stale);
+    close_bench(&b);
+}
+
 /* Two on each other: the lower finds no product alone in y. */
 static void dora_on_dora(void **state)
 {
@@ -446,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_lora),
         cmocka_unit_test(gradients_of_dora),
+        cmocka_unit_test(norms_follow_training),
         cmocka_unit_test(dora_on_dora),
         cmocka_unit_test(dropout_is_a_function_of_its_seed),
         cmocka_unit_test(dropout_keeps_the_mean),
