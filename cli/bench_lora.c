@@ -172,7 +172,7 @@ const struct command command_bench_lora = {
     .name = "bench lora",
     .group = "Measure",
     .summary = "speed and memory of training an adapter on a frozen model",
-    .usage = "--model PATH [--rank R] [--seq-len TOKENS] [--grad-checkpoint] [--json]",
+    .usage = "--model PATH [--rank R] [--seq-len TOKENS] [FLAGS]",
     .notes =
         "Steps of one row of random tokens, from forward pass to update, adapters on all linear layers of the blocks.\n"
         "Speed is that of the fastest step; utilisation compares it with the speed of the model's products alone, in\n"

@@ -206,7 +206,7 @@ static int run(const struct command_input *in, struct error *e)
 const struct command command_sft = {
     .name = "sft",
     .group = "Train",
-    .summary = "train a model further on examples of prompts and answers: LoRA, or all weights",
+    .summary = "train a model further on prompts and answers: LoRA, or all weights",
     .usage = "--model PATH --data PATH... --out DIR [-c FILE]",
     .notes =
         "The frozen weights stay mapped in whatever type their file has: a GGUF file in q4_0 is trained on as it\n"
