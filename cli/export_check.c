@@ -10,6 +10,7 @@
 #include "data/corpus.h"
 #include "kernels/gemm.h"
 
+#include <math.h>
 #include <string.h>
 
 static struct {
@@ -73,8 +74,21 @@ static int predict(const struct export_check_request *r, struct export_check_fac
 {
     struct model *models[] = {&x->sides[0].model, &x->sides[1].model};
     const struct tokenizer *const tokenizers[] = {x->sides[0].tokenizer, x->sides[1].tokenizer};
+    x->base_divergence = NAN;
     x->predicted = x->rows.n_samples > 0 && models[0]->config.vocab_size == models[1]->config.vocab_size;
-    return x->predicted ? check_predictions(models, tokenizers, &x->rows, r->n_tokens, &x->predictions, e) : OK;
+    if (!x->predicted)
+        return OK;
+    int code = check_predictions(models, tokenizers, &x->rows, r->n_tokens, &x->predictions, e);
+    if (code || !x->sides[0].n_adapters)
+        return code;
+    const struct option_strings no_adapters = {0};
+    struct checked_predictions base;
+    code = inference_use_adapters(&x->sides[0], "--adapter", &no_adapters, e);
+    if (!code)
+        code = check_predictions(models, tokenizers, &x->rows, 0, &base, e);
+    if (!code)
+        x->base_divergence = base.sums.kl / (double)base.sums.n;
+    return code;
 }
 
 static int find_facts(const struct export_check_request *r, struct export_check_facts *x, struct export_findings *f,

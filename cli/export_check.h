@@ -29,6 +29,7 @@ struct export_check_facts {
     struct checked_shape shape;
     struct checked_predictions predictions;
     bool predicted;
+    double base_divergence; /* of the file from the base without its adapters, in nats a token; NAN: there are none */
 };
 
 enum check_status {

@@ -181,10 +181,15 @@ static void judge_template(const struct export_check_facts *x, struct export_fin
 {
     const struct checked_rows *r = &x->rows;
     const char *own = tokenizer_chat_template(x->sides[1].tokenizer);
-    const bool is_missing = !own;
     if (!r->chats) {
         f->status = CHECK_LEFT_OUT;
         buffer_string(&f->said, "the rows are texts, which no template writes");
+        return;
+    }
+    if (!own) {
+        buffer_printf(&f->said, "none, for %zu conversation%s", r->chats, plural(r->chats));
+        set(f, CHECK_DIFFERS, "programs guess one where the file has none, and the model was trained with another: export from the "
+                              "run that trained it, which has it");
         return;
     }
     if (r->rendered.n)
@@ -192,11 +197,8 @@ static void judge_template(const struct export_check_facts *x, struct export_fin
     if (r->opened.n)
         say_rendering(f, &r->opened, "prompts are opened differently", r->chats);
     if (r->rendered.n || r->opened.n) {
-        set(f, CHECK_DIFFERS,
-            is_missing ? "the file has no chat template: programs guess one, and the model was trained with another; export from "
-                         "the run, which has it"
-                       : "programs will talk to the model in a form that it was not trained on: export with the template of "
-                         "its training (a run has it; --chat-template says here what that was)");
+        set(f, CHECK_DIFFERS, "programs will talk to the model in a form that it was not trained on: export with the template of "
+                              "its training (a run has it; --chat-template says here what that was)");
         return;
     }
     buffer_printf(&f->said, "%zu conversation%s, the same texts as by %s", r->chats, plural(r->chats), x->template_name);
@@ -350,6 +352,10 @@ static void judge_predictions(const struct export_check_facts *x, struct export_
     buffer_printf(&f->said, "%zu tokens of %zu rows, %s: KL divergence %.2g, the likeliest token the same at %.2f%%, "
                   "probabilities up to %.2g apart, perplexity %.4f -> %.4f", s->n, x->rows.n_samples, type, divergence,
                   100 * (double)s->same_top / n, s->change, exp(s->nats[0] / n), exp(s->nats[1] / n));
+    if (x->base_divergence < divergence) {
+        buffer_printf(&f->said, ", from the base without its adapters %.2g", fmax(0, x->base_divergence));
+        set(f, CHECK_DIFFERS, "the adapters are not in the file: linnet merge puts them there");
+    }
     if (divergence > a->divergence)
         set(f, CHECK_DIFFERS, bits < 16 ? "far more than rounding to this type costs: other weights, or a type that this model "
                                           "does not bear; try a larger one"
