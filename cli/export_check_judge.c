@@ -192,17 +192,20 @@ static void judge_template(const struct export_check_facts *x, struct export_fin
                               "run that trained it, which has it");
         return;
     }
+    const bool own_source = strcmp(own, x->template_text) == 0;
     if (r->rendered.n)
         say_rendering(f, &r->rendered, "conversations are written differently", r->chats);
     if (r->opened.n)
         say_rendering(f, &r->opened, "prompts are opened differently", r->chats);
     if (r->rendered.n || r->opened.n) {
-        set(f, CHECK_DIFFERS, "programs will talk to the model in a form that it was not trained on: export with the template of "
-                              "its training (a run has it; --chat-template says here what that was)");
+        set(f, CHECK_DIFFERS,
+            own_source ? "the template is the same, and what it writes for bos_token or eos_token is not"
+                       : "programs will talk to the model in a form that it was not trained on: export with the template of "
+                         "its training (a run has it; --chat-template says here what that was)");
         return;
     }
     buffer_printf(&f->said, "%zu conversation%s, the same texts as by %s", r->chats, plural(r->chats), x->template_name);
-    if (strcmp(own, x->template_text) == 0)
+    if (own_source)
         return;
     buffer_string(&f->said, ", though the template is another one");
     set(f, CHECK_NOTE, "look at what conversations of other kinds become (tools, system messages)");
