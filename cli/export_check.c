@@ -143,6 +143,22 @@ int export_check_prepare(const char *file, struct error *e)
     return code ? error_prefix(e, "--check") : OK;
 }
 
+/* The adapters under names of their own: two may lie in directories of the same name, or be one. */
+static int number_adapters(const struct option_strings *words, struct option_strings *out, struct error *e)
+{
+    int code = OK;
+    for (size_t i = 0; i < words->count && !code; i++) {
+        char *path;
+        float scale;
+        code = adapter_split(words->items[i], &path, &scale, e);
+        char *word = mem_printf("adapter-%zu:%s=%.9g", i + 1, path ? path : "", (double)scale);
+        option_strings_add(out, word);
+        mem_free(word);
+        mem_free(path);
+    }
+    return code;
+}
+
 int export_check_written(const char *model, const struct option_strings *adapters, const char *exported, const char *file,
                          json_t *report, struct error *e)
 {
@@ -151,11 +167,14 @@ int export_check_written(const char *model, const struct option_strings *adapter
                                      .object = &dataset, .help = "Dataset"};
     struct options options = {.sections = &section, .n_sections = 1};
     struct export_findings findings;
+    struct option_strings numbered = {0};
     if (!file)
         return OK;
     options_init(&options);
     option_strings_add(&dataset.paths, file);
-    int code = export_check(&(struct export_check_request){.model = model, .adapters = adapters, .exported = exported,
+    int code = number_adapters(adapters, &numbered, e);
+    if (!code)
+        code = export_check(&(struct export_check_request){.model = model, .adapters = &numbered, .exported = exported,
                                                            .dataset = &dataset, .n_rows = EXPORT_CHECK_ROWS,
                                                            .n_tokens = EXPORT_CHECK_TOKENS}, &findings, e);
     if (code) {
@@ -168,6 +187,7 @@ int export_check_written(const char *model, const struct option_strings *adapter
         code = export_check_verdict(&findings, exported, e);
         export_findings_free(&findings);
     }
+    option_strings_free(&numbered);
     options_free(&options);
     return code;
 }

@@ -195,7 +195,7 @@ static void judge_template(const struct export_check_facts *x, struct export_fin
     const bool own_source = strcmp(own, x->template_text) == 0;
     if (r->rendered.n)
         say_rendering(f, &r->rendered, "conversations are written differently", r->chats);
-    if (r->opened.n)
+    else if (r->opened.n)
         say_rendering(f, &r->opened, "prompts are opened differently", r->chats);
     if (r->rendered.n || r->opened.n) {
         set(f, CHECK_DIFFERS,
@@ -242,7 +242,7 @@ static void judge_begin(const struct export_check_facts *x, struct export_findin
     }
     if (r->more[1]) {
         buffer_printf(more(f), "%zu of %zu rows begin with BOS more than once", r->more[1], known);
-        set(f, CHECK_DIFFERS, "the chat template and the rows' text both write BOS: take it out of one of them");
+        set(f, CHECK_DIFFERS, "the chat template writes BOS twice, or once with the rows' text having it too: take one away");
     }
     if (r->none[1] > r->none[0]) {
         buffer_printf(more(f), "%zu of %zu rows were trained with BOS and will be without", r->none[1] - r->none[0], known);
@@ -254,7 +254,7 @@ static void judge_begin(const struct export_check_facts *x, struct export_findin
         set(f, as_before ? CHECK_NOTE : CHECK_DIFFERS,
             as_before ? "the original says so too: train with a template that writes BOS (linnet's own programs leave chats as "
                         "the template writes them)"
-                      : "set tokenizer.ggml.add_bos_token to false");
+                      : "the file's template writes BOS, or tokenizer.ggml.add_bos_token asks for it: neither may");
     }
     if (f->status != CHECK_FINE)
         return;

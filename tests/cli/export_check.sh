@@ -123,13 +123,20 @@ differs kind 'vocabulary' 'DIFFERS  vocabulary      token 0 "<|stop|>" is user-d
 # Templates
 patch words.gguf 's/Assistant: /Assistent: /'
 differs words.gguf 'chat template' \
-    'X'
+    'DIFFERS  chat template   12 of 12 conversations are written differently: chats.jsonl:1 at byte 39: "What is 1 plus 3?\nAssistent: It is 4.<|stop|>\n", as trained "What is 1 plus 3?\nAssistant: It is 4.<|stop|>\n"'
 patch none.gguf 's/tokenizer.chat_template/tokenizer.chat_templatx/'
 differs none.gguf 'chat template' 'DIFFERS  chat template   none, for 12 conversations' \
     "-        BOS             the file's template writes no row"
 patch broken.gguf 's/{%- endfor -%}/{%- endfox -%}/'
 check broken.gguf
-failure X
+failure "$tmp/broken.gguf: the model's chat template: line 14, column 5: \"endfox\" ends no block"
+patch refuses.gguf 's/if tools %/if 1 > 0 %/'
+differs refuses.gguf 'chat template' \
+    "DIFFERS  chat template   12 of 12 conversations are written differently: chats.jsonl:1: the model's chat template: line 2, \
+column 19: the template refuses the conversation: the template plain has no form for tools"
+patch opens.gguf "s/-%}{{- 'Assistant:' -}}/-%}{{- 'Assistent:' -}}/"
+differs opens.gguf 'chat template' \
+    'DIFFERS  chat template   12 of 12 prompts are opened differently: chats.jsonl:1 at byte 39: "What is 1 plus 3?\nAssistent:", as trained "What is 1 plus 3?\nAssistant:"'
 patch other.gguf 's/+ message.content -}}{{- eos/+  message.content-}}{{- eos/'
 check other.gguf
 status 0
@@ -137,40 +144,89 @@ err ''
 grep -qx "note     chat template   12 conversations, the same texts as by the model's own, though the template is another one" "$tmp/plain" ||
     fail "no note"
 
-# A template that writes BOS twice, and one that the rows were not trained with
+# BOS twice, and BOS that training did not have
 cp -r "$tmp/good" "$tmp/twice"
 sed -i 's/{{- bos_token -}}/{{- bos_token -}}{{- bos_token -}}/' "$tmp/twice/tokenizer_config.json"
 differs twice 'chat template, BOS' 'DIFFERS  BOS             12 of 12 rows begin with BOS more than once'
-check good.gguf --chat-template chatml
+cp -r "$tmp/good" "$tmp/without"
+sed -i 's/{{- bos_token -}}//; s/"add_bos_token": false/"add_bos_token": true/' "$tmp/without/tokenizer_config.json"
+run "$LINNET" eval export --model "$tmp/without" --exported "$tmp/without" --data "$tmp/chats.jsonl"
+status 0
+out_has 'note     BOS             12 of 12 rows were trained without BOS, which programs that follow the file will put there'
+
+# The template of training is not the file's, and never ends a turn
+check good.gguf --chat-template chatml --rows 0
 status 1
-cat "$tmp/plain"
+err "linnet: error: $tmp/good.gguf is not what it was made from: chat template, BOS, end of answers"
+out_has 'DIFFERS  end of answers  12 of 12 answers end with no token that stops generation but with 30 ">"'
 
 # The model: rotation, scales, context, weights
 cp -r "$tmp/good" "$tmp/theta"
 sed -i 's/"rope_theta": 10000.0/"rope_theta": 500000.0/; s/"rms_norm_eps": 1e-5/"rms_norm_eps": 1e-3/' "$tmp/theta/config.json"
-differs theta 'shape, predictions, greedy answers' X
+differs theta 'shape, predictions, greedy answers' \
+    'DIFFERS  shape           rms_norm_eps is 0.001, in the original 1e-05; rotary frequencies are up to 97% apart'
 run "$LINNET" convert --model "$tmp/good.gguf" --context 32 --out "$tmp/short.gguf" -q
 status 0
 check short.gguf
 status 0
+err ''
 grep -qx 'note     shape           a context of 32 tokens, in the original 64' "$tmp/plain" || fail "no note of the context"
 patch swapped.gguf 's/blk\.0\.ffn_up/blk.9.ffn_up/; s/blk\.1\.ffn_up/blk.0.ffn_up/; s/blk\.9\.ffn_up/blk.1.ffn_up/'
-differs swapped.gguf 'predictions' X
+differs swapped.gguf 'predictions, greedy answers' \
+    '                         -> far more than rounding: the file has other weights, or an adapter is missing' \
+    '                         -> the original is sure of its token there, so that rounding does not explain the other one'
 
-# Another model of the same shape
+# Another model of the same shape: nothing of it fits.
 run "$LINNET" data synth --out "$tmp/other.jsonl" --size 100k --seed 4 --quiet
-run "$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/other.jsonl" --iters 1 --out "$tmp/other" --quiet
+run "$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/other.jsonl" --iters 1 --warmup-iters 0 --out "$tmp/other" --quiet
 status 0
-differs other 'vocabulary, chat template, token ids, predictions, greedy answers' X
+differs other 'vocabulary, chat template, token ids, predictions, greedy answers'
+grep -qx 'DIFFERS  vocabulary      token [0-9]* "[^"]*" is "[^"]*", and [0-9]* more' "$tmp/plain" || fail "no token"
+grep -qx 'DIFFERS  token ids       1[12] of 12 rows: chats.jsonl:1 at byte [0-9]*, "<|stop|>.*": [0-9]* .*; in the original [0-9]* .*' \
+    "$tmp/plain" || fail "no ids"
 
-# Adapters that are not in the file, and that are
+# Adapters that are in the file, and that are not
 sft --method lora --chat-template plain --out "$tmp/lora" --iters 20 --batch-size 8 --learning-rate 0.01
 run "$LINNET" merge --model "$tmp/lora" --type q8_0 --out "$tmp/merged.gguf" --check "$tmp/chats.jsonl" -q
 status 0
 err ''
-cat $tmp/stdout
+grep -qx 'ok       predictions     226 tokens of 8 rows, q8_0: .*' "$tmp/stdout" || fail "no predictions"
 run "$LINNET" export --model "$tmp/run" --out "$tmp/base.gguf" -q
+status 0
 run "$LINNET" eval export --model "$tmp/lora" --exported "$tmp/base.gguf" --data "$tmp/chats.jsonl"
+status 1
+err "linnet: error: $tmp/base.gguf is not what it was made from: chat template, predictions"
 plain
-cat $tmp/plain
-run "$LINNET" merge --model "$tmp/run" --adapter "$tmp/lora" --out "$tmp/both.gguf" --check "$tmp/chats.jsonl" --json
+grep -qx 'DIFFERS  predictions     .*, f16: .*, from the base without its adapters D' "$tmp/plain" || fail "no adapters missed"
+out_has '                         -> the adapters are not in the file: linnet merge puts them there'
+
+# Rows of other kinds; bad ones
+{
+    echo '{"text": "Once upon a time there was a cat."}'
+    echo '{"prompt": "What is 1 plus 1?", "completion": " It is 2."}'
+    echo '{"nothing": 1}'
+} >"$tmp/text.jsonl"
+run "$LINNET" merge --model "$tmp/run" --adapter "$tmp/lora/adapter" --adapter "$tmp/lora/adapter=0.5" --out "$tmp/both.gguf" --json \
+    -q --check "$tmp/text.jsonl"
+status 0
+err ''
+grep -q '"check": {"same": true, ' "$tmp/stdout" || fail "no check in the JSON"
+run "$LINNET" eval export --model "$tmp/run" --exported "$tmp/base.gguf" --data "$tmp/text.jsonl"
+status 0
+err ''
+out_has '-        chat template   the rows are texts, which no template writes'
+out_has "ok       token ids       2 rows, X"
+run "$LINNET" eval export --model "$tmp/run" --exported "$tmp/base.gguf" --data "$tmp/chats.jsonl"
+failure "X"
+
+# What cannot be
+run "$LINNET" eval export --exported "$tmp/good.gguf" --data "$tmp/chats.jsonl"
+usage_error 'eval export ' 'missing --model PATH: the original: a run directory, a checkpoint, a Hugging Face directory, or a GGUF file'
+run "$LINNET" eval export --model "$tmp/run" --data "$tmp/chats.jsonl"
+usage_error 'eval export ' 'missing --exported PATH: what was made of it: a GGUF file or a Hugging Face directory'
+run "$LINNET" eval export --model "$tmp/run" --exported "$tmp/good.gguf"
+status 2
+run "$LINNET" export --model "$tmp/run" --out "$tmp/never.gguf" --check "$tmp/missing.jsonl"
+failure X
+[ ! -e "$tmp/never.gguf" ] || fail "the file was written before its check was looked at"
+run "$LINNET" export --model "$tmp/tuned" --out "$tmp/x.gguf" --check "$tmp/empty.jsonl" -q
