@@ -449,6 +449,6 @@ void export_check_judge(const struct export_check_facts *x, struct export_findin
         buffer_printf(more(ids), "%zu bad row%s left out, ", bad->n, plural(bad->n));
         say_place(&ids->said, bad);
         buffer_string(&ids->said, ": ");
-        append_visible(&ids->said, bad->reason, strlen(bad->reason), 200);
+        append_visible(&ids->said, bad->reason, strlen(bad->reason), 100);
     }
 }

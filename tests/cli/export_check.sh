@@ -215,9 +215,12 @@ run "$LINNET" eval export --model "$tmp/run" --exported "$tmp/base.gguf" --data 
 status 0
 err ''
 out_has '-        chat template   the rows are texts, which no template writes'
-out_has "ok       token ids       2 rows, X"
+plain
+grep -qx 'ok       token ids       2 rows, 28 tokens, the same; 1 bad row left out, text.jsonl:3: no known schema: .*\.\.\.' "$tmp/plain" ||
+    fail "no bad row"
 run "$LINNET" eval export --model "$tmp/run" --exported "$tmp/base.gguf" --data "$tmp/chats.jsonl"
-failure "X"
+failure "none of the rows is an example: $tmp/chats.jsonl:1: a conversation, and there is no chat template to write it with; \
+--chat-template gives one: a file, chatml or plain"
 
 # What cannot be
 run "$LINNET" eval export --exported "$tmp/good.gguf" --data "$tmp/chats.jsonl"
@@ -226,7 +229,13 @@ run "$LINNET" eval export --model "$tmp/run" --data "$tmp/chats.jsonl"
 usage_error 'eval export ' 'missing --exported PATH: what was made of it: a GGUF file or a Hugging Face directory'
 run "$LINNET" eval export --model "$tmp/run" --exported "$tmp/good.gguf"
 status 2
+out ''
+grep -q '^linnet: error: missing --data PATH...: ' "$tmp/stderr" || fail "another error"
+run "$LINNET" eval export --model "$tmp/run" --exported "$tmp/missing.gguf" --data "$tmp/chats.jsonl"
+failure "$tmp/missing.gguf: no such file or directory; --model takes a run directory, a Hugging Face directory, or a .gguf file"
 run "$LINNET" export --model "$tmp/run" --out "$tmp/never.gguf" --check "$tmp/missing.jsonl"
-failure X
+failure "--check: $tmp/missing.jsonl: No such file or directory"
 [ ! -e "$tmp/never.gguf" ] || fail "the file was written before its check was looked at"
+: >"$tmp/empty.jsonl"
 run "$LINNET" export --model "$tmp/tuned" --out "$tmp/x.gguf" --check "$tmp/empty.jsonl" -q
+failure "--check: the dataset holds no row: $tmp/empty.jsonl is empty"
