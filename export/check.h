@@ -63,7 +63,7 @@ struct checked_rows {
     size_t ended[2];  /* those whose last token (but for blanks) stops generation */
     int32_t open[2];  /* the last token of the first one that does not end so; TOKEN_NONE: none */
 
-    struct checked_row *samples; /* spread evenly over the rows */
+    struct checked_row *samples; /* spread over the rows */
     size_t n_samples;
 };
 
