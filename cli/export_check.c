@@ -29,7 +29,8 @@ static const struct option rows[] = {
     ADAPTER_ROW(FIELD(adapters)),
     {.key = "exported", .flag = "--exported", .type = OPTION_STRING, .offset = FIELD(exported), .placeholder = "PATH",
      .help = "what was made of it: a GGUF file or a Hugging Face directory"},
-    {.key = "rows", .flag = "--rows", .type = OPTION_SIZE, .offset = FIELD(rows), .default_value = "8", .maximum = 1 << 20,
+    {.key = "rows", .flag = "--rows", .type = OPTION_SIZE, .offset = FIELD(rows), .default_value = "8",
+     .maximum = 1 << 20,
      .help = "rows, spread over the data, that both models predict and answer; 0 for none. Everything else is "
              "compared on all rows"},
     {.key = "tokens", .flag = "--tokens", .type = OPTION_SIZE, .offset = FIELD(tokens), .default_value = "32",
@@ -159,8 +160,8 @@ static int number_adapters(const struct option_strings *words, struct option_str
     return code;
 }
 
-int export_check_written(const char *model, const struct option_strings *adapters, const char *exported, const char *file,
-                         json_t *report, struct error *e)
+int export_check_written(const char *model, const struct option_strings *adapters, const char *exported,
+                         const char *file, json_t *report, struct error *e)
 {
     struct dataset_options dataset;
     struct option_section section = {.name = "dataset", .rows = dataset_options, .n_rows = N_DATASET_OPTIONS,
@@ -204,8 +205,9 @@ static int run(const struct command_input *in, struct error *e)
         code = option_require(in->options, required[i][0], required[i][1], e);
     if (!code)
         code = export_check(&(struct export_check_request){.model = flags.model, .adapters = &flags.adapters,
-                                                           .exported = flags.exported, .dataset = &dataset_section,
-                                                           .n_rows = flags.rows, .n_tokens = flags.tokens}, &findings, e);
+                                                           .exported = flags.exported, .n_rows = flags.rows,
+                                                           .dataset = &dataset_section, .n_tokens = flags.tokens},
+                            &findings, e);
     if (code)
         return code;
     if (flags.json)
@@ -222,10 +224,11 @@ const struct command command_eval_export = {
     .group = "Models",
     .summary = "is an exported file still the model it was made from?",
     .usage = "--model PATH [--adapter PATH] --exported PATH --data PATH... [FLAGS]",
-    .notes = "Renders and tokenises the rows that the model was trained on as training did and as a program does that reads\n"
-             "the exported file, and compares vocabulary, special tokens, BOS, how answers end, shape, predictions and\n"
-             "greedy answers. A line that DIFFERS breaks the use of the file, and makes the exit status 1; rounding to\n"
-             "few bits does not, unless it is far beyond what the type costs. docs/export-check.md explains each line.\n"
+    .notes = "Renders and tokenises the rows that the model was trained on, as training did and as a program\n"
+             "does that reads the exported file, and compares vocabulary, special tokens, BOS, how answers end,\n"
+             "shape, predictions and greedy answers. A line that DIFFERS breaks the use of the file, and makes the\n"
+             "exit status 1; rounding to few bits does not, unless it is far beyond what the type costs.\n"
+             "docs/export-check.md explains each line.\n"
              "\n"
              "Examples:\n"
              "  linnet eval export --model runs/tuned --exported tuned.gguf --data train.jsonl\n"

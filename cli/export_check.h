@@ -76,9 +76,9 @@ int export_check_verdict(const struct export_findings *f, const char *exported, 
              "answers end, predictions; as linnet eval export does. What differs is an error, and the file stays"}
 /* Before anything is written: whether `rows` can be read at all. NULL is fine. */
 int export_check_prepare(const char *rows, struct error *e);
-/* The check behind --check, with the usual fields and numbers, and the verdict; NULL `rows`: nothing. Its lines go to stdout,
- * or where `report` is given into its member "check". */
-int export_check_written(const char *model, const struct option_strings *adapters, const char *exported, const char *rows,
-                         json_t *report, struct error *e);
+/* The check behind --check, with the usual fields and numbers, and the verdict; NULL `rows`: nothing. Its lines go to
+ * stdout, or where `report` is given into its member "check". */
+int export_check_written(const char *model, const struct option_strings *adapters, const char *exported,
+                         const char *rows, json_t *report, struct error *e);
 
 #endif

@@ -88,7 +88,8 @@ static void judge_vocabulary(const struct export_check_facts *x, struct export_f
         buffer_printf(&f->said, " is %s, in the original %s", tokenizer_kind(u, v->kinds.first),
                       tokenizer_kind(t, v->kinds.first));
         say_others(&f->said, v->kinds.n);
-        set(f, CHECK_DIFFERS, "a special token must be of the kind \"control\", or programs read and write it as plain text");
+        set(f, CHECK_DIFFERS,
+            "a special token must be of the kind \"control\", or programs read and write it as plain text");
     }
     if (v->more.n) {
         buffer_printf(more(f), "%zu token%s more than the original, ", v->more.n, plural(v->more.n));
@@ -127,8 +128,8 @@ static void compare_habit(const struct export_check_facts *x, struct export_find
     set(f, CHECK_DIFFERS, advice);
 }
 
-static void say_ends(const struct export_check_facts *x, struct export_finding *f, const struct checked_tokens *ends,
-                     const char *what)
+static void say_ends(const struct export_check_facts *x, struct export_finding *f,
+                     const struct checked_tokens *ends, const char *what)
 {
     if (!ends->n)
         return;
@@ -146,8 +147,10 @@ static void judge_special(const struct export_check_facts *x, struct export_find
     compare_id(x, f, "EOS", tokenizer_eos, CHECK_DIFFERS,
                "set the file's EOS (tokenizer.ggml.eos_token_id): programs stop at it");
     compare_id(x, f, "BOS", tokenizer_bos, CHECK_DIFFERS, "set the file's BOS (tokenizer.ggml.bos_token_id)");
-    compare_habit(x, f, "BOS", tokenizer_adds_bos, "set tokenizer.ggml.add_bos_token to what the model was trained with");
-    compare_habit(x, f, "EOS", tokenizer_adds_eos, "set tokenizer.ggml.add_eos_token to what the model was trained with");
+    compare_habit(x, f, "BOS", tokenizer_adds_bos,
+                  "set tokenizer.ggml.add_bos_token to what the model was trained with");
+    compare_habit(x, f, "EOS", tokenizer_adds_eos,
+                  "set tokenizer.ggml.add_eos_token to what the model was trained with");
     compare_id(x, f, "padding", tokenizer_pad, CHECK_NOTE, NULL);
     say_ends(x, f, &x->vocabulary.ends_lost, "in the original alone");
     say_ends(x, f, &x->vocabulary.ends_new, "in the file alone");
@@ -188,8 +191,9 @@ static void judge_template(const struct export_check_facts *x, struct export_fin
     }
     if (!own) {
         buffer_printf(&f->said, "none, for %zu conversation%s", r->chats, plural(r->chats));
-        set(f, CHECK_DIFFERS, "programs guess one where the file has none, and the model was trained with another: export from the "
-                              "run that trained it, which has it");
+        set(f, CHECK_DIFFERS,
+            "programs guess one where the file has none, and the model was trained with another: export from the "
+            "run that trained it, which has it");
         return;
     }
     const bool own_source = strcmp(own, x->template_text) == 0;
@@ -200,11 +204,13 @@ static void judge_template(const struct export_check_facts *x, struct export_fin
     if (r->rendered.n || r->opened.n) {
         set(f, CHECK_DIFFERS,
             own_source ? "the template is the same, and what it writes for bos_token or eos_token is not"
-                       : "programs will talk to the model in a form that it was not trained on: export with the template of "
+                       : "programs will talk to the model in a form that it was not trained on: export with the "
+                         "template of "
                          "its training (a run has it; --chat-template says here what that was)");
         return;
     }
-    buffer_printf(&f->said, "%zu conversation%s, the same texts as by %s", r->chats, plural(r->chats), x->template_name);
+    buffer_printf(&f->said, "%zu conversation%s, the same texts as by %s", r->chats, plural(r->chats),
+                  x->template_name);
     if (own_source)
         return;
     buffer_string(&f->said, ", though the template is another one");
@@ -215,7 +221,8 @@ static void judge_ids(const struct export_check_facts *x, struct export_finding 
 {
     const struct checked_place *p = &x->rows.ids;
     if (!p->n) {
-        buffer_printf(&f->said, "%zu row%s, %zu tokens, the same", x->rows.rows, plural(x->rows.rows), x->rows.tokens);
+        buffer_printf(&f->said, "%zu row%s, %zu tokens, the same", x->rows.rows, plural(x->rows.rows),
+                      x->rows.tokens);
         return;
     }
     buffer_printf(&f->said, "%zu of %zu rows: ", p->n, x->rows.rows);
@@ -226,8 +233,9 @@ static void judge_ids(const struct export_check_facts *x, struct export_finding 
     append_visible(&f->said, p->around[1], strlen(p->around[1]), 200);
     buffer_string(&f->said, "; in the original ");
     append_visible(&f->said, p->around[0], strlen(p->around[0]), 200);
-    set(f, CHECK_DIFFERS, "the file cuts text into other tokens: another vocabulary, other merges or another pre-tokenizer "
-                          "(tokenizer.ggml.pre)");
+    set(f, CHECK_DIFFERS,
+        "the file cuts text into other tokens: another vocabulary, other merges or another pre-tokenizer "
+        "(tokenizer.ggml.pre)");
 }
 
 static void judge_begin(const struct export_check_facts *x, struct export_finding *f)
@@ -242,17 +250,21 @@ static void judge_begin(const struct export_check_facts *x, struct export_findin
     }
     if (r->more[1]) {
         buffer_printf(more(f), "%zu of %zu rows begin with BOS more than once", r->more[1], known);
-        set(f, CHECK_DIFFERS, "the chat template writes BOS twice, or once with the rows' text having it too: take one away");
+        set(f, CHECK_DIFFERS,
+            "the chat template writes BOS twice, or once with the rows' text having it too: take one away");
     }
     if (r->none[1] > r->none[0]) {
-        buffer_printf(more(f), "%zu of %zu rows were trained with BOS and will be without", r->none[1] - r->none[0], known);
+        buffer_printf(more(f), "%zu of %zu rows were trained with BOS and will be without", r->none[1] - r->none[0],
+                      known);
         set(f, CHECK_DIFFERS, "the file's template must write BOS, or tokenizer.ggml.add_bos_token be true");
     } else if (r->none[1] < r->none[0]) {
         const bool as_before = tokenizer_adds_bos(t);
-        buffer_printf(more(f), "%zu of %zu rows were trained without BOS, which programs that follow the file will put there",
-                      r->none[0] - r->none[1], known);
+        buffer_printf(
+            more(f), "%zu of %zu rows were trained without BOS, which programs that follow the file will put there",
+            r->none[0] - r->none[1], known);
         set(f, as_before ? CHECK_NOTE : CHECK_DIFFERS,
-            as_before ? "the original says so too: train with a template that writes BOS (linnet's own programs leave chats as "
+            as_before ? "the original says so too: train with a template that writes BOS (linnet's own programs "
+                        "leave chats as "
                         "the template writes them)"
                       : "the file's template writes BOS, or tokenizer.ggml.add_bos_token asks for it: neither may");
     }
@@ -268,22 +280,26 @@ static void judge_begin(const struct export_check_facts *x, struct export_findin
 static void judge_end(const struct export_check_facts *x, struct export_finding *f)
 {
     const struct checked_rows *r = &x->rows;
-    f->numbers = json_pack("{s:I, s:I, s:I}", "answers", (json_int_t)r->turns, "end_as_trained", (json_int_t)r->ended[0],
-                           "end_in_the_file", (json_int_t)r->ended[1]);
+    f->numbers = json_pack("{s:I, s:I, s:I}", "answers", (json_int_t)r->turns, "end_as_trained",
+                           (json_int_t)r->ended[0], "end_in_the_file", (json_int_t)r->ended[1]);
     if (r->ended[1] < r->ended[0]) {
-        buffer_printf(&f->said, "%zu of %zu answers end with a token that stops nothing, ", r->turns - r->ended[1], r->turns);
+        buffer_printf(&f->said, "%zu of %zu answers end with a token that stops nothing, ", r->turns - r->ended[1],
+                      r->turns);
         say_token(&f->said, x->sides[0].tokenizer, r->open[1]);
         buffer_string(&f->said, ", which stops the original");
-        set(f, CHECK_DIFFERS, "the model will not stop: make it the file's EOS or end of turn (tokenizer.ggml.eos_token_id, "
-                              "tokenizer.ggml.eot_token_id)");
+        set(f, CHECK_DIFFERS,
+            "the model will not stop: make it the file's EOS or end of turn (tokenizer.ggml.eos_token_id, "
+            "tokenizer.ggml.eot_token_id)");
     } else if (r->ended[1] < r->turns) {
         buffer_printf(&f->said, "%zu of %zu answers end with no token that stops generation but with ",
                       r->turns - r->ended[1], r->turns);
         say_token(&f->said, x->sides[0].tokenizer, r->open[1]);
         set(f, r->ended[1] ? CHECK_NOTE : CHECK_DIFFERS,
-            "the model was not taught to stop: train with a template that ends answers with EOS (--chat-template plain is one)");
+            "the model was not taught to stop: train with a template that ends answers with EOS (--chat-template "
+            "plain is one)");
     } else {
-        buffer_printf(&f->said, "%zu answer%s, each ends with a token that stops generation", r->turns, plural(r->turns));
+        buffer_printf(&f->said, "%zu answer%s, each ends with a token that stops generation", r->turns,
+                      plural(r->turns));
     }
 }
 
@@ -304,25 +320,28 @@ static void judge_shape(const struct export_check_facts *x, struct export_findin
     }
     if (s->rotation > 1e-4) {
         buffer_printf(more(f), "rotary frequencies are up to %.2g%% apart", 100 * s->rotation);
-        set(f, CHECK_DIFFERS, "rope_theta or the scaling of rotary frequencies is another (rope.freq_base, rope.scaling)");
+        set(f, CHECK_DIFFERS,
+            "rope_theta or the scaling of rotary frequencies is another (rope.freq_base, rope.scaling)");
     }
     if (s->context[0] != s->context[1]) {
         buffer_printf(more(f), "a context of %zu tokens, in the original %zu", s->context[1], s->context[0]);
-        set(f, CHECK_NOTE, s->context[1] > s->context[0] ? "beyond its own context the model was not trained" : NULL);
+        set(f, CHECK_NOTE,
+            s->context[1] > s->context[0] ? "beyond its own context the model was not trained" : NULL);
     }
     if (f->status == CHECK_FINE)
-        buffer_printf(&f->said, "a context of %zu tokens, the same sizes, scales and rotary frequencies", s->context[0]);
+        buffer_printf(&f->said, "a context of %zu tokens, the same sizes, scales and rotary frequencies",
+                      s->context[0]);
 }
 
 /* What rounding to a type may change: the mean divergence in nats, and how much likelier than the file's token the
- * original may hold its own where greedy answers part. By far more than what published models lose (docs/quantisation.md),
- * and by far less than what a wrong weight costs. */
+ * original may hold its own where greedy answers part. By far more than what published models lose
+ * (docs/quantisation.md), and by far less than what a wrong weight costs. */
 static const struct allowance {
     double bits; /* of a weight, at least */
     double divergence, lead;
 } allowances[] = {
-    {32, 1e-5, 1e-3}, {16, 0.01, 0.05}, {8, 0.05, INFINITY}, {5, 0.2, INFINITY}, {4, 0.5, INFINITY}, {3, 1, INFINITY},
-    {0, INFINITY, INFINITY},
+    {32, 1e-5, 1e-3},   {16, 0.01, 0.05}, {8, 0.05, INFINITY},     {5, 0.2, INFINITY},
+    {4, 0.5, INFINITY}, {3, 1, INFINITY}, {0, INFINITY, INFINITY},
 };
 
 static const struct allowance *find_allowance(double bits)
@@ -336,7 +355,8 @@ static const struct allowance *find_allowance(double bits)
 static void say_unpredicted(const struct export_check_facts *x, struct export_finding *f)
 {
     f->status = CHECK_LEFT_OUT;
-    buffer_string(&f->said, x->rows.n_samples ? "the models have vocabularies of different sizes" : "no rows were asked for");
+    buffer_string(&f->said,
+                  x->rows.n_samples ? "the models have vocabularies of different sizes" : "no rows were asked for");
 }
 
 static void judge_predictions(const struct export_check_facts *x, struct export_finding *f)
@@ -347,25 +367,30 @@ static void judge_predictions(const struct export_check_facts *x, struct export_
         say_unpredicted(x, f);
         return;
     }
-    const double n = (double)s->n, bits = check_coarsest(&x->sides[1].model, &type), divergence = fmax(0, s->kl / n);
+    const double n = (double)s->n, bits = check_coarsest(&x->sides[1].model, &type),
+                 divergence = fmax(0, s->kl / n);
     const struct allowance *a = find_allowance(bits);
-    f->numbers = json_pack("{s:s, s:I, s:f, s:f, s:f, s:f, s:f}", "type", type, "tokens", (json_int_t)s->n, "kl_divergence",
-                           divergence, "same_top", (double)s->same_top / n, "largest_change", s->change,
-                           "perplexity_before", exp(s->nats[0] / n), "perplexity", exp(s->nats[1] / n));
-    buffer_printf(&f->said, "%zu tokens of %zu rows, %s: KL divergence %.2g, the likeliest token the same at %.2f%%, "
-                  "probabilities up to %.2g apart, perplexity %.4f -> %.4f", s->n, x->rows.n_samples, type, divergence,
-                  100 * (double)s->same_top / n, s->change, exp(s->nats[0] / n), exp(s->nats[1] / n));
+    f->numbers = json_pack("{s:s, s:I, s:f, s:f, s:f, s:f, s:f}", "type", type, "tokens", (json_int_t)s->n,
+                           "kl_divergence", divergence, "same_top", (double)s->same_top / n, "largest_change",
+                           s->change, "perplexity_before", exp(s->nats[0] / n), "perplexity", exp(s->nats[1] / n));
+    buffer_printf(&f->said,
+                  "%zu tokens of %zu rows, %s: KL divergence %.2g, the likeliest token the same at %.2f%%, "
+                  "probabilities up to %.2g apart, perplexity %.4f -> %.4f",
+                  s->n, x->rows.n_samples, type, divergence, 100 * (double)s->same_top / n, s->change,
+                  exp(s->nats[0] / n), exp(s->nats[1] / n));
     if (x->base_divergence < divergence) {
         buffer_printf(&f->said, ", from the base without its adapters %.2g", fmax(0, x->base_divergence));
         set(f, CHECK_DIFFERS, "the adapters are not in the file: linnet merge puts them there");
     }
     if (divergence > a->divergence)
-        set(f, CHECK_DIFFERS, bits < 16 ? "far more than rounding to this type costs: other weights, or a type that this model "
-                                          "does not bear; try a larger one"
-                                        : "far more than rounding: the file has other weights, or an adapter is missing");
+        set(f, CHECK_DIFFERS,
+            bits < 16 ? "far more than rounding to this type costs: other weights, or a type that this model "
+                        "does not bear; try a larger one"
+                      : "far more than rounding: the file has other weights, or an adapter is missing");
 }
 
-static void say_answer(struct buffer *out, const struct export_check_facts *x, const struct checked_parting *p, int which)
+static void say_answer(struct buffer *out, const struct export_check_facts *x, const struct checked_parting *p,
+                       int which)
 {
     if (p->ids[which] == TOKEN_NONE) {
         buffer_string(out, "an end");
@@ -403,10 +428,11 @@ static void judge_answers(const struct export_check_facts *x, struct export_find
         return;
     }
     const struct allowance *a = find_allowance(check_coarsest(&x->sides[1].model, &type));
-    f->numbers = json_pack("{s:I, s:I, s:I, s:I, s:I}", "answers", (json_int_t)p->answers, "same", (json_int_t)p->same, "tokens",
-                           (json_int_t)p->tokens, "ended", (json_int_t)p->ended[1], "ended_before",
-                           (json_int_t)p->ended[0]);
-    buffer_printf(&f->said, "%zu of %zu greedy answers are the same to their end (%zu tokens)", p->same, p->answers, p->tokens);
+    f->numbers = json_pack("{s:I, s:I, s:I, s:I, s:I}", "answers", (json_int_t)p->answers, "same",
+                           (json_int_t)p->same, "tokens", (json_int_t)p->tokens, "ended", (json_int_t)p->ended[1],
+                           "ended_before", (json_int_t)p->ended[0]);
+    buffer_printf(&f->said, "%zu of %zu greedy answers are the same to their end (%zu tokens)", p->same, p->answers,
+                  p->tokens);
     buffer_printf(&f->said, "; %zu ended by themselves, of the original's %zu", p->ended[1], p->ended[0]);
     if (!p->parting.row)
         return;
@@ -416,9 +442,11 @@ static void judge_answers(const struct export_check_facts *x, struct export_find
     if (only_end)
         set(f, CHECK_DIFFERS, "the same token ends an answer in one and not in the other");
     else if (lead > a->lead)
-        set(f, CHECK_DIFFERS, "the original is sure of its token there, so that rounding does not explain the other one");
+        set(f, CHECK_DIFFERS,
+            "the original is sure of its token there, so that rounding does not explain the other one");
     else
-        buffer_string(&f->said, isinf(a->lead) ? ", as rounding to few bits does" : ", which were all but equally likely");
+        buffer_string(&f->said,
+                      isinf(a->lead) ? ", as rounding to few bits does" : ", which were all but equally likely");
 }
 
 /* ---- */

@@ -20,8 +20,8 @@ void export_check_print(const struct export_findings *f)
     const bool colours = colour_wanted(stdout);
     for (size_t i = 0; i < EXPORT_FINDINGS; i++) {
         const struct export_finding *x = &f->items[i];
-        printf("%s%-8s%s %-15s %s\n", colours ? codes[x->status] : "", words[x->status], colours ? COLOUR_NONE : "", x->name,
-               x->said.data);
+        printf("%s%-8s%s %-15s %s\n", colours ? codes[x->status] : "", words[x->status], colours ? COLOUR_NONE : "",
+               x->name, x->said.data);
         if (x->advice)
             printf("%24s -> %s\n", "", x->advice);
     }
@@ -33,7 +33,8 @@ json_t *export_check_json(const struct export_findings *f)
     bool same = true;
     for (size_t i = 0; i < EXPORT_FINDINGS; i++) {
         const struct export_finding *x = &f->items[i];
-        json_t *one = json_pack("{s:s, s:s, s:s}", "name", x->name, "status", status_names[x->status], "said", x->said.data);
+        json_t *one = json_pack("{s:s, s:s, s:s}", "name", x->name, "status", status_names[x->status], "said",
+                                x->said.data);
         if (x->advice)
             json_object_set_new(one, "advice", json_string(x->advice));
         if (x->numbers)

@@ -16,7 +16,8 @@ static void note(struct checked_tokens *x, int32_t id)
         x->first = id;
 }
 
-static void compare_token(const struct tokenizer *t, const struct tokenizer *u, int32_t id, struct checked_vocabulary *v)
+static void compare_token(const struct tokenizer *t, const struct tokenizer *u, int32_t id,
+                          struct checked_vocabulary *v)
 {
     size_t n, m;
     const char *text = tokenizer_token(t, id, &n), *other = tokenizer_token(u, id, &m);
@@ -33,8 +34,8 @@ static void compare_token(const struct tokenizer *t, const struct tokenizer *u, 
 void check_vocabulary(const struct tokenizer *t, const struct tokenizer *u, struct checked_vocabulary *v)
 {
     const struct checked_tokens none = {.first = TOKEN_NONE};
-    *v = (struct checked_vocabulary){.n = {tokenizer_vocab_size(t), tokenizer_vocab_size(u)}, .texts = none, .kinds = none,
-                                     .more = none, .ends_lost = none, .ends_new = none};
+    *v = (struct checked_vocabulary){.n = {tokenizer_vocab_size(t), tokenizer_vocab_size(u)}, .texts = none,
+                                     .kinds = none, .more = none, .ends_lost = none, .ends_new = none};
     const size_t both = v->n[0] < v->n[1] ? v->n[0] : v->n[1];
     for (size_t i = 0; i < both; i++)
         compare_token(t, u, (int32_t)i, v);

@@ -24,7 +24,8 @@ struct checked_vocabulary {
     struct checked_tokens more;     /* only the file has them, and not as unused */
     struct checked_tokens ends_lost, ends_new; /* generation stops at them in one of the two alone */
 };
-void check_vocabulary(const struct tokenizer *original, const struct tokenizer *exported, struct checked_vocabulary *v);
+void check_vocabulary(const struct tokenizer *original, const struct tokenizer *exported,
+                      struct checked_vocabulary *v);
 
 /* ---- rows of a dataset ---- */
 
@@ -54,8 +55,8 @@ struct checked_rows {
     struct checked_place opened;   /* the same with the conversation up to the last answer, opened for it */
     struct checked_place ids;      /* other ids for the same text */
 
-    /* How often BOS stands at the beginning: as trained on, and as a program has it that renders with the file's template
-     * and then puts BOS in front where the file says so and it is not there yet (llama.cpp). */
+    /* How often BOS stands at the beginning: as trained on, and as a program has it that renders with the file's
+     * template and then puts BOS in front where the file says so and it is not there yet (llama.cpp). */
     size_t none[2], once[2], more[2];
     struct checked_place begins; /* rows in which the two numbers differ */
 
@@ -75,8 +76,8 @@ struct checking {
     size_t sample_tokens; /* ... and of each at most so many tokens */
 };
 
-/* Reads all rows of the files (corpus_open_rows). ERR_FORMAT without any example, with the first reason; errors of files.
- * checked_rows_free in any case. */
+/* Reads all rows of the files (corpus_open_rows). ERR_FORMAT without any example, with the first reason; errors of
+ * files. checked_rows_free in any case. */
 int check_rows(const struct checking *c, const char *const *paths, size_t n_paths, struct checked_rows *r,
                struct error *e);
 void checked_rows_free(struct checked_rows *r);
@@ -118,9 +119,9 @@ struct checked_predictions {
     struct checked_parting parting; /* where the original was surest of its own token */
 };
 
-/* Both models' predictions of the samples, and at most n_tokens tokens of both after each sample's beginning, the likeliest
- * each time. The models have as many tokens (CHECK). ERR_FORMAT when an output is not a number; ERR_MEMORY. */
-int check_predictions(struct model *models[2], const struct tokenizer *const tokenizers[2], const struct checked_rows *rows,
-                      size_t n_tokens, struct checked_predictions *p, struct error *e);
+/* Both models' predictions of the samples, and at most n_tokens tokens of both after each sample's beginning, the
+ * likeliest each time. The models have as many tokens (CHECK). ERR_FORMAT when an output is not a number; ERR_MEMORY. */
+int check_predictions(struct model *models[2], const struct tokenizer *const tokenizers[2],
+                      const struct checked_rows *rows, size_t n_tokens, struct checked_predictions *p, struct error *e);
 
 #endif

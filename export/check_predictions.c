@@ -129,8 +129,8 @@ static int answer_all(struct model *models[2], const struct tokenizer *const tok
     return code;
 }
 
-int check_predictions(struct model *models[2], const struct tokenizer *const tokenizers[2], const struct checked_rows *rows,
-                      size_t n_tokens, struct checked_predictions *p, struct error *e)
+int check_predictions(struct model *models[2], const struct tokenizer *const tokenizers[2],
+                      const struct checked_rows *rows, size_t n_tokens, struct checked_predictions *p, struct error *e)
 {
     CHECK(models[0]->config.vocab_size == models[1]->config.vocab_size);
     *p = (struct checked_predictions){0};
