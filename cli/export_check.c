@@ -223,7 +223,7 @@ const struct command command_eval_export = {
     .name = "eval export",
     .group = "Models",
     .summary = "is an exported file still the model it was made from?",
-    .usage = "--model PATH [--adapter PATH] --exported PATH --data PATH... [FLAGS]",
+    .usage = "--model PATH --exported PATH --data PATH... [FLAGS]",
     .notes = "Renders and tokenises the rows that the model was trained on, as training did and as a program\n"
              "does that reads the exported file, and compares vocabulary, special tokens, BOS, how answers end,\n"
              "shape, predictions and greedy answers. A line that DIFFERS breaks the use of the file, and makes the\n"
@@ -232,7 +232,7 @@ const struct command command_eval_export = {
              "\n"
              "Examples:\n"
              "  linnet eval export --model runs/tuned --exported tuned.gguf --data train.jsonl\n"
-             "  linnet eval export --model llama-hf --adapter tuned --exported q4.gguf --data train.jsonl --json\n",
+             "  linnet eval export --model llama-hf --adapter tuned --exported q4.gguf --data train.jsonl\n",
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,
