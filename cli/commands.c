@@ -21,6 +21,7 @@ const struct command *const commands[] = {
     &command_eval_ppl,
     &command_eval_choices,
     &command_eval_logits,
+    &command_eval_export,
     &command_export,
     &command_convert,
     &command_quantize,

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/export_check.h"
 #include "cli/model_report.h"
 #include "cli/shared.h"
 #include "export/gguf.h"
@@ -19,7 +20,7 @@ static const enum dtype types[] = {DTYPE_F32 /* is not asked */, DTYPE_F32, DTYP
 enum { TYPE_KEEP };
 
 static struct {
-    char *model, *out, *name, *adapter;
+    char *model, *out, *name, *adapter, *check;
     int format, type;
     size_t context, max_shard_size;
     bool force;
@@ -57,6 +58,7 @@ static const struct option rows[] = {
     DTYPE_ROW("f16"),
     {.key = "out", .flag = "--out", .letter = 'o', .type = OPTION_STRING, .offset = FIELD(out),
      .placeholder = "PATH", .help = "the file or directory to write"},
+    EXPORT_CHECK_ROW(FIELD(check)),
     OTHER_ROWS,
 };
 static const struct option convert_rows[] = {
@@ -120,6 +122,8 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = check_not_a_run(flags.out, e);
     if (!code)
+        code = export_check_prepare(flags.check, e);
+    if (!code)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (code)
         return code;
@@ -132,7 +136,8 @@ static int run(const struct command_input *in, struct error *e)
     }
     model_free(&m);
     tokenizer_free(t);
-    return code;
+    const struct option_strings no_adapters = {0};
+    return code ? code : export_check_written(flags.model, &no_adapters, flags.out, flags.check, NULL, e);
 }
 
 static int run_convert(const struct command_input *in, struct error *e)

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/export_check.h"
 #include "cli/inference.h"
 #include "cli/model_report.h"
 #include "cli/shared.h"
@@ -17,7 +18,7 @@
 #include <strings.h>
 
 static struct {
-    char *model, *type, *out, *eval, *name;
+    char *model, *type, *out, *eval, *check, *name;
     char *run; /* what the model was given as, where that is a run that trained an adapter */
     struct option_strings adapters;
     size_t max_shard_size;
@@ -41,6 +42,7 @@ static const struct option rows[] = {
     {.key = "eval", .flag = "--eval", .type = OPTION_STRING, .offset = FIELD(eval), .placeholder = "TEXT",
      .help = "run the base, the base with its adapters and the merged model over this .txt or .jsonl file: "
              "perplexities, KL divergence, share of equal likeliest tokens"},
+    EXPORT_CHECK_ROW(FIELD(check)),
     {.key = "name", .flag = "--name", .type = OPTION_STRING, .offset = FIELD(name), .placeholder = "NAME",
      .help = "what the model is called in a GGUF file (default: the name of the path it is written to)"},
     {.key = "max_shard_size", .flag = "--max-shard-size", .type = OPTION_SIZE, .offset = FIELD(max_shard_size),
@@ -200,7 +202,7 @@ static json_t *compared_json(const struct divergence_sums *s)
                      "same_top", (double)s->same_top / (double)s->n);
 }
 
-static void print_json_report(const struct job *j)
+static json_t *report_json(const struct job *j)
 {
     const struct merged_matrix total = merge_total(&j->merge);
     json_t *root = export_report_json(flags.out, type_name(j), &j->report, j->seconds);
@@ -228,7 +230,7 @@ static void print_json_report(const struct job *j)
                                  compared_json(&j->merged));
         json_object_set_new(root, "eval", eval);
     }
-    print_json_line(root);
+    return root;
 }
 
 static int by_survival(const void *a, const void *b)
@@ -305,6 +307,22 @@ static void warn(const struct job *j)
                  merged_noise(&total));
 }
 
+static int print_and_check(const struct job *j, struct error *e)
+{
+    struct option_strings adapters = flags.adapters;
+    json_t *root = flags.json ? report_json(j) : NULL;
+    warn(j);
+    if (!root)
+        print_report(j);
+    if (!root && flags.check)
+        putchar('\n');
+    adapters.count -= flags.run != NULL; /* the run's own, the last one, comes with it */
+    int code = export_check_written(flags.run ? flags.run : flags.model, &adapters, flags.out, flags.check, root, e);
+    if (root)
+        print_json_line(root);
+    return code;
+}
+
 static int run_job(struct job *j, struct error *e)
 {
     int code = model_load(flags.model, WEIGHTS_MAPPED, &j->model, &j->tokenizer, e);
@@ -323,13 +341,8 @@ static int run_job(struct job *j, struct error *e)
     for (size_t i = flags.adapters.count; i-- > 0 && j->adapters;)
         if (j->adapters[i].attached)
             lora_detach(&j->adapters[i]);
-    if (!code) {
-        warn(j);
-        if (flags.json)
-            print_json_report(j);
-        else
-            print_report(j);
-    }
+    if (!code)
+        code = print_and_check(j, e);
     if (j->adapters)
         adapters_free(j->adapters, flags.adapters.count);
     merge_free(&j->merge);
@@ -363,6 +376,8 @@ static int run(const struct command_input *in, struct error *e)
         code = parse_type(&j, e);
     if (!code) /* before a large model is read in vain */
         code = check_paths(&j, e);
+    if (!code)
+        code = export_check_prepare(flags.check, e);
     for (size_t i = 0; i < COUNT(j.texts) && flags.eval && !code; i++)
         code = corpus_open((const char *const *)&flags.eval, 1, "text", &j.texts[i], e);
     if (!code)

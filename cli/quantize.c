@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/export_check.h"
 #include "cli/model_report.h"
 #include "cli/shared.h"
 #include "export/quantize.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 
 static struct {
-    char *model, *type, *out, *imatrix, *output_type, *embedding_type, *eval, *name;
+    char *model, *type, *out, *imatrix, *output_type, *embedding_type, *eval, *check, *name;
     struct option_strings tensor_types;
     bool pure, requantize, json, force;
 } flags;
@@ -45,6 +46,7 @@ static const struct option rows[] = {
     {.key = "eval", .flag = "--eval", .type = OPTION_STRING, .offset = FIELD(eval), .placeholder = "TEXT",
      .help = "run both models over this .txt or .jsonl file: perplexity, KL divergence, share of equal likeliest "
              "tokens"},
+    EXPORT_CHECK_ROW(FIELD(check)),
     {.key = "name", .flag = "--name", .type = OPTION_STRING, .offset = FIELD(name), .placeholder = "NAME",
      .help = "what the model is called in the file (default: the name of the path it is from)"},
     {.key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json), .help = "print one JSON object"},
@@ -138,8 +140,8 @@ static int compare(struct model *original, const struct tokenizer *t, struct cor
     return code;
 }
 
-static void print_report_json(const struct mix *mix, const struct export_report *r, double seconds,
-                              const struct divergence_sums *s)
+static json_t *report_json(const struct mix *mix, const struct export_report *r, double seconds,
+                           const struct divergence_sums *s)
 {
     json_t *root = export_report_json(flags.out, mix->name, r, seconds);
     if (s)
@@ -148,7 +150,7 @@ static void print_report_json(const struct mix *mix, const struct export_report 
                                       compared_perplexity(s, 0), "perplexity", compared_perplexity(s, 1),
                                       "kl_divergence", s->kl / (double)s->n, "same_top",
                                       (double)s->same_top / (double)s->n));
-    print_json_line(root);
+    return root;
 }
 
 static void print_report(const struct export_report *r, double seconds, const struct divergence_sums *s)
@@ -158,6 +160,21 @@ static void print_report(const struct export_report *r, double seconds, const st
         printf("tokens compared  %zu\nperplexity       %.4f -> %.4f\nKL divergence    %.6f nats a token\n"
                "same top token   %.2f%%\n", s->n, compared_perplexity(s, 0), compared_perplexity(s, 1),
                s->kl / (double)s->n, 100 * (double)s->same_top / (double)s->n);
+}
+
+static int print_and_check(const struct job *j, const struct export_report *r, double seconds,
+                           const struct divergence_sums *s, struct error *e)
+{
+    const struct option_strings no_adapters = {0};
+    json_t *root = flags.json ? report_json(j->options.mix, r, seconds, s) : NULL;
+    if (!root)
+        print_report(r, seconds, s);
+    if (!root && flags.check)
+        putchar('\n');
+    int code = export_check_written(flags.model, &no_adapters, flags.out, flags.check, root, e);
+    if (root)
+        print_json_line(root);
+    return code;
 }
 
 static int quantize(struct model *m, const struct tokenizer *t, struct job *j, struct corpus *corpus,
@@ -172,12 +189,8 @@ static int quantize(struct model *m, const struct tokenizer *t, struct job *j, s
     const double seconds = clock_seconds() - start;
     if (!code && corpus)
         code = compare(m, t, corpus, &sums, e);
-    if (!code && flags.json)
-        print_report_json(j->options.mix, &report, seconds, corpus ? &sums : NULL);
-    else if (!code)
-        print_report(&report, seconds, corpus ? &sums : NULL);
     mem_free(name);
-    return code;
+    return code ? code : print_and_check(j, &report, seconds, corpus ? &sums : NULL, e);
 }
 
 static int run(const struct command_input *in, struct error *e)
@@ -195,6 +208,8 @@ static int run(const struct command_input *in, struct error *e)
         code = check_paths(e);
     if (!code)
         code = job_init(&j, e);
+    if (!code)
+        code = export_check_prepare(flags.check, e);
     if (!code && flags.eval)
         code = corpus_open((const char *const *)&flags.eval, 1, "text", &corpus, e);
     if (!code)

@@ -8,7 +8,7 @@
 enum { CHUNK = 64 }; /* rows of logits at a time */
 
 struct divergence_row {
-    double kl, nats[2];
+    double kl, nats[2], change;
     bool same_top;
 };
 
@@ -68,7 +68,9 @@ static struct divergence_row compare(const float *p, const float *q, size_t n, i
                                  .same_top = likeliest(p, n) == likeliest(q, n)};
     for (size_t i = 0; i < n; i++) {
         const double log_p = (double)p[i] - z_p;
-        row.kl += exp(log_p) * (log_p - ((double)q[i] - z_q));
+        const double log_q = (double)q[i] - z_q, p_i = exp(log_p);
+        row.kl += p_i * (log_p - log_q);
+        row.change = fmax(row.change, fabs(p_i - exp(log_q)));
     }
     return row;
 }
@@ -93,6 +95,7 @@ static int add_rows(struct divergence *d, const float *hidden[2], size_t from, s
         d->sums.nats[0] += row->nats[0];
         d->sums.nats[1] += row->nats[1];
         d->sums.same_top += row->same_top;
+        d->sums.change = fmax(d->sums.change, row->change);
         d->sums.n++;
     }
     return OK;

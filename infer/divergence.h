@@ -11,6 +11,7 @@ struct divergence_sums {
     double nats[2]; /* -ln p of the tokens in the text, by the original and by the other model */
     double kl;      /* sum over v of p(v) ln(p(v) / q(v)), p the original's distribution, q the other's */
     size_t same_top; /* positions at which both hold the same token for the likeliest */
+    double change;   /* the largest |p(v) - q(v)| of any token at any position */
 };
 
 struct divergence {

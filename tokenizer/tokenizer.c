@@ -167,6 +167,15 @@ const char *tokenizer_token(const struct tokenizer *t, int32_t id, size_t *n)
     return t->text.data + t->tokens[id].text;
 }
 
+const char *tokenizer_kind(const struct tokenizer *t, int32_t id)
+{
+    static const char *const names[] = {[TOKEN_NORMAL] = "normal",   [TOKEN_UNKNOWN] = "unknown",
+                                        [TOKEN_CONTROL] = "control", [TOKEN_USER_DEFINED] = "user-defined",
+                                        [TOKEN_UNUSED] = "unused",   [TOKEN_BYTE] = "byte"};
+    CHECK(is_id(t, id));
+    return names[t->tokens[id].kind];
+}
+
 static size_t find_slot(const struct tokenizer *t, const char *text, size_t n)
 {
     size_t mask = t->find_size - 1, i = (size_t)hash64(text, n, 0) & mask;

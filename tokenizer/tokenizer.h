@@ -65,6 +65,9 @@ int32_t tokenizer_find(const struct tokenizer *t, const char *token, size_t n);
 /* The stored string of a token, NUL-terminated; *n its length. It lives as long as the tokenizer.
  * The id must be in the vocabulary (CHECK). */
 const char *tokenizer_token(const struct tokenizer *t, int32_t id, size_t *n);
+/* What a token is, in GGUF's words: "normal", "unknown", "control" (a special token), "user-defined" (matched in every text),
+ * "unused" or "byte". The id must be in the vocabulary (CHECK). */
+const char *tokenizer_kind(const struct tokenizer *t, int32_t id);
 /* A hash of everything that decides encoding (tokens, merges, splitter; not BOS, EOS and padding,
  * which encoding never adds); equal for equal behaviour after write and read. */
 uint64_t tokenizer_hash(const struct tokenizer *t);

@@ -19,6 +19,7 @@ static struct divergence_sums expected(struct model *a, struct model *b, const i
             for (int32_t v = 0; v < V; v++) {
                 const double log_p = -nats(x, V, v), log_q = -nats(y, V, v);
                 s.kl += exp(log_p) * (log_p - log_q);
+                s.change = fmax(s.change, fabs(exp(log_p) - exp(log_q)));
                 best_x = x[v] > x[best_x] ? (size_t)v : best_x;
                 best_y = y[v] > y[best_y] ? (size_t)v : best_y;
             }
@@ -51,6 +52,7 @@ static void sums_are_those_of_the_definition(void **state)
     assert_int_equal(d.sums.same_top, want.same_top);
     assert_true(want.same_top < N - 1 && want.kl > 0.1); /* there is something to see */
     assert_true(fabs(d.sums.kl - want.kl) < 1e-4 * want.kl);
+    assert_true(want.change > 0.01 && fabs(d.sums.change - want.change) < 1e-4 * want.change);
     for (int i = 0; i < 2; i++)
         assert_true(fabs(d.sums.nats[i] - want.nats[i]) < 1e-5 * want.nats[i]);
     assert_ok(divergence_add(&d, ids, 1, &e), e); /* nothing to predict */
@@ -78,7 +80,7 @@ static void a_model_does_not_diverge_from_itself(void **state)
     random_ids(ids, N, V, 6);
     assert_ok(divergence_init(&d, &a, &b, CONTEXT, &e), e);
     assert_ok(divergence_add(&d, ids, N, &e), e);
-    assert_true(fabs(d.sums.kl) < 1e-12 && d.sums.same_top == N - 1 && d.sums.nats[0] == d.sums.nats[1]);
+    assert_true(fabs(d.sums.kl) < 1e-12 && d.sums.change == 0 && d.sums.same_top == N - 1 && d.sums.nats[0] == d.sums.nats[1]);
     divergence_free(&d);
     b.layers[0].ffn.down.weight->value[0] = NAN;
     assert_ok(divergence_init(&d, &a, &b, CONTEXT, &e), e);
