@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "data/example_rows.h"
 #include "data/shard_rows.h"
+#include "export/gguf.h"
 #include "export/quantize.h"
 #include "lora/options.h"
 #include "model/load.h"
@@ -23,30 +24,31 @@ enum { VOCABULARY = 256, N_EXAMPLES = 12, N_HELD_OUT = 5, SHORTEST = 4, LONGEST 
 
 static char directory[64], base_f32[96], base_q8[96];
 
-static void write_base(const struct model *m, const struct tokenizer *t, const char *mix, const char *path)
+static void write_q8(const struct model *m, const struct tokenizer *t, const char *path)
 {
     struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .name = "base"};
     struct export_report report;
     struct error e;
-    assert_ok(mix_find(mix, &o.mix, &e), e);
+    assert_ok(mix_find("q8_0", &o.mix, &e), e);
     assert_ok(quantize_model(m, t, &o, path, &report, &e), e);
 }
 
 static int make_base(void **state)
 {
     (void)state;
-    struct model_config c = {.vocab_size = VOCABULARY, .hidden_size = 64, .intermediate_size = 96, .num_hidden_layers = 2,
+    struct model_config c = {.vocab_size = VOCABULARY, .hidden_size = 64, .intermediate_size = 160, .num_hidden_layers = 2,
                              .num_attention_heads = 4, .num_key_value_heads = 2, .head_dim = 16,
                              .max_position_embeddings = 128, .rms_norm_eps = 1e-5, .rope_theta = 10000,
                              .initializer_range = 0.1, .tie_word_embeddings = true};
     struct model m = make_model(&c, 3);
     struct tokenizer *t = make_tokenizer(NULL);
+    struct error e;
     snprintf(directory, sizeof directory, "/tmp/linnet-test-XXXXXX");
     assert_non_null(mkdtemp(directory));
     snprintf(base_f32, sizeof base_f32, "%s/f32.gguf", directory);
     snprintf(base_q8, sizeof base_q8, "%s/q8.gguf", directory);
-    write_base(&m, t, "f32", base_f32);
-    write_base(&m, t, "q8_0", base_q8);
+    assert_ok(export_gguf(&m, t, &(struct export_options){.type = DTYPE_F32, .name = "base"}, base_f32, &e), e);
+    write_q8(&m, t, base_q8);
     tokenizer_free(t);
     model_free(&m);
     return 0;
@@ -71,7 +73,7 @@ struct want {
     bool full;           /* all weights, from f32 */
     bool from_f32;       /* the base that is not quantised */
     size_t batch_size, grad_accumulation, iters;
-    bool checkpoint, padded, shuffle, watched, int8;
+    bool checkpoint, padded, watched, int8;
     int dtype, moments;
     struct lora_options lora;
 };
@@ -119,13 +121,13 @@ static void open_rows(struct tuning *t, const struct want *w)
     struct error e;
     t->examples = example_set(N_EXAMPLES, SHORTEST, LONGEST, VOCABULARY, 21);
     t->held_out = example_set(N_HELD_OUT, SHORTEST, LONGEST, VOCABULARY, 22);
-    example_rows_init(&t->train, &t->examples, NULL, 0, CAPACITY, !w->padded, w->shuffle, 9);
+    example_rows_init(&t->train, &t->examples, NULL, 0, CAPACITY, !w->padded, true, 9);
     t->trainer.train = example_rows_loader(&t->train);
     if (!w->watched)
         return;
     example_rows_init(&t->validation, &t->held_out, NULL, 0, CAPACITY, true, false, 0);
     t->trainer.validation = example_rows_loader(&t->validation);
-    random_ids(t->probe_ids, sizeof t->probe_ids / sizeof *t->probe_ids, VOCABULARY, 8);
+    memcpy(t->probe_ids, t->examples.ids, sizeof t->probe_ids); /* which cannot be forgotten */
     shard_of_tokens(&t->probe, t->probe_ids, sizeof t->probe_ids / sizeof *t->probe_ids, 0, VOCABULARY);
     assert_ok(shard_rows_init(&t->probe_rows, &t->probe, SHARD_VALIDATION, CAPACITY, false, false, 0, &e), e);
     t->trainer.probe = shard_rows_loader(&t->probe_rows);
@@ -139,10 +141,10 @@ static void open_tuning(struct tuning *t, const struct want *w)
     open_model(t, w);
     open_rows(t, w);
     t->settings = (struct train_settings){
-        .iters = w->iters ? w->iters : 12, .batch_size = w->batch_size ? w->batch_size : 2,
+        .iters = w->iters ? w->iters : 8, .batch_size = w->batch_size ? w->batch_size : 2,
         .grad_accumulation = w->grad_accumulation ? w->grad_accumulation : 1, .max_seq_length = CAPACITY, .seed = 7,
         .grad_checkpoint = w->checkpoint, .dtype = w->dtype ? w->dtype : TRAIN_F32, .eval_interval = 3,
-        .checkpoint_interval = 5, .log_interval = 1, .max_bad_steps = 2};
+        .checkpoint_interval = 4, .log_interval = 1, .max_bad_steps = 2};
     t->optim = (struct optim_settings){.learning_rate = w->full ? 1e-3 : 5e-3, .min_learning_rate_ratio = 0.1, .warmup_iters = 2,
                                        .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .grad_clip = 1,
                                        .moments = w->moments};
@@ -244,7 +246,7 @@ static void assert_same_bits(const struct result *a, const struct result *b)
 /* --- equal but for rounding --- */
 
 /* Sums in another order. AdamW divides each gradient by its own size, so that small ones keep their relative error;
- * measured after 12 steps: 7e-7 to 5e-5; 0.3 and more where a step is not the same. */
+ * measured: 1e-6 to 4e-5, and 0.3 and more where a step is another. */
 static const double ROUNDING = 1e-3, OTHER = 0.05;
 
 static void accumulation_is_the_large_batch(void **state)
@@ -257,7 +259,6 @@ static void accumulation_is_the_large_batch(void **state)
         small = steps(&w);
         w.grad_accumulation = 2;
         other = steps(&w);
-        print_message("%s: %.1e; another batch %.1e\n", full ? "full" : "lora", distance(&large, &small), distance(&large, &other));
         assert_true(large.last_loss < large.first_loss);
         assert_true(fabs(small.last_loss / large.last_loss - 1) < 1e-4);
         assert_true(distance(&large, &small) < ROUNDING);
@@ -281,7 +282,6 @@ static void packing_is_padding(void **state)
         close_tuning(&t);
         assert_in_range(w.batch_size, 2, N_EXAMPLES / 2);
         packed = steps(&w);
-        print_message("%.1e %.1e\n", fabs(packed.last_loss / padded.last_loss - 1), distance(&padded, &packed));
         assert_true(fabs(packed.last_loss / padded.last_loss - 1) < 1e-4);
         assert_true(distance(&padded, &packed) < ROUNDING);
         result_free(&padded), result_free(&packed);
@@ -296,11 +296,11 @@ static const struct kind {
     struct want want;
 } kinds[] = {
     {"lora", {.lora = {.rank = 4, .alpha = 16, .lora_plus_ratio = 1}}},
-    {"dropout", {.shuffle = true, .lora = {.rank = 4, .alpha = 16, .lora_plus_ratio = 1, .dropout = 0.3}}},
+    {"dropout", {.lora = {.rank = 4, .alpha = 16, .lora_plus_ratio = 1, .dropout = 0.3}}},
     {"dora, dropout", {.lora = {.rank = 4, .alpha = 16, .lora_plus_ratio = 1, .dropout = 0.3, .use_dora = true}}},
     {"rslora, lora+", {.lora = {.rank = 4, .alpha = 16, .lora_plus_ratio = 16, .use_rslora = true}}},
     {"pissa", {.lora = {.rank = 4, .alpha = 16, .lora_plus_ratio = 1, .init = LORA_INIT_PISSA}}},
-    {"8-bit moments", {.moments = MOMENTS_8BIT, .lora = {.rank = 64, .alpha = 16, .lora_plus_ratio = 1}}},
+    {"8-bit moments", {.moments = MOMENTS_8BIT, .lora = {.rank = 32, .alpha = 16, .lora_plus_ratio = 1}}},
     {"bf16", {.dtype = TRAIN_BF16, .lora = {.rank = 4, .alpha = 16, .lora_plus_ratio = 1, .dropout = 0.1}}},
     {"int8 products", {.int8 = true, .lora = {.rank = 4, .alpha = 16, .lora_plus_ratio = 1}}},
     {"full", {.full = true}},
@@ -360,7 +360,7 @@ static void resumed_runs_are_the_same_bits(void **state)
     for (size_t i = 0; i < N_KINDS; i++) {
         struct want w = kinds[i].want;
         w.watched = true;
-        struct result whole = whole_run(&w, false, 0), stopped = whole_run(&w, false, 7), resumed;
+        struct result whole = whole_run(&w, false, 0), stopped = whole_run(&w, false, 5), resumed;
         assert_memory_not_equal(whole.values, stopped.values, whole.n * sizeof *whole.values);
         resumed = whole_run(&w, true, 0);
         assert_same_bits(&whole, &resumed);
@@ -474,7 +474,7 @@ static void adapters_begin_with_the_base(void **state)
     struct want w = {.full = true, .iters = 1};
     struct result base = steps(&w);
     for (size_t i = 0; i < N_KINDS; i++) {
-        if (kinds[i].want.full || kinds[i].want.int8 || kinds[i].want.dtype || kinds[i].want.shuffle)
+        if (kinds[i].want.full || kinds[i].want.int8 || kinds[i].want.dtype || kinds[i].want.lora.dropout > 0)
             continue;
         w = kinds[i].want;
         w.iters = 1;
