@@ -106,9 +106,9 @@ int plan_fit(const struct trainer *t, struct train_settings *s, struct error *e)
                          "--memory-limit %s: even one row at a time with --grad-checkpoint takes %s; take a shorter "
                          "--max-seq-length, a smaller model, or one with fewer bits", limit, needed);
     }
-    log_info("to stay within %s: %zu rows at a time, %zu times a step (asked for: %zu, %zu times)%s", limit,
-             s->batch_size, s->grad_accumulation, asked.batch_size, asked.grad_accumulation,
-             s->grad_checkpoint && !asked.grad_checkpoint ? ", --grad-checkpoint" : "");
+    log_info("to stay within %s: --batch-size %zu --grad-accumulation %zu%s instead of %zu and %zu", limit, s->batch_size,
+             s->grad_accumulation, s->grad_checkpoint && !asked.grad_checkpoint ? " --grad-checkpoint" : "",
+             asked.batch_size, asked.grad_accumulation);
     return OK;
 }
 

@@ -143,10 +143,7 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
     r->trainer.optim = &optim_section;
     r->trainer.run = flags.out ? flags.out : "";
     r->trainer.state.data_hash = dataset_hash(&r->dataset);
-    code = tuned_prepare(&r->tuned, &r->trainer, e);
-    if (!code)
-        code = plan_fit(&r->trainer, &train_section, e);
-    return code;
+    return tuned_prepare(&r->tuned, &r->trainer, e);
 }
 
 /* --- the run --- */
@@ -160,6 +157,8 @@ static int begin(struct run *r, struct error *e)
     if (flags.resume)
         code = stored_run_compare(&r->stored, r->config.data, true, e);
     if (!code)
+        code = plan_fit(&r->trainer, &train_section, e);
+    if (!code)
         code = plan_check(&r->trainer, e);
     if (!code)
         code = trainer_init(&r->trainer, e);
@@ -172,6 +171,8 @@ static int begin(struct run *r, struct error *e)
                                    model_section.max_position_embeddings, r->config.data, e);
     return code;
 }
+
+enum { FEW_STEPS = 10 };
 
 /* What trains, and for how long. */
 static void say_plan(const struct run *r)
@@ -193,6 +194,9 @@ static void say_plan(const struct run *r)
              100 * packing_share(p), step, s->iters, (double)(s->iters * step) / (double)p->n_rows);
     log_info("rate    up to %.3g, after %zu steps of warm-up", optim_section.learning_rate, optim_section.warmup_iters);
     plan_summary_memory(t);
+    if (s->iters < FEW_STEPS)
+        log_warn("%zu steps are few to learn from: a smaller --batch-size (now %zu rows of up to %zu tokens) or more --epochs "
+                 "make more of them", s->iters, s->batch_size, s->max_seq_length);
 }
 
 static void say_what_next(const struct run *r)
@@ -230,6 +234,8 @@ static int run(const struct command_input *in, struct error *e)
         code = prepare(&r, in, e);
     if (!code && flags.plan) {
         optim_warn(&optim_section, train_section.iters);
+        if (plan_fit(&r.trainer, &train_section, e))
+            log_warn("%s", e->message);
         plan_print(&r.trainer, stdout);
         if (plan_check(&r.trainer, e))
             log_warn("%s", e->message);

@@ -367,6 +367,13 @@ static int keep(struct trainer *t, struct error *e)
     return code;
 }
 
+/* The last are also what is kept for as long as there is no best. */
+static int save_last(struct trainer *t, struct error *e)
+{
+    int code = save(t, RUN_LAST, true, e);
+    return code || isfinite(t->state.best_loss) ? code : keep(t, e);
+}
+
 /* Evaluates, remembers and saves the best. *stop: patience has run out. */
 static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
 {
@@ -465,8 +472,6 @@ static int after_step(struct trainer *t, bool *stop, struct error *e)
     bool evaluates = due(t->state.step, s->eval_interval) || last;
     if (t->has_validation && evaluates)
         code = evaluate_now(t, stop, e);
-    else if (last)
-        code = keep(t, e);
     if (!code && evaluates)
         code = probe_now(t, e);
     if (!code && t->sample && (due(t->state.step, s->sample_interval))) {
@@ -478,9 +483,9 @@ static int after_step(struct trainer *t, bool *stop, struct error *e)
         buffer_free(&text);
     }
     if (!code && (due(t->state.step, s->checkpoint_interval) || last || *stop))
-        code = save(t, RUN_LAST, true, e);
+        code = save_last(t, e);
     if (!code && !last && !*stop && interrupt_requested()) {
-        code = save(t, RUN_LAST, true, e);
+        code = save_last(t, e);
         if (!code)
             code = error_set(e, ERR_INTERRUPTED,
                              "interrupted at step %llu of %zu, saved in %s; continue with --resume",
