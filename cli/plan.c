@@ -112,6 +112,14 @@ int plan_fit(const struct trainer *t, struct train_settings *s, struct error *e)
     return OK;
 }
 
+static double trained_numbers(const struct param_list *params)
+{
+    double n = 0;
+    for (size_t i = 0; i < params->count; i++)
+        n += (double)params->items[i]->count;
+    return n;
+}
+
 void plan_print(const struct trainer *t, FILE *out)
 {
     const struct model *m = t->model;
@@ -125,6 +133,8 @@ void plan_print(const struct trainer *t, FILE *out)
     char text[32];
     fprintf(out, "parameters               %10s  (%zu)\n",
             format_count((double)m->n_weights, text), m->n_weights);
+    if (t->params != &m->all)
+        fprintf(out, "  what trains            %10s\n", format_count(trained_numbers(t->params), text));
     fprintf(out, "memory                   %10s\n", format_bytes((double)(p.total + program), text));
     print_bytes(out, "weights", p.weights);
     print_bytes(out, "gradients", p.gradients);
