@@ -298,7 +298,7 @@ status 0
 
 # ---- the best, and stopping early ----
 
-sft --model base --data qa.jsonl --out worse --iters 300 --set optim.learning_rate=0.3 --set train.early_stopping_patience=2 \
+sft --model base --data qa.jsonl --out worse --iters 300 --learning-rate 0.3 --set train.early_stopping_patience=2 \
     --set optim.grad_clip=0 --eval-interval 2 -q
 status 0
 steps=$(sed -n 's/.*"step": \([0-9]*\), "validation_loss.*/\1/p' worse/metrics.jsonl | tail -n 1)
@@ -336,8 +336,8 @@ resume --out full --iters 40 -q
 status 0
 
 # A loss that is no number.
-sft --model base --data qa.jsonl --out nan --iters 60 --method full --set optim.grad_clip=0 --set optim.learning_rate=10 \
-    --set optim.schedule=constant -q
+sft --model base --data qa.jsonl --out nan --iters 60 --method full --learning-rate 10 \
+    --set optim.grad_clip=0 --set optim.schedule=constant -q
 status 1
 grep -q '^linnet: warning: step [0-9]* skipped: loss ' stderr || fail "no warning"
 grep -q '^linnet: error: 5 steps in a row were not finite; ' stderr || fail "no error"
