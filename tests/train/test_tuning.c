@@ -177,7 +177,7 @@ struct result {
     size_t n;
     float *values;  /* of all that trains */
     float *began;   /* the same before the first step */
-    double first_loss, last_loss;
+    double first_loss, first_norm, last_loss;
 };
 
 static float *copy_values(const struct param_list *l, size_t *n)
@@ -215,7 +215,7 @@ static struct result steps(const struct want *w)
         assert_true(s.finite && s.n_targets > 0);
         r.last_loss = s.loss;
         if (i == 0)
-            r.first_loss = s.loss;
+            r.first_loss = s.loss, r.first_norm = s.grad_norm;
     }
     model_join(&t.model);
     r.values = copy_values(t.trainer.params, &r.n);
@@ -260,6 +260,7 @@ static void accumulation_is_the_large_batch(void **state)
         w.grad_accumulation = 2;
         other = steps(&w);
         assert_true(large.last_loss < large.first_loss);
+        assert_true(fabs(small.first_norm / large.first_norm - 1) < 1e-5); /* which AdamW does not see */
         assert_true(fabs(small.last_loss / large.last_loss - 1) < 1e-4);
         assert_true(distance(&large, &small) < ROUNDING);
         assert_true(distance(&large, &other) > OTHER);
@@ -282,6 +283,7 @@ static void packing_is_padding(void **state)
         close_tuning(&t);
         assert_in_range(w.batch_size, 2, N_EXAMPLES / 2);
         packed = steps(&w);
+        assert_true(fabs(packed.first_norm / padded.first_norm - 1) < 1e-5);
         assert_true(fabs(packed.last_loss / padded.last_loss - 1) < 1e-4);
         assert_true(distance(&padded, &packed) < ROUNDING);
         result_free(&padded), result_free(&packed);
@@ -379,6 +381,27 @@ static void looking_changes_nothing(void **state)
         assert_same_bits(&blind, &watched);
         result_free(&blind), result_free(&watched);
     }
+}
+
+/* Nothing is left out at random while the loss is measured. */
+static void looking_is_without_dropout(void **state)
+{
+    (void)state;
+    struct want w = {.watched = true, .iters = 3, .lora = adapters(4)};
+    struct tuning t;
+    struct error e;
+    w.lora.dropout = 0.3;
+    open_tuning(&t, &w);
+    assert_ok(trainer_run(&t.trainer, &e), e);
+    assert_int_equal(t.trainer.state.best_step, t.settings.iters);
+    struct evaluator v = {&t.model, &language_model_objective, &t.trainer.activations, &t.trainer.batches[0],
+                          t.trainer.scratch};
+    for (uint64_t seed = 0; seed < 2; seed++) {
+        t.model.dropout_seed = seed;
+        double loss = evaluate(&v, &t.trainer.validation, 0, NULL).loss;
+        assert_true((loss == t.trainer.state.best_loss) == (seed == 0));
+    }
+    close_tuning(&t);
 }
 
 /* --- what is frozen --- */
@@ -490,7 +513,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accumulation_is_the_large_batch),  cmocka_unit_test(packing_is_padding),
         cmocka_unit_test(recomputed_blocks_are_the_same_bits), cmocka_unit_test(resumed_runs_are_the_same_bits),
-        cmocka_unit_test(looking_changes_nothing),          cmocka_unit_test(frozen_weights_stay),
+        cmocka_unit_test(looking_changes_nothing),          cmocka_unit_test(looking_is_without_dropout), cmocka_unit_test(frozen_weights_stay),
         cmocka_unit_test(full_training_begins_with_the_file), cmocka_unit_test(adapters_begin_with_the_base),
     };
     log_set_quiet(true);
