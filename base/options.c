@@ -111,6 +111,10 @@ void options_init(struct options *o)
     for (size_t i = 0; i < o->n_sections; i++) {
         struct option_section *s = &o->sections[i];
         s->origins = mem_zero(s->n_rows, sizeof *s->origins);
+        for (const char *const *pair = s->settled; pair && *pair; pair += 2) {
+            struct place p;
+            CHECK(find_key(o, s->name, strlen(s->name), pair[0], &p));
+        }
     }
     for (struct place p = {0}, q; each_row(o, &p);) {
         CHECK(find_key(o, p.section->name, strlen(p.section->name), p.row->key, &q) &&

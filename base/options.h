@@ -93,6 +93,9 @@ struct option_section {
      * by the file and --set alone, so that a configuration written for one command serves another.
      */
     const char *const *flags_of;
+    /* What --help shows as the default of some keys where the command settles them itself: key, text, key, text, ...,
+     * NULL. NULL: none. */
+    const char *const *settled;
     struct option_origin *origins; /* private, n_rows; made by options_init */
 };
 

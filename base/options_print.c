@@ -91,6 +91,15 @@ static void print_choices(const struct option *row, struct buffer *out)
         buffer_printf(out, "%s%s", !i ? "" : row->choices[i + 1] ? ", " : " or ", row->choices[i]);
 }
 
+/* What the command says of the row's default, or NULL. */
+static const char *settled_default(const struct option_section *s, const struct option *row)
+{
+    for (const char *const *pair = s->settled; pair && *pair; pair += 2)
+        if (strcmp(pair[0], row->key) == 0)
+            return pair[1];
+    return NULL;
+}
+
 static bool is_on(const struct option *row)
 {
     return row->type == OPTION_BOOL && row->default_value &&
@@ -130,9 +139,10 @@ static size_t help_margin(const struct options *o)
     return margin;
 }
 
-static void print_flag_help(const struct option *row, size_t margin, size_t width,
+static void print_flag_help(const struct option_section *s, const struct option *row, size_t margin, size_t width,
                             struct buffer *out)
 {
+    const char *settled = settled_default(s, row);
     size_t at = print_flag(row, out);
     if (at + 2 > margin)
         buffer_printf(out, "\n%*s", (int)margin, "");
@@ -141,7 +151,9 @@ static void print_flag_help(const struct option *row, size_t margin, size_t widt
 
     struct buffer text = {0};
     buffer_string(&text, row->help);
-    if (row->type == OPTION_ENUM) {
+    if (settled) {
+        buffer_printf(&text, " (default %s)", settled);
+    } else if (row->type == OPTION_ENUM) {
         buffer_string(&text, " (");
         print_choices(row, &text);
         buffer_printf(&text, "; default %s)",
@@ -169,7 +181,7 @@ void options_print_help(const struct options *o, size_t width, struct buffer *ou
                 buffer_printf(out, "%s%s:\n", first ? "" : "\n", s->help);
             heading = true;
             first = false;
-            print_flag_help(&s->rows[j], margin, width, out);
+            print_flag_help(s, &s->rows[j], margin, width, out);
         }
     }
 }

@@ -79,9 +79,17 @@ static int add_data(json_t *file, const char *run, const char *config, struct er
     const char *shard_path = NULL;
     int code = yaml_parse(config, strlen(config), &y, e);
     for (size_t i = 0; i < y.count && !code; i++)
-        if (strcmp(y.entries[i].path, "data.paths") == 0 && y.entries[i].value) {
+        if (!y.entries[i].value) {
+            continue;
+        } else if (strcmp(y.entries[i].path, "data.paths") == 0) {
             json_array_append_new(paths, json_string(y.entries[i].value));
             shard_path = y.entries[i].value;
+        } else if (strcmp(y.entries[i].path, "dataset.paths") == 0) {
+            json_array_append_new(paths, json_string(y.entries[i].value));
+        } else if (strcmp(y.entries[i].path, "tune.model") == 0) {
+            info_add(file, "trained_from", json_string(y.entries[i].value));
+        } else if (strcmp(y.entries[i].path, "tune.method") == 0) {
+            info_add(file, "method", json_string(y.entries[i].value));
         }
     info_add(file, "data", paths);
     struct shard shard;

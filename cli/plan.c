@@ -35,6 +35,17 @@ static void print_bytes(FILE *out, const char *what, size_t bytes)
     fprintf(out, "  %-22s %10s\n", what, format_bytes((double)bytes, text));
 }
 
+int plan_check_batch(const struct train_settings *s, struct error *e)
+{
+    const size_t most_tokens = (size_t)1 << 30; /* keeps every size of a step within size_t */
+    if (s->batch_size > most_tokens / s->max_seq_length)
+        return error_set(e, ERR_USAGE,
+                         "train.batch_size (%zu) times train.max_seq_length (%zu) is more than %zu "
+                         "tokens at a time; use grad_accumulation instead of so large a batch",
+                         s->batch_size, s->max_seq_length, most_tokens);
+    return OK;
+}
+
 int plan_check(const struct trainer *t, struct error *e)
 {
     struct memory_plan p = trainer_plan(t);
@@ -95,10 +106,18 @@ int plan_fit(const struct trainer *t, struct train_settings *s, struct error *e)
                          "--memory-limit %s: even one row at a time with --grad-checkpoint takes %s; take a shorter "
                          "--max-seq-length, a smaller model, or one with fewer bits", limit, needed);
     }
-    log_info("to stay within %s: %zu rows at a time, %zu times a step (asked for: %zu, %zu times)%s", limit,
-             s->batch_size, s->grad_accumulation, asked.batch_size, asked.grad_accumulation,
-             s->grad_checkpoint && !asked.grad_checkpoint ? ", --grad-checkpoint" : "");
+    log_info("to stay within %s: --batch-size %zu --grad-accumulation %zu%s instead of %zu and %zu", limit, s->batch_size,
+             s->grad_accumulation, s->grad_checkpoint && !asked.grad_checkpoint ? " --grad-checkpoint" : "",
+             asked.batch_size, asked.grad_accumulation);
     return OK;
+}
+
+static double trained_numbers(const struct param_list *params)
+{
+    double n = 0;
+    for (size_t i = 0; i < params->count; i++)
+        n += (double)params->items[i]->count;
+    return n;
 }
 
 void plan_print(const struct trainer *t, FILE *out)
@@ -114,6 +133,8 @@ void plan_print(const struct trainer *t, FILE *out)
     char text[32];
     fprintf(out, "parameters               %10s  (%zu)\n",
             format_count((double)m->n_weights, text), m->n_weights);
+    if (t->params != &m->all)
+        fprintf(out, "  what trains            %10s\n", format_count(trained_numbers(t->params), text));
     fprintf(out, "memory                   %10s\n", format_bytes((double)(p.total + program), text));
     print_bytes(out, "weights", p.weights);
     print_bytes(out, "gradients", p.gradients);
@@ -138,26 +159,38 @@ void plan_print(const struct trainer *t, FILE *out)
             format_duration(flops / (0.7 * rate) * (double)s->iters, text), s->iters);
 }
 
-void plan_summary(const struct trainer *t, size_t n_train, size_t n_held_out)
+void plan_summary_model(const struct trainer *t)
 {
     const struct model *m = t->model;
     const struct model_config *c = &m->config;
-    const struct train_settings *s = t->settings;
-    struct memory_plan p = trainer_plan(t);
-    char a[32], b[32], d[32], f[32];
-    size_t step = s->batch_size * s->max_seq_length * s->grad_accumulation;
-    double total = (double)step * (double)s->iters;
+    char a[32];
     log_info("model   %s parameters: %zu layers, hidden %zu, %zu/%zu heads of %zu, ffn %zu, "
              "vocabulary %zu%s", format_count((double)m->n_weights, a), c->num_hidden_layers,
              c->hidden_size, c->num_attention_heads, c->num_key_value_heads, c->head_dim,
              c->intermediate_size, c->vocab_size, c->tie_word_embeddings ? ", tied" : "");
-    log_info("data    %s tokens to train on, %s held out; %zu steps of %zu are %s, %.2f epochs",
-             format_count((double)n_train, a),
-             format_count((double)n_held_out, b), s->iters, step,
-             format_count(total, d), total / (double)n_train);
+}
+
+void plan_summary_memory(const struct trainer *t)
+{
+    struct memory_plan p = trainer_plan(t);
+    char a[32], b[32], d[32], f[32];
     log_info("memory  %s: weights %s, gradients and moments %s, activations %s; products in %s",
              format_bytes((double)p.total, a), format_bytes((double)p.weights, b),
              format_bytes((double)(p.gradients + p.optimizer), d),
              format_bytes((double)(p.activations + p.logits + p.batches), f),
-             dtype_info(train_product_type(s))->name);
+             dtype_info(train_product_type(t->settings))->name);
+}
+
+void plan_summary(const struct trainer *t, size_t n_train, size_t n_held_out)
+{
+    const struct train_settings *s = t->settings;
+    char a[32], b[32], d[32];
+    size_t step = s->batch_size * s->max_seq_length * s->grad_accumulation;
+    double total = (double)step * (double)s->iters;
+    plan_summary_model(t);
+    log_info("data    %s tokens to train on, %s held out; %zu steps of %zu are %s, %.2f epochs",
+             format_count((double)n_train, a),
+             format_count((double)n_held_out, b), s->iters, step,
+             format_count(total, d), total / (double)n_train);
+    plan_summary_memory(t);
 }

@@ -15,11 +15,17 @@ void plan_print(const struct trainer *t, FILE *out);
  * nothing fits. */
 int plan_fit(const struct trainer *t, struct train_settings *s, struct error *e);
 
+/* ERR_USAGE for more tokens at a time than sizes can be counted of. Before any plan. */
+int plan_check_batch(const struct train_settings *s, struct error *e);
+
 /* ERR_MEMORY when this machine can never hold the plan, a warning when it holds it only by swapping or
  * at the cost of other processes. */
 int plan_check(const struct trainer *t, struct error *e);
 
 /* Three lines at the start of a run: model, data (tokens to train on, and held out), memory. */
 void plan_summary(const struct trainer *t, size_t n_train, size_t n_held_out);
+/* The first and the last of them alone. */
+void plan_summary_model(const struct trainer *t);
+void plan_summary_memory(const struct trainer *t);
 
 #endif

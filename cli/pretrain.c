@@ -152,13 +152,7 @@ static int settle_model(size_t tokens, struct error *e)
                          "model.max_position_embeddings is %zu, less than train.max_seq_length "
                          "(%zu); raise it, or set 0", model_section.max_position_embeddings,
                          train_section.max_seq_length);
-    const size_t most_tokens = (size_t)1 << 30; /* keeps every size of a step within size_t */
-    if (train_section.batch_size > most_tokens / train_section.max_seq_length)
-        return error_set(e, ERR_USAGE,
-                         "train.batch_size (%zu) times train.max_seq_length (%zu) is more than %zu "
-                         "tokens at a time; use grad_accumulation instead of so large a batch",
-                         train_section.batch_size, train_section.max_seq_length, most_tokens);
-    return OK;
+    return plan_check_batch(&train_section, e);
 }
 
 /* --- samples --- */
@@ -360,13 +354,12 @@ static int run(const struct command_input *in, struct error *e)
         code = settle_model(tokenizer_vocab_size(tokenizer), e);
     if (!code)
         code = model_config_check(&model_section, e);
-    if (!code)
-        code = check_memory(e);
     if (!code) {
-        options_print_yaml(in->options, &config);
-        if (flags.resume)
-            code = check_stored(&stored, tokenizer, config.data, e);
+        options_print_yaml(in->options, &config); /* before check_memory: a resumed run fits itself again */
+        code = check_memory(e);
     }
+    if (!code && flags.resume)
+        code = check_stored(&stored, tokenizer, config.data, e);
     if (!code)
         code = get_shard(tokenizer, stored.state.data_hash, in->threads, &shard, e);
     if (!code)

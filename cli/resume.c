@@ -39,8 +39,9 @@ static bool is_fixed(const char *path, bool data_may_move)
 {
     static const char *const fixed[] = {"model", "tokenizer", "data", "train.batch_size",
                                         "train.grad_accumulation", "train.max_seq_length",
-                                        "train.seed", "optim.optimizer", NULL};
-    static const char *const free_among_them[] = {"model.resid_dropout", NULL};
+                                        "train.seed", "optim.optimizer", "tune.method", "lora",
+                                        "dataset.packing", NULL};
+    static const char *const free_among_them[] = {"model.resid_dropout", "lora.dropout", "lora.lora_plus_ratio", NULL};
     static const char *const places[] = {"data.paths", "data.validation_paths", NULL};
     return is_among(path, fixed) && !is_among(path, free_among_them) &&
            !(data_may_move && is_among(path, places));
@@ -107,4 +108,18 @@ int stored_run_compare(const struct stored_run *s, const char *config, bool data
     yaml_entries_free(&old);
     yaml_entries_free(&new);
     return code;
+}
+
+bool stored_run_changes(const struct stored_run *s, const char *config, const char *path)
+{
+    struct yaml old = {0}, new = {0};
+    struct buffer was = {0}, is = {0};
+    bool changes = !yaml_parse(s->config, strlen(s->config), &old, NULL) &&
+                   !yaml_parse(config, strlen(config), &new, NULL) && append_value(&old, path, &was) &&
+                   append_value(&new, path, &is) && strcmp(was.data, is.data) != 0;
+    buffer_free(&was);
+    buffer_free(&is);
+    yaml_entries_free(&old);
+    yaml_entries_free(&new);
+    return changes;
 }

@@ -14,10 +14,13 @@ int stored_run_read(const char *run, struct stored_run *s, struct error *e);
 void stored_run_free(struct stored_run *s);
 
 /* Says which keys of the configuration `config` (resolved, YAML) differ from the stored one, one line
- * each. ERR_USAGE for those that cannot: the model's shape, the tokenizer, the data, and what the
+ * each. ERR_USAGE for those that cannot: the model's shape, the tokenizer, the data, what trains, and what the
  * position in the data is counted in. `data_may_move`: the run holds no shard of its own, so its data
  * may lie elsewhere now. */
 int stored_run_compare(const struct stored_run *s, const char *config, bool data_may_move,
                        struct error *e);
+
+/* Whether the two differ in the value at `path` ("tune.probe"). What cannot be read does not differ. */
+bool stored_run_changes(const struct stored_run *s, const char *config, const char *path);
 
 #endif

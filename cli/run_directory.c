@@ -24,6 +24,8 @@ int run_directory_check(const char *run, bool resume, struct error *e)
     if (resume && !has_last)
         return error_set(e, ERR_USAGE,
                          "%s holds no checkpoint to resume from; without --resume the run begins", run);
+    if (!resume && (run_directory_holds(run, "config.json") || run_directory_holds(run, "adapter_config.json")))
+        return error_set(e, ERR_USAGE, "%s holds a model or an adapter that is no run's; choose another --out", run);
     return OK;
 }
 

@@ -7,7 +7,8 @@
 
 bool run_directory_holds(const char *run, const char *name);
 
-/* ERR_USAGE when a run is there that is not to be continued, or none that is. */
+/* ERR_USAGE when a run is there that is not to be continued, or none that is; or somebody else's model, whose files would
+ * be replaced. */
 int run_directory_check(const char *run, bool resume, struct error *e);
 
 /* Makes the directory ours, and clean of what a killed run left half written. */

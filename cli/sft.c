@@ -36,14 +36,20 @@ static const struct option rows[] = {
      .help = "print in the end where the time of the steps went"},
 };
 static const char *const no_flags[] = {NULL};
+/* All but those for samples, which fine-tuning has none of. */
+static const char *const train_flags[] = {"iters", "batch_size", "grad_accumulation", "max_seq_length", "grad_checkpoint",
+                                          "memory_limit", "seed", "dtype", "eval_interval", "eval_iters",
+                                          "checkpoint_interval", NULL};
 static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Run"},
     {.name = "tune", .rows = tune_options, .n_rows = N_TUNE_OPTIONS, .object = &tune_section, .help = "What trains"},
     {.name = "dataset", .rows = dataset_options, .n_rows = N_DATASET_OPTIONS, .object = &dataset_section,
      .help = "Examples"},
     {.name = "lora", .rows = lora_options, .n_rows = N_LORA_OPTIONS, .object = &lora_section, .help = "Adapters"},
-    {.name = "optim", .rows = optim_options, .n_rows = N_OPTIM_OPTIONS, .object = &optim_section, .help = "Optimiser"},
-    {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section, .help = "Training"},
+    {.name = "optim", .rows = optim_options, .n_rows = N_OPTIM_OPTIONS, .object = &optim_section, .help = "Optimiser",
+     .settled = tune_optim_defaults},
+    {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section, .help = "Training",
+     .flags_of = train_flags, .settled = tune_train_defaults},
     {.name = "model", .rows = model_options, .n_rows = N_MODEL_OPTIONS, .object = &model_section, .help = "Model",
      .flags_of = no_flags},
 };
@@ -64,9 +70,10 @@ static int check_settings(const struct command_input *in, struct stored_run *sto
     }
     if (!code)
         code = option_require(in->options, "tune", "model", e);
-    if (!code)
-        code = dataset_settle(in->options, &dataset_section, &train_section, e);
-    return code;
+    if (code)
+        return code;
+    tune_options_settle(in->options, &tune_section);
+    return dataset_settle(in->options, &dataset_section, &train_section, e);
 }
 
 /* Everything that a run needs of the outside. */
@@ -89,12 +96,17 @@ static void run_free(struct run *r)
     stored_run_free(&r->stored);
 }
 
-static int check_length(const struct model_config *c, struct error *e)
+/* Conversations are longer than some models' contexts: what was not asked for is no more than that. */
+static int settle_length(const struct options *all, const struct model_config *c, struct error *e)
 {
-    if (train_section.max_seq_length > c->max_position_embeddings && c->max_position_embeddings > 0)
+    size_t most = c->max_position_embeddings;
+    bool given = option_given(all, "train", "max_seq_length");
+    if (!given && most > 0 && train_section.max_seq_length > most)
+        train_section.max_seq_length = most;
+    if (most > 0 && train_section.max_seq_length > most)
         return error_set(e, ERR_USAGE, "--max-seq-length %zu is more than the %zu tokens the model was made for",
-                         train_section.max_seq_length, c->max_position_embeddings);
-    return OK;
+                         train_section.max_seq_length, most);
+    return plan_check_batch(&train_section, e);
 }
 
 /* Rows of examples, and with them how many steps there are. */
@@ -116,7 +128,7 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
 {
     int code = tuned_open(&tune_section, &lora_section, train_section.seed, &r->tuned, e);
     if (!code)
-        code = check_length(&r->tuned.model.config, e);
+        code = settle_length(in->options, &r->tuned.model.config, e);
     if (!code)
         code = dataset_load(&dataset_section, r->tuned.tokenizer, train_section.max_seq_length, train_section.seed,
                             &r->dataset, e);
@@ -124,55 +136,84 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
         return code;
     make_rows(r, in->options);
     model_section = r->tuned.model.config;
+    options_print_yaml(in->options, &r->config); /* what was asked for, before plan_fit: a resumed run fits itself again */
+    r->trainer.config = r->config.data;
     r->trainer.objective = &language_model_objective;
     r->trainer.settings = &train_section;
     r->trainer.optim = &optim_section;
     r->trainer.run = flags.out ? flags.out : "";
     r->trainer.state.data_hash = dataset_hash(&r->dataset);
-    code = tuned_prepare(&r->tuned, &r->trainer, e);
-    if (!code)
-        code = plan_fit(&r->trainer, &train_section, e);
-    return code;
+    return tuned_prepare(&r->tuned, &r->trainer, e);
 }
 
 /* --- the run --- */
 
-static int begin(struct run *r, const struct command_input *in, struct error *e)
+static int begin(struct run *r, struct error *e)
 {
     tokenizer_set_chat_template(r->tuned.tokenizer, r->dataset.chat_template.text);
     int code = run_directory_claim(flags.out, e);
     if (code)
         return code;
-    options_print_yaml(in->options, &r->config);
-    r->trainer.config = r->config.data;
     if (flags.resume)
         code = stored_run_compare(&r->stored, r->config.data, true, e);
+    if (!code)
+        code = plan_fit(&r->trainer, &train_section, e);
     if (!code)
         code = plan_check(&r->trainer, e);
     if (!code)
         code = trainer_init(&r->trainer, e);
     if (!code && flags.resume)
         code = trainer_resume(&r->trainer, e);
+    if (!code && flags.resume && stored_run_changes(&r->stored, r->config.data, "tune.probe"))
+        r->trainer.state.first_probe_loss = 0; /* of another text */
     if (!code)
         code = run_directory_write(flags.out, flags.resume ? NULL : r->tuned.tokenizer,
                                    model_section.max_position_embeddings, r->config.data, e);
     return code;
 }
 
-static void say_what_next(const struct run *r)
+enum { FEW_STEPS = 10 };
+
+/* What trains, and for how long. */
+static void say_plan(const struct run *r)
 {
-    if (r->tuned.adapter_path)
-        log_info("the adapter: %s; try it: linnet chat --model %s", r->tuned.adapter_path, flags.out);
+    const struct trainer *t = &r->trainer;
+    const struct train_settings *s = &train_section;
+    const struct packing *p = &r->train.packing;
+    size_t step = s->batch_size * s->grad_accumulation, n = 0;
+    char count[32];
+    for (size_t i = 0; i < r->tuned.trains.count; i++)
+        n += r->tuned.trains.items[i]->count;
+    plan_summary_model(t);
+    if (tune_section.method == TUNE_LORA)
+        log_info("trains  %s parameters: adapters of rank %zu beside %zu matrices", format_count((double)n, count),
+                 lora_section.rank, r->tuned.adapter.n_pairs);
     else
-        log_info("try it: linnet chat --model %s", flags.out);
+        log_info("trains  all of them");
+    log_info("rows    %zu of %zu tokens, %.0f%% full; %zu a step, %zu steps, %.2f epochs", p->n_rows, s->max_seq_length,
+             100 * packing_share(p), step, s->iters, (double)(s->iters * step) / (double)p->n_rows);
+    log_info("rate    up to %.3g, after %zu steps of warm-up", optim_section.learning_rate, optim_section.warmup_iters);
+    plan_summary_memory(t);
+    if (s->iters < FEW_STEPS)
+        log_warn("%zu steps are few to learn from: a smaller --batch-size (now %zu rows of up to %zu tokens) or more --epochs "
+                 "make more of them", s->iters, s->batch_size, s->max_seq_length);
 }
 
-static int train(struct run *r, const struct command_input *in, struct error *e)
+static void say_what_next(const struct run *r)
+{
+    const char *verb = r->dataset.chat_template.text ? "chat" : "generate";
+    if (r->tuned.adapter_path)
+        log_info("the adapter: %s; try it: linnet %s --model %s", r->tuned.adapter_path, verb, flags.out);
+    else
+        log_info("the best weights: %s/" RUN_BEST "; try them: linnet %s --model %s", flags.out, verb, flags.out);
+}
+
+static int train(struct run *r, struct error *e)
 {
     struct trainer *t = &r->trainer;
-    int code = begin(r, in, e);
+    int code = begin(r, e);
     if (!code) {
-        plan_summary(t, r->dataset.train.report.tokens, r->dataset.validation.report.tokens);
+        say_plan(r);
         uint64_t first = t->state.step;
         profile_reset();
         code = trainer_run(t, e);
@@ -193,11 +234,13 @@ static int run(const struct command_input *in, struct error *e)
         code = prepare(&r, in, e);
     if (!code && flags.plan) {
         optim_warn(&optim_section, train_section.iters);
+        if (plan_fit(&r.trainer, &train_section, e))
+            log_warn("%s", e->message);
         plan_print(&r.trainer, stdout);
         if (plan_check(&r.trainer, e))
             log_warn("%s", e->message);
     } else if (!code) {
-        code = train(&r, in, e);
+        code = train(&r, e);
     }
     run_free(&r);
     return code;
@@ -209,6 +252,9 @@ const struct command command_sft = {
     .summary = "train a model further on prompts and answers: LoRA, or all weights",
     .usage = "--model PATH --data PATH... --out DIR [-c FILE]",
     .notes =
+        "What is not given suits the model, the method and the data: see the defaults above, which the run's\n"
+        "config.yaml has as numbers. docs/fine-tuning.md is a guide.\n"
+        "\n"
         "The frozen weights stay mapped in whatever type their file has: a GGUF file in q4_0 is trained on as it\n"
         "is. --model takes the run directory afterwards, and --adapter its folder adapter/ beside the base;\n"
         "linnet merge makes one file of both. Ctrl-C saves and stops; --resume goes on, to the bit.\n"

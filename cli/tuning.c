@@ -9,6 +9,7 @@
 #include "model/load.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FIELD(member) offsetof(struct tune_options, member)
@@ -33,6 +34,36 @@ _Static_assert(sizeof tune_options / sizeof *tune_options == N_TUNE_OPTIONS, "co
 
 /* --- opening --- */
 
+static void warn_of_no_effect(const struct options *all, const struct tune_options *o)
+{
+    if (o->method == TUNE_LORA)
+        return;
+    for (size_t i = 0; i < N_LORA_OPTIONS; i++)
+        if (option_source(all, "lora", lora_options[i].key) > OPTION_FROM_FILE)
+            log_warn("lora.%s has no effect: --method full trains every weight, and no adapter", lora_options[i].key);
+    if (option_source(all, "tune", "products") > OPTION_FROM_FILE && o->products == TUNE_INT8)
+        log_warn("tune.products has no effect: --method full multiplies in f32 or bf16");
+}
+
+void tune_options_settle(const struct options *all, struct tune_options *o)
+{
+    char *real = o->model[0] == '/' ? NULL : realpath(o->model, NULL);
+    if (real) {
+        mem_free(o->model);
+        o->model = mem_string(real);
+    }
+    free(real);
+    warn_of_no_effect(all, o);
+}
+
+static bool has_blocks(const struct model *m)
+{
+    for (size_t i = 0; i < m->n_params; i++)
+        if (dtype_info(m->params[i].type)->block > 1)
+            return true;
+    return false;
+}
+
 int tuned_open(const struct tune_options *o, const struct lora_options *lora, uint64_t seed, struct tuned *t,
                struct error *e)
 {
@@ -46,6 +77,8 @@ int tuned_open(const struct tune_options *o, const struct lora_options *lora, ui
             params_add(&t->trains, &t->model.params[i]);
         return OK;
     }
+    if (o->products == TUNE_INT8 && !has_blocks(&t->model))
+        log_warn("tune.products has no effect: no weight of %s is in blocks", o->model);
     if (o->products == TUNE_INT8)
         model_use_integers(&t->model);
     code = lora_create(lora, &t->model, seed, &t->adapter, e);
@@ -72,12 +105,23 @@ void tuned_free(struct tuned *t)
 
 /* --- settings --- */
 
+const char *const tune_optim_defaults[] = {
+    "learning_rate", "2e-4 for lora, 2e-5 for full", "warmup_iters", "3% of the run", "weight_decay", "0",
+    "beta2", "0.999", NULL,
+};
+const char *const tune_train_defaults[] = {
+    "iters", "what --epochs come to", "max_seq_length", "2048, or the model's context where that is less",
+    "eval_interval", "a tenth of the run", "checkpoint_interval", "a tenth of the run", NULL,
+};
+
 void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, struct train_settings *train,
                   struct optim_settings *optim)
 {
     bool full = t->options->method == TUNE_FULL;
     size_t rows = train->batch_size * train->grad_accumulation;
-    if (!option_given(all, "train", "iters"))
+    bool longer = option_source(all, "train", "iters") == OPTION_FROM_STORED &&
+                  option_source(all, "tune", "epochs") > OPTION_FROM_STORED;
+    if (longer || !option_given(all, "train", "iters"))
         train->iters = (size_t)fmax(1, ceil(t->options->epochs * (double)rows_per_epoch / (double)rows));
     if (!option_given(all, "optim", "learning_rate"))
         optim->learning_rate = full ? 2e-5 : 2e-4;

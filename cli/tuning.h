@@ -26,6 +26,13 @@ struct tune_options {
 enum { N_TUNE_OPTIONS = 5 };
 extern const struct option tune_options[N_TUNE_OPTIONS];
 
+/* What --help says of the defaults that tuned_settle and the command settle: `settled` of struct option_section. */
+extern const char *const tune_optim_defaults[], *const tune_train_defaults[];
+
+/* Makes `model` a path that is good from every directory, for the run is used from others, and warns of what was asked
+ * for and has no effect with this method. */
+void tune_options_settle(const struct options *all, struct tune_options *o);
+
 /* A model that is trained further. Must not move. */
 struct tuned {
     const struct tune_options *options;
@@ -43,7 +50,8 @@ int tuned_open(const struct tune_options *o, const struct lora_options *lora, ui
                struct error *e);
 void tuned_free(struct tuned *t);
 
-/* What settings that were not given should be for this: learning rate, warm-up, decay, checkpoint intervals. */
+/* What settings that were not given should be for this: steps, learning rate, warm-up, decay, beta2, intervals. Epochs
+ * that are given now are stronger than the steps of the run that is resumed. */
 void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, struct train_settings *train,
                   struct optim_settings *optim);
 

@@ -20,7 +20,7 @@ struct run_state {
     uint64_t window_skipped;  /* and those whose numbers were not finite */
     uint64_t iters;           /* the length the run had when this was saved; 0: not known */
     uint64_t base_hash;       /* of the frozen or first weights (model_fingerprint); 0: trained from scratch */
-    double first_probe_loss;  /* before the first step; 0: there is no probe */
+    double first_probe_loss;  /* before the first step that there was a probe; 0: there was none */
 };
 
 /* What trains, and its moments; what is frozen is not in the file. config: the resolved configuration as YAML.

@@ -342,9 +342,9 @@ static int probe_now(struct trainer *t, struct error *e)
     double loss = run_evaluation(t, &t->probe, 0, NULL).loss, first = t->state.first_probe_loss;
     t->probe_loss = loss;
     struct metric line[] = {{"probe_loss", loss}, {NULL, 0}};
-    if (t->state.step == 0) {
+    if (first == 0) {
         t->state.first_probe_loss = loss;
-        log_info("general text, before: loss %.4f", loss);
+        log_info("general text, %s: loss %.4f", t->state.step ? "now" : "before", loss);
     } else {
         log_info("general text: loss %.4f, %+.4f against before", loss, loss - first);
     }
@@ -365,6 +365,13 @@ static int keep(struct trainer *t, struct error *e)
     int code = t->keep(t->keep_context, e);
     begin_products(t);
     return code;
+}
+
+/* The last are also what is kept for as long as there is no best. */
+static int save_last(struct trainer *t, struct error *e)
+{
+    int code = save(t, RUN_LAST, true, e);
+    return code || isfinite(t->state.best_loss) ? code : keep(t, e);
 }
 
 /* Evaluates, remembers and saves the best. *stop: patience has run out. */
@@ -465,8 +472,6 @@ static int after_step(struct trainer *t, bool *stop, struct error *e)
     bool evaluates = due(t->state.step, s->eval_interval) || last;
     if (t->has_validation && evaluates)
         code = evaluate_now(t, stop, e);
-    else if (last)
-        code = keep(t, e);
     if (!code && evaluates)
         code = probe_now(t, e);
     if (!code && t->sample && (due(t->state.step, s->sample_interval))) {
@@ -478,9 +483,9 @@ static int after_step(struct trainer *t, bool *stop, struct error *e)
         buffer_free(&text);
     }
     if (!code && (due(t->state.step, s->checkpoint_interval) || last || *stop))
-        code = save(t, RUN_LAST, true, e);
+        code = save_last(t, e);
     if (!code && !last && !*stop && interrupt_requested()) {
-        code = save(t, RUN_LAST, true, e);
+        code = save_last(t, e);
         if (!code)
             code = error_set(e, ERR_INTERRUPTED,
                              "interrupted at step %llu of %zu, saved in %s; continue with --resume",
@@ -516,7 +521,7 @@ static int loop(struct trainer *t, struct progress *progress, struct error *e)
 static void warn_of_forgetting(const struct trainer *t)
 {
     const double much = 0.2; /* nats a token: a perplexity a fifth higher */
-    if (t->probe_loss - t->state.first_probe_loss > much)
+    if (t->has_probe && t->probe_loss - t->state.first_probe_loss > much)
         log_warn("the loss on general text rose from %.4f to %.4f: the model forgets; train for fewer steps, with a "
                  "lower --learning-rate, or mix general text in", t->state.first_probe_loss, t->probe_loss);
 }
@@ -568,12 +573,13 @@ static int close_run(struct trainer *t, struct error *e)
     return evaluate_if_missing(t, e);
 }
 
-/* How good the model is before the first step, where it is one that knows something already. */
+/* How good the model is before the first step, where it is one that knows something already; of a resumed run whose probe
+ * is new, what that is held against. */
 static int begin(struct trainer *t, struct error *e)
 {
-    if (!t->has_probe)
+    if (!t->has_probe || t->state.first_probe_loss != 0)
         return OK;
-    if (t->has_validation) {
+    if (t->has_validation && t->state.step == 0) {
         struct evaluation r = run_evaluation(t, &t->validation, t->settings->eval_iters, "evaluate");
         char text[160];
         describe(t, r.loss, text, sizeof text);
@@ -599,8 +605,7 @@ static int run(struct trainer *t, struct error *e)
     if (t->settings->early_stopping_patience && !(t->has_validation && t->settings->eval_interval))
         log_warn("train.early_stopping_patience has no effect: nothing is evaluated before the end "
                  "(no held-out data, or --eval-interval 0)");
-    if (t->state.step == 0)
-        code = begin(t, e);
+    code = begin(t, e);
     if (code)
         return code;
     interrupt_install();

@@ -35,7 +35,8 @@ struct trainer {
     /* Text the model writes now, appended to `out`; NULL: no samples. */
     void (*sample)(void *context, struct buffer *out);
     void *sample_context;
-    /* Called when the present weights are the best so far, or the last where nothing is evaluated; NULL: nobody asks. */
+    /* Called when the present weights are the best so far, or the last that were saved while there is no best; NULL:
+       nobody asks. */
     int (*keep)(void *context, struct error *e);
     void *keep_context;
     /* private */
