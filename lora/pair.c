@@ -361,6 +361,13 @@ static void pair_backward(const struct call *c, void *dx, enum dtype dx_type, co
     }
 }
 
+/* The gradient of no rows (an expert that nothing was sent to): 0, where a step's first product would have written. */
+static void add_nothing(struct param *p)
+{
+    if (p->grad && param_grad_beta(p) == 0)
+        memset(p->grad, 0, p->count * sizeof(float));
+}
+
 void lora_pair_backward(void *context, const struct linear *l, void *dx, enum dtype dx_type, const void *dy,
                         const void *x, enum dtype type, size_t n)
 {
@@ -373,9 +380,12 @@ void lora_pair_backward(void *context, const struct linear *l, void *dx, enum dt
             scale_b(&c);
         }
         pair_backward(&c, dx, dx_type, dy, type);
-        if (p->a->grad || p->b->grad)
-            p->norm_is_known = false; /* they are about to change */
+    } else {
+        add_nothing(p->a);
+        add_nothing(p->b);
     }
+    if (p->a->grad || p->b->grad)
+        p->norm_is_known = false; /* they are about to change, without a gradient too: by momentum */
     if (before && before->backward)
         before->backward(before->context, l, dx, dx_type, dy, x, type, n);
 }

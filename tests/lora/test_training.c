@@ -187,6 +187,41 @@ static void norms_follow_training(void **state)
     close_bench(&b);
 }
 
+/* An expert that a step sends nothing to has the gradient 0, and not what is left of the step before; and new norms, for
+ * momentum moves it all the same. */
+static void no_rows_no_gradient(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    struct lora_options o = options(2);
+    size_t n_experts = 0;
+    o.use_dora = true;
+    open_bench(&b, "mixtral", &o);
+    disturb(&b.adapter, 3);
+    step(&b);
+    params_clear_gradients(&b.adapter.all);
+    for (size_t i = 0; i < b.adapter.n_pairs; i++) {
+        struct lora_pair *p = &b.adapter.pairs[i];
+        float nothing[1] = {0};
+        if (p->linear->weight->expert < 0)
+            continue;
+        for (size_t j = 0; j < p->b->count; j++)
+            ((float *)p->b->grad)[j] = 1;
+        for (size_t j = 0; j < p->a->count; j++)
+            ((float *)p->a->grad)[j] = 1;
+        p->norm_is_known = true;
+        linear_backward(p->linear, NULL, DTYPE_F32, false, nothing, nothing, DTYPE_F32, 0);
+        for (size_t j = 0; j < p->b->count; j++)
+            assert_true(((float *)p->b->grad)[j] == 0);
+        for (size_t j = 0; j < p->a->count; j++)
+            assert_true(((float *)p->a->grad)[j] == 0);
+        assert_false(p->norm_is_known);
+        n_experts++;
+    }
+    assert_int_equal(n_experts, 4 * 6 * 3);
+    close_bench(&b);
+}
+
 /* Two on each other: the lower finds no product alone in y. */
 static void dora_on_dora(void **state)
 {
@@ -473,6 +508,7 @@ int main(void)
         cmocka_unit_test(gradients_of_lora),
         cmocka_unit_test(gradients_of_dora),
         cmocka_unit_test(norms_follow_training),
+        cmocka_unit_test(no_rows_no_gradient),
         cmocka_unit_test(dora_on_dora),
         cmocka_unit_test(dropout_is_a_function_of_its_seed),
         cmocka_unit_test(dropout_keeps_the_mean),
