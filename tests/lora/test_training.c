@@ -1,5 +1,6 @@
 /* What trains: gradients of pairs, magnitudes and whole parameters against slopes, through dropout, tied and untied output
  * layers, other adapters and recomputed blocks; and what PiSSA begins as. */
+#include "kernels/cross_entropy.h"
 #include "lora/options.h"
 #include "lora/svd.h"
 #include "tests/infer/util.h"
@@ -219,6 +220,35 @@ static void no_rows_no_gradient(void **state)
         n_experts++;
     }
     assert_int_equal(n_experts, 4 * 6 * 3);
+    close_bench(&b);
+}
+
+/* What a plan of memory counts is what there is after a step: to the float, for nothing is taken in vain. */
+static void scratch_is_foretold(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct bench b = {0};
+        struct lora_options o = options(3);
+        o.use_dora = i & 1;
+        o.dropout = i & 2 ? 0.2 : 0;
+        give(&o.target_modules, (const char *const[]){"q_proj", "v_proj", "down_proj", NULL});
+        open_bench(&b, "mistral", &o);
+        b.rig.model.dropout_seed = 3;
+        step(&b);
+        const struct lora_adapter *a = &b.adapter;
+        assert_int_equal((a->low_size + a->work_size + a->tile_size) * sizeof(float), lora_scratch_bytes(a, ROWS * LENGTH));
+        assert_int_equal(a->work_size > 0, i > 0);
+        close_bench(&b);
+    }
+    struct bench b = {0};
+    struct lora_options o = options(3);
+    o.use_dora = true;
+    give(&o.target_modules, (const char *const[]){"lm_head", NULL});
+    open_bench(&b, "mistral", &o); /* of an output layer there are never more rows than the loss takes at a time */
+    size_t rows = linear_cross_entropy_rows(1000000, VOCAB);
+    assert_true(rows < 1000000);
+    assert_int_equal(lora_scratch_bytes(&b.adapter, 1000000), lora_scratch_bytes(&b.adapter, rows));
     close_bench(&b);
 }
 
@@ -509,6 +539,7 @@ int main(void)
         cmocka_unit_test(gradients_of_dora),
         cmocka_unit_test(norms_follow_training),
         cmocka_unit_test(no_rows_no_gradient),
+        cmocka_unit_test(scratch_is_foretold),
         cmocka_unit_test(dora_on_dora),
         cmocka_unit_test(dropout_is_a_function_of_its_seed),
         cmocka_unit_test(dropout_keeps_the_mean),
