@@ -97,6 +97,17 @@ static void drop_adapters(struct inference *in, size_t n)
     }
 }
 
+/* What an adapter holds in full has no strength, and takes the place of another's. */
+static void warn_of_same(const struct lora_adapter *first, const struct lora_adapter *second, const char *path)
+{
+    for (size_t i = 0; i < second->n_wholes; i++)
+        if (lora_whole_values(first, second->wholes[i].param)) {
+            log_warn("%s holds %s in full, and so does an adapter before it: of that the last one's counts alone", path,
+                     second->wholes[i].param->name);
+            return;
+        }
+}
+
 static int add_adapter(struct inference *in, const char *flag, const struct adapter_word *w, struct error *e)
 {
     char *name = w->name ? mem_string(w->name) : inference_name(w->path);
@@ -113,6 +124,8 @@ static int add_adapter(struct inference *in, const char *flag, const struct adap
         return code;
     }
     lora->strength = w->scale;
+    for (size_t i = 0; i < in->n_adapters; i++)
+        warn_of_same(in->adapters[i].lora, lora, w->path);
     lora_attach(lora);
     in->adapters = mem_resize(in->adapters, in->n_adapters + 1, sizeof *in->adapters);
     in->adapters[in->n_adapters++] = (struct inference_adapter){
@@ -204,6 +217,8 @@ int adapters_load(const struct option_strings *words, struct model *m, struct lo
             code = lora_load(path, m, &loaded[n], e);
         if (!code)
             loaded[n].strength = scale;
+        for (size_t i = 0; i < n && !code; i++)
+            warn_of_same(&loaded[i], &loaded[n], path);
         mem_free(path);
     }
     if (code)

@@ -186,6 +186,12 @@ static int keep_adapter(void *context, struct error *e)
     return lora_write_peft(&t->adapter, t->options->model, t->adapter_path, e);
 }
 
+static size_t adapter_bytes(const void *context, size_t n)
+{
+    const struct tuned *t = context;
+    return lora_scratch_bytes(&t->adapter, n);
+}
+
 int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e)
 {
     trainer->model = &t->model;
@@ -196,6 +202,8 @@ int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e)
         t->adapter_path = run_file(trainer->run, ADAPTER_IN_RUN);
         trainer->keep = keep_adapter;
         trainer->keep_context = t;
+        trainer->hook_bytes = adapter_bytes;
+        trainer->hook_context = t;
     }
     return prepare_probe(t, trainer, e);
 }

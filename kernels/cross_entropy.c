@@ -14,7 +14,7 @@
 /* Every block packs w twice and reads dw once, so large blocks are faster (64 rows: 161 GFLOP/s on a
  * core, 128: 197, 256: 217, all: 225) and memory is their only cost: 32 MB of logits, but no fewer
  * than 256 rows. */
-static size_t block_rows(size_t n, size_t v)
+size_t linear_cross_entropy_rows(size_t n, size_t v)
 {
     size_t rows = ((size_t)8 << 20) / (v ? v : 1) / 32 * 32;
     if (rows < 256)
@@ -34,12 +34,12 @@ struct workspace {
 
 size_t linear_cross_entropy_scratch(size_t n, size_t c, size_t v)
 {
-    return block_rows(n, v) * (v + 2 * c + 2);
+    return linear_cross_entropy_rows(n, v) * (v + 2 * c + 2);
 }
 
 static struct workspace lay_out(size_t n, size_t c, size_t v, float *base)
 {
-    struct workspace s = {.rows = block_rows(n, v), .logits = base};
+    struct workspace s = {.rows = linear_cross_entropy_rows(n, v), .logits = base};
     s.gathered = s.logits + s.rows * v;
     s.gradient = s.gathered + s.rows * c;
     s.losses = s.gradient + s.rows * c;

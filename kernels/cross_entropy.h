@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How many of n rows are computed at a time, with a vocabulary of v. */
+size_t linear_cross_entropy_rows(size_t n, size_t v);
 /* Floats of scratch for n rows of c and a vocabulary of v. */
 size_t linear_cross_entropy_scratch(size_t n, size_t c, size_t v);
 

@@ -129,6 +129,12 @@ static struct product prepare(size_t m, size_t n, size_t k, enum dtype a_type, c
     return p;
 }
 
+size_t quantized_product_bytes(size_t m, size_t n, size_t k, enum dtype b_type, enum dtype c_type)
+{
+    struct activation_rows a = {.n_strips = (k + STRIP - 1) / STRIP, .group = quantized_kernels()->form(b_type)->group};
+    return lay_out(&a, m, NULL) + (c_type == DTYPE_F32 ? 0 : m * n * sizeof(float));
+}
+
 void quantized_product(size_t m, size_t n, size_t k, enum dtype a_type, const void *a, size_t lda, enum dtype b_type,
                        const void *b, size_t ldb, enum dtype c_type, void *c, size_t ldc)
 {

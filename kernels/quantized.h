@@ -22,6 +22,9 @@ bool quantized_supports(enum dtype type);
 void quantized_product(size_t m, size_t n, size_t k, enum dtype a_type, const void *a, size_t lda, enum dtype b_type,
                        const void *b, size_t ldb, enum dtype c_type, void *c, size_t ldc);
 
+/* Bytes of scratch memory that it keeps, but for what each thread takes. */
+size_t quantized_product_bytes(size_t m, size_t n, size_t k, enum dtype b_type, enum dtype c_type);
+
 /* The same with b interleaved (kernels/interleave.h), where that pays, a and c in f32; k whole blocks, rows side by side. */
 void quantized_product_interleaved(size_t m, size_t n, size_t k, const float *a, size_t lda, enum dtype b_type,
                                    const void *b, float *c, size_t ldc);

@@ -95,6 +95,9 @@ void lora_initialize(struct lora_adapter *a, uint64_t seed);
  * randomised SVD (Halko et al., 2011, arXiv:0909.4061). Written, it is an ordinary adapter of twice the rank. The pairs
  * must have no magnitudes (CHECK). ERR_MEMORY. */
 int lora_initialize_pissa(struct lora_adapter *a, uint64_t seed, struct error *e);
+/* Bytes that the hooks of an attached adapter keep once forward and backward passes over n rows were run: what grows to
+ * the largest layer's need, of all but the adapter itself. */
+size_t lora_scratch_bytes(const struct lora_adapter *a, size_t n);
 /* To be called when the numbers of an adapter that has no gradients were changed since it was last used. */
 void lora_changed(struct lora_adapter *a);
 

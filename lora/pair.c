@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "kernels/activation.h"
+#include "kernels/cross_entropy.h"
 #include "kernels/gemm.h"
 #include "kernels/scratch.h"
 
@@ -27,6 +28,38 @@ struct call {
     float *db;        /* (out, r) with a magnitude, going back */
 };
 
+/* Elements of each kind of memory that a call wants. */
+struct call_sizes {
+    size_t low, work, tile;
+};
+enum { TILE = 64 }; /* rows of the weight at a time */
+
+static struct call_sizes sizes_of(const struct lora_pair *p, size_t n, bool drops)
+{
+    size_t in = p->linear->weight->cols, out = p->linear->weight->rows, r = p->rank;
+    bool dora = p->magnitude;
+    return (struct call_sizes){.low = 2 * n * r, .work = (drops ? 2 * n * in : 0) + (dora ? n * out + 2 * out * r : 0),
+                               .tile = dora ? TILE * (in + r) : 0};
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+size_t lora_scratch_bytes(const struct lora_adapter *a, size_t n)
+{
+    struct call_sizes most = {0};
+    for (size_t i = 0; i < a->n_pairs; i++) {
+        const struct lora_pair *p = &a->pairs[i];
+        bool head = p->linear == &a->model->head; /* sees some rows at a time */
+        size_t rows = head ? linear_cross_entropy_rows(n, p->linear->weight->rows) : n;
+        struct call_sizes s = sizes_of(p, rows, a->dropout > 0);
+        most = (struct call_sizes){larger(s.low, most.low), larger(s.work, most.work), larger(s.tile, most.tile)};
+    }
+    return (most.low + most.work + most.tile) * sizeof(float);
+}
+
 static float *grown(float **memory, size_t *size, size_t n)
 {
     if (n > *size) {
@@ -40,11 +73,12 @@ static void lay_out(struct call *c)
 {
     struct lora_adapter *a = c->p->adapter;
     bool dora = c->p->magnitude;
+    struct call_sizes sizes = sizes_of(c->p, c->n, c->drop > 0);
     size_t masked = c->drop > 0 ? c->n * c->in : 0, wide = dora ? c->n * c->out : 0, b = dora ? c->out * c->r : 0;
-    c->low = grown(&a->low, &a->low_size, 2 * c->n * c->r);
-    if (masked + wide + b == 0)
+    c->low = grown(&a->low, &a->low_size, sizes.low);
+    if (sizes.work == 0)
         return;
-    c->masked = grown(&a->work, &a->work_size, 2 * masked + wide + 2 * b);
+    c->masked = grown(&a->work, &a->work_size, sizes.work);
     c->dmasked = c->masked + masked;
     if (!dora)
         return;
@@ -195,12 +229,11 @@ static void scale_b(const struct call *c)
 
 void lora_pair_norm(struct lora_pair *p, struct matrix w)
 {
-    enum { TILE = 64 };
     struct lora_adapter *a = p->adapter;
     size_t in = p->linear->weight->cols, out = p->linear->weight->rows;
     if (p->norm_is_known)
         return;
-    float *tile = grown(&a->tile, &a->tile_size, TILE * (in + p->rank));
+    float *tile = grown(&a->tile, &a->tile_size, sizes_of(p, 0, false).tile);
     for (size_t at = 0; at < out; at += TILE) {
         size_t n = out - at < TILE ? out - at : TILE;
 #pragma omp parallel for schedule(static)
@@ -361,6 +394,13 @@ static void pair_backward(const struct call *c, void *dx, enum dtype dx_type, co
     }
 }
 
+/* The gradient of no rows (an expert that nothing was sent to): 0, where a step's first product would have written. */
+static void add_nothing(struct param *p)
+{
+    if (p->grad && param_grad_beta(p) == 0)
+        memset(p->grad, 0, p->count * sizeof(float));
+}
+
 void lora_pair_backward(void *context, const struct linear *l, void *dx, enum dtype dx_type, const void *dy,
                         const void *x, enum dtype type, size_t n)
 {
@@ -373,9 +413,12 @@ void lora_pair_backward(void *context, const struct linear *l, void *dx, enum dt
             scale_b(&c);
         }
         pair_backward(&c, dx, dx_type, dy, type);
-        if (p->a->grad || p->b->grad)
-            p->norm_is_known = false; /* they are about to change */
+    } else {
+        add_nothing(p->a);
+        add_nothing(p->b);
     }
+    if (p->a->grad || p->b->grad)
+        p->norm_is_known = false; /* they are about to change, without a gradient too: by momentum */
     if (before && before->backward)
         before->backward(before->context, l, dx, dx_type, dy, x, type, n);
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "kernels/gemm.h"
+#include "kernels/quantized.h"
 #include "model/load.h"
 #include "train/interrupt.h"
 
@@ -48,6 +49,8 @@ static size_t products_bytes(const struct model *m, const struct param_list *par
             continue;
         enum dtype block_type = p->layer >= 0 ? type : DTYPE_F32;
         bytes = most(bytes, gemm_scratch_bytes(n, p->rows, p->cols, type, block_type));
+        if (p->in_integers)
+            bytes = most(bytes, quantized_product_bytes(n, p->rows, p->cols, p->type, block_type));
         bytes = most(bytes, gemm_scratch_bytes(n, p->cols, p->rows, type, DTYPE_F32));
     }
     for (size_t i = 0; i < params->count; i++) {
@@ -102,6 +105,8 @@ struct memory_plan trainer_plan(const struct trainer *t)
     if (!size_mul(arena.used, s->grad_accumulation, &plan.batches) || plan.batches > ARENA_MOST)
         plan.batches = ARENA_MOST;
     plan.products = products_bytes(m, params, type, s);
+    if (t->hook_bytes)
+        plan.products += t->hook_bytes(t->hook_context, s->batch_size * s->max_seq_length);
     for (size_t i = 0; i < params->count; i++)
         plan.checkpoints += 2 * params->items[i]->count * sizeof(float);
     plan.checkpoints += plan.optimizer;

@@ -39,6 +39,9 @@ struct trainer {
        nobody asks. */
     int (*keep)(void *context, struct error *e);
     void *keep_context;
+    /* Bytes that hooks of the model's layers keep beside all that is counted, for passes over n rows; NULL: none. */
+    size_t (*hook_bytes)(const void *context, size_t n);
+    const void *hook_context;
     /* private */
     struct run_state state;               /* the caller sets the two hashes */
     struct arena gradients, moments, work;

@@ -198,4 +198,19 @@ ls "$tmp"/kept.gguf?* 2>/dev/null && fail "something half written was left"
 got=$?
 status 1
 [ -z "$(ls -A "$tmp/new")" ] || fail "something half written was left"
+
+# What two adapters hold in full can only be one's.
+printf '{"prompt": "one", "completion": " two"}\n{"prompt": "two", "completion": " one"}\n' >"$tmp/qa.jsonl"
+for seed in 1 2; do
+    run "$LINNET" sft --model "$tmp/run" --data "$tmp/qa.jsonl" --out "$tmp/whole$seed" --iters 1 --max-seq-length 64 \
+        --target-modules q_proj --train-in-full model.norm --probe none --seed $seed -q
+    status 0
+done
+run "$LINNET" merge --model "$tmp/run" --adapter "$tmp/whole1" --adapter "$tmp/whole2" --out "$tmp/two.gguf" -q
+status 0
+err "linnet: warning: $tmp/whole2 holds model.norm.weight in full, and so does an adapter before it: of that the last \
+one's counts alone"
+run "$LINNET" merge --model "$tmp/run" --adapter "$tmp/whole1" --adapter "$tmp/q" --out "$tmp/one.gguf" -q
+status 0
+err ''
 exit 0

@@ -1,5 +1,6 @@
 /* What trains: gradients of pairs, magnitudes and whole parameters against slopes, through dropout, tied and untied output
  * layers, other adapters and recomputed blocks; and what PiSSA begins as. */
+#include "kernels/cross_entropy.h"
 #include "lora/options.h"
 #include "lora/svd.h"
 #include "tests/infer/util.h"
@@ -184,6 +185,70 @@ static void norms_follow_training(void **state)
     double fresh = rig_loss(&b.rig, 0);
     lora_changed(&b.adapter);
     assert_true(fresh == rig_loss(&b.rig, 0) && fresh != stale);
+    close_bench(&b);
+}
+
+/* An expert that a step sends nothing to has the gradient 0, and not what is left of the step before; and new norms, for
+ * momentum moves it all the same. */
+static void no_rows_no_gradient(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    struct lora_options o = options(2);
+    size_t n_experts = 0;
+    o.use_dora = true;
+    open_bench(&b, "mixtral", &o);
+    disturb(&b.adapter, 3);
+    step(&b);
+    params_clear_gradients(&b.adapter.all);
+    for (size_t i = 0; i < b.adapter.n_pairs; i++) {
+        struct lora_pair *p = &b.adapter.pairs[i];
+        float nothing[1] = {0};
+        if (p->linear->weight->expert < 0)
+            continue;
+        for (size_t j = 0; j < p->b->count; j++)
+            ((float *)p->b->grad)[j] = 1;
+        for (size_t j = 0; j < p->a->count; j++)
+            ((float *)p->a->grad)[j] = 1;
+        p->norm_is_known = true;
+        linear_backward(p->linear, NULL, DTYPE_F32, false, nothing, nothing, DTYPE_F32, 0);
+        for (size_t j = 0; j < p->b->count; j++)
+            assert_true(((float *)p->b->grad)[j] == 0);
+        for (size_t j = 0; j < p->a->count; j++)
+            assert_true(((float *)p->a->grad)[j] == 0);
+        assert_false(p->norm_is_known);
+        n_experts++;
+    }
+    assert_int_equal(n_experts, 4 * 6 * 3);
+    close_bench(&b);
+}
+
+/* What a plan of memory counts is what there is after a step: to the float, for nothing is taken in vain. */
+static void scratch_is_foretold(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct bench b = {0};
+        struct lora_options o = options(3);
+        o.use_dora = i & 1;
+        o.dropout = i & 2 ? 0.2 : 0;
+        give(&o.target_modules, (const char *const[]){"q_proj", "v_proj", "down_proj", NULL});
+        open_bench(&b, "mistral", &o);
+        b.rig.model.dropout_seed = 3;
+        step(&b);
+        const struct lora_adapter *a = &b.adapter;
+        assert_int_equal((a->low_size + a->work_size + a->tile_size) * sizeof(float), lora_scratch_bytes(a, ROWS * LENGTH));
+        assert_int_equal(a->work_size > 0, i > 0);
+        close_bench(&b);
+    }
+    struct bench b = {0};
+    struct lora_options o = options(3);
+    o.use_dora = true;
+    give(&o.target_modules, (const char *const[]){"lm_head", NULL});
+    open_bench(&b, "mistral", &o); /* of an output layer there are never more rows than the loss takes at a time */
+    size_t rows = linear_cross_entropy_rows(1000000, VOCAB);
+    assert_true(rows < 1000000);
+    assert_int_equal(lora_scratch_bytes(&b.adapter, 1000000), lora_scratch_bytes(&b.adapter, rows));
     close_bench(&b);
 }
 
@@ -473,6 +538,8 @@ int main(void)
         cmocka_unit_test(gradients_of_lora),
         cmocka_unit_test(gradients_of_dora),
         cmocka_unit_test(norms_follow_training),
+        cmocka_unit_test(no_rows_no_gradient),
+        cmocka_unit_test(scratch_is_foretold),
         cmocka_unit_test(dora_on_dora),
         cmocka_unit_test(dropout_is_a_function_of_its_seed),
         cmocka_unit_test(dropout_keeps_the_mean),

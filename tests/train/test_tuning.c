@@ -465,6 +465,34 @@ static void frozen_weights_stay(void **state)
 }
 
 /* All weights begin as what the file says, widened, and all of them move. */
+static size_t three_a_row(const void *context, size_t n)
+{
+    (void)context;
+    return 3 * n;
+}
+
+/* The plan counts what hooks keep, and products in 8 bits whose results are rounded to bf16. */
+static void plans_count_hooks_and_integers(void **state)
+{
+    (void)state;
+    size_t products[2];
+    for (int int8 = 0; int8 < 2; int8++) {
+        struct want w = {.lora = adapters(4), .int8 = int8, .dtype = TRAIN_BF16};
+        struct tuning t;
+        open_tuning(&t, &w);
+        t.settings.max_seq_length = 4096;
+        t.settings.batch_size = 4;
+        struct memory_plan without = trainer_plan(&t.trainer);
+        t.trainer.hook_bytes = three_a_row;
+        struct memory_plan with = trainer_plan(&t.trainer);
+        assert_int_equal(with.total - without.total, 3 * 4 * 4096);
+        assert_int_equal(with.products - without.products, 3 * 4 * 4096);
+        products[int8] = without.products;
+        close_tuning(&t);
+    }
+    assert_true(products[1] >= products[0] && products[1] >= 4 * 4096 * (160 * sizeof(float) + 64));
+}
+
 static void full_training_begins_with_the_file(void **state)
 {
     (void)state;
@@ -514,6 +542,7 @@ int main(void)
         cmocka_unit_test(accumulation_is_the_large_batch),  cmocka_unit_test(packing_is_padding),
         cmocka_unit_test(recomputed_blocks_are_the_same_bits), cmocka_unit_test(resumed_runs_are_the_same_bits),
         cmocka_unit_test(looking_changes_nothing),          cmocka_unit_test(looking_is_without_dropout), cmocka_unit_test(frozen_weights_stay),
+        cmocka_unit_test(plans_count_hooks_and_integers),
         cmocka_unit_test(full_training_begins_with_the_file), cmocka_unit_test(adapters_begin_with_the_base),
     };
     log_set_quiet(true);
