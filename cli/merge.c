@@ -290,12 +290,21 @@ static void print_report(const struct job *j)
     print_compared("merged", &j->merged);
 }
 
+/* Whether an adapter that is merged holds modules in full, which are no deltas. */
+static bool holds_whole(const struct job *j)
+{
+    for (size_t i = 0; i < flags.adapters.count; i++)
+        if (j->adapters[i].attached && j->adapters[i].n_wholes > 0)
+            return true;
+    return false;
+}
+
 static void warn(const struct job *j)
 {
     const struct merged_matrix total = merge_total(&j->merge);
     size_t erased;
     const enum merge_verdict outcome = merge_outcome(&j->merge, &erased);
-    if (total.delta == 0)
+    if (total.delta == 0 && !holds_whole(j))
         log_warn("the adapters change nothing: their scale, or what they add to every matrix, is 0");
     else if (outcome == MERGE_ERASED)
         log_warn("rounding to the file's types erases part of what the adapters add: in %zu of %zu matrices less than %g "
@@ -333,7 +342,8 @@ static int run_job(struct job *j, struct error *e)
     if (!code)
         code = adapters_load(&flags.adapters, &j->model, &j->adapters, e);
     for (size_t i = 0; i < flags.adapters.count && !code; i++)
-        lora_attach(&j->adapters[i]); /* with what they hold whole */
+        if (j->adapters[i].strength != 0)
+            lora_attach(&j->adapters[i]); /* with what they hold whole */
     if (!code)
         code = write_model(j, e);
     if (!code && j->texts[0])

@@ -143,6 +143,15 @@ static int serve(struct server *s, struct inference *in, const char *model_name,
     return code;
 }
 
+/* Strengths are each request's own, but what replaces weights is there for all. */
+static void warn_of_whole_modules(const struct inference *in)
+{
+    for (size_t i = 0; i < in->n_adapters; i++)
+        if (in->adapters[i].lora->n_wholes > 0)
+            log_warn("adapter %s holds modules in full: they are in effect for every request, whatever its strengths; serve "
+                     "the merged model, or a server of its own, where that matters", in->adapters[i].name);
+}
+
 static int load_and_serve(struct server_options *o, int threads, struct error *e)
 {
     struct server *s = NULL;
@@ -154,6 +163,7 @@ static int load_and_serve(struct server_options *o, int threads, struct error *e
         server_stop(s, 0);
         return code;
     }
+    warn_of_whole_modules(&in);
     signal(SIGPIPE, SIG_IGN); /* a client that has gone ends its request, not the server */
     interrupt_install();
     code = serve(s, &in, o->model_name, threads, e);
