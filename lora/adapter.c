@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "lora/pair.h"
+#include "model/fingerprint.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -113,7 +114,8 @@ int lora_init_with(struct lora_adapter *a, struct model *m, const struct lora_wa
 {
     *a = (struct lora_adapter){.model = m, .pairs = mem_zero(n + 1, sizeof *a->pairs), .n_pairs = n,
                                .params = mem_zero(3 * n + 1, sizeof *a->params),
-                               .wholes = mem_zero(n_wholes + 1, sizeof *a->wholes), .n_wholes = n_wholes, .strength = 1};
+                               .wholes = mem_zero(n_wholes + 1, sizeof *a->wholes), .n_wholes = n_wholes, .strength = 1,
+                               .base = model_fingerprint(m)};
     for (size_t i = 0; i < n; i++)
         add_pair(a, i, wants);
     for (size_t i = 0; i < n_wholes; i++)

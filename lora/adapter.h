@@ -63,6 +63,7 @@ struct lora_adapter {
                                  1 / (1 - dropout), unless the model's dropout_seed is 0 */
     bool rank_stabilised;     /* scales are alpha / sqrt(rank) (Kalajdzievski, 2023, arXiv:2312.03732): for files */
     struct arena values, start; /* start: PiSSA's */
+    uint64_t base;            /* the model_fingerprint of the base it was trained on, where that is known, else of `model` */
     bool attached;
     float *low;               /* scratch */
     size_t low_size;

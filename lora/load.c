@@ -1,11 +1,13 @@
 #include "lora/load.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "lora/peft.h"
 #include "lora/reader.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What a name's end says of a tensor. */
@@ -28,6 +30,19 @@ static const struct ending *find_ending(const struct ending *list, size_t n, con
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define MERGE "; merge the adapter into the model where it was trained"
+
+/* What a file says of the base it was trained on; `text` may be NULL. */
+static void compare_base(struct lora_adapter *a, const char *path, const char *text)
+{
+    char *end = NULL;
+    uint64_t trained = text ? strtoull(text, &end, 16) : 0;
+    if (!text || end == text || *end || trained == 0)
+        return;
+    if (trained != a->base)
+        log_warn("%s: was trained on another model of the same shape (their norms differ): what it makes of this one is "
+                 "anybody's guess", path);
+    a->base = trained;
+}
 
 /* --- PEFT --- */
 
@@ -110,6 +125,16 @@ int lora_read_peft(const json_t *config, const struct safetensors *s, struct mod
     return code;
 }
 
+static void compare_peft_base(struct lora_adapter *a, const char *directory)
+{
+    char *path = path_join(directory, ADAPTER_BASE);
+    json_t *root = NULL;
+    if (file_exists(path) && !json_read(path, &root, NULL))
+        compare_base(a, directory, json_string_value(json_object_get(root, "base_fingerprint")));
+    json_decref(root);
+    mem_free(path);
+}
+
 static int load_peft(const char *directory, struct model *m, struct lora_adapter *a, struct error *e)
 {
     char *config_path = path_join(directory, ADAPTER_CONFIG), *path = path_join(directory, ADAPTER_WEIGHTS);
@@ -129,6 +154,8 @@ static int load_peft(const char *directory, struct model *m, struct lora_adapter
         code = lora_read_peft(config, &s, m, a, e);
         if (code)
             error_prefix(e, "%s", directory);
+        else
+            compare_peft_base(a, directory);
     }
     safetensors_close(&s);
     json_decref(config);
@@ -212,6 +239,10 @@ static int load_gguf(const char *path, struct model *m, struct lora_adapter *a, 
     if (code)
         return code;
     code = lora_read_gguf(&g, m, a, e);
+    char *text = NULL;
+    if (!code && !gguf_get_string(&g, ADAPTER_BASE_KEY, &text, NULL))
+        compare_base(a, path, text);
+    mem_free(text);
     gguf_close(&g);
     return code ? error_prefix(e, "%s", path) : OK;
 }

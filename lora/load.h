@@ -28,6 +28,10 @@ int lora_write_peft(const struct lora_adapter *a, const char *base, const char *
 int lora_write_gguf(const struct lora_adapter *a, const char *name, const char *path, struct error *e);
 
 #define ADAPTER_IN_RUN "adapter" /* of a run's directory */
+/* Beside PEFT's files, which have no place for it: the base's fingerprint, {"base_fingerprint": "0123456789abcdef"}; in a
+ * GGUF file it is a key. Loading on a model that has another is a warning. */
+#define ADAPTER_BASE "linnet.json"
+#define ADAPTER_BASE_KEY "linnet.base_fingerprint"
 #define ADAPTER_CONFIG "adapter_config.json"
 #define ADAPTER_WEIGHTS "adapter_model.safetensors"
 

@@ -5,6 +5,7 @@
 #include "lora/load.h"
 #include "model/names.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,16 @@ static void put_peft(struct safetensors_writer *w, struct source *s)
     mem_free(module);
 }
 
+static int write_base(const struct lora_adapter *a, const char *directory, struct error *e)
+{
+    char *path = path_join(directory, ADAPTER_BASE);
+    char *text = mem_printf("{\"base_fingerprint\": \"%016" PRIx64 "\"}\n", a->base);
+    int code = file_write(path, text, strlen(text), e);
+    mem_free(text);
+    mem_free(path);
+    return code;
+}
+
 int lora_write_peft(const struct lora_adapter *a, const char *base, const char *directory, struct error *e)
 {
     struct blocks b;
@@ -181,6 +192,8 @@ int lora_write_peft(const struct lora_adapter *a, const char *base, const char *
     int code = dir_make(directory, e);
     if (!code)
         code = safetensors_writer_finish(w, weights, e);
+    if (!code)
+        code = write_base(a, directory, e);
     if (!code)
         code = write_config(&b, base, config, e);
     safetensors_writer_free(w);
@@ -227,6 +240,9 @@ int lora_write_gguf(const struct lora_adapter *a, const char *name, const char *
     gguf_put_string(w, "general.name", name);
     gguf_put_string(w, "adapter.type", "lora");
     gguf_put_f32(w, "adapter.lora.alpha", alpha);
+    char *fingerprint = mem_printf("%016" PRIx64, a->base);
+    gguf_put_string(w, ADAPTER_BASE_KEY, fingerprint);
+    mem_free(fingerprint);
     int code = check_gguf(&b, e);
     for (size_t i = 0; i < n && !code; i++) {
         struct source *s = &sources[i];

@@ -42,6 +42,7 @@ better run
 find run -type f | sort >files
 exactly files 'run/adapter/adapter_config.json
 run/adapter/adapter_model.safetensors
+run/adapter/linnet.json
 run/checkpoints/best.h5
 run/checkpoints/last.h5
 run/config.yaml
@@ -75,6 +76,19 @@ for line in '"peft_type": "LORA",' '"task_type": "CAUSAL_LM",' "\"base_model_nam
     '"rank_pattern": {},' '"modules_to_save": null'; do
     grep -qxF "  $line" run/adapter/adapter_config.json || fail "no $line in: $(cat run/adapter/adapter_config.json)"
 done
+# whose adapter it is: the base's in any type, and of no other model of that shape
+for form in run/adapter other.gguf; do
+    [ $form = run/adapter ] || { run "$LINNET" convert --model base --adapter run --out other.gguf -q && status 0; }
+    run "$LINNET" generate --model q4.gguf --adapter "$form" --prompt a --max-tokens 1
+    status 0
+    grep "was trained on another model" "$tmp/stderr" && fail "$form is not told from a stranger's"
+done
+cp -r run/adapter another
+sed -i 's/": "..../": "0000/' another/linnet.json
+run "$LINNET" generate --model q4.gguf --adapter another --prompt a --max-tokens 1
+status 0
+err_has "linnet: warning: another: was trained on another model of the same shape (their norms differ): what it makes of this one is anybody's guess"
+rm -r another other.gguf
 run "$LINNET" info run
 out_has "  method                lora"
 out_has "  data                  [\"qa.jsonl\"]"
