@@ -2,7 +2,8 @@
 #ifndef LINNET_CLI_BENCH_H
 #define LINNET_CLI_BENCH_H
 
-#include "model/model.h"
+#include "kernels/profile.h"
+#include "train/trainer.h"
 
 /* One kind of matrix product of a training step. */
 struct bench_product {
@@ -25,5 +26,12 @@ void bench_measure(struct bench_product *products, size_t n, enum dtype type);
 /* Floating-point operations per second of all of them together, each as often as in a step. */
 double bench_rate(const struct bench_product *products, size_t n);
 double bench_product_flops(const struct bench_product *p);
+
+/* Steps of training, after one that is not timed: it touches all memory, reads files and prepares products. */
+struct bench_steps {
+    double fastest, total;       /* seconds of a step, and of all */
+    double kinds[PROFILE_KINDS]; /* seconds of all by kind of operation */
+};
+int bench_time_steps(struct trainer *t, size_t n, struct bench_steps *r, struct error *e);
 
 #endif

@@ -48,29 +48,10 @@ static struct option_section sections[] = {
 };
 
 struct measured {
-    double fastest, total;                 /* seconds of steps */
-    double kinds[PROFILE_KINDS];           /* seconds of all steps by kind of operation */
+    struct bench_steps steps;
     double flops, peak_rate, peak_mb;      /* flops of a step; flops a second of its products alone, in plain matrices */
     size_t planned, trained;               /* bytes; weights that train */
 };
-
-static int time_steps(struct trainer *t, struct measured *r, struct error *e)
-{
-    struct train_step step;
-    int code = trainer_step(t, &step, e); /* touches all memory and reads the file */
-    profile_reset();
-    for (size_t i = 0; i < flags.steps && !code; i++) {
-        double began = clock_seconds();
-        code = trainer_step(t, &step, e);
-        double took = clock_seconds() - began;
-        r->total += took;
-        if (i == 0 || took < r->fastest)
-            r->fastest = took;
-    }
-    for (int i = 0; i < PROFILE_KINDS; i++)
-        r->kinds[i] = profile_seconds((enum profile_kind)i);
-    return code;
-}
 
 /* The speed of the model's own products, forward and back to what they read, with weights that need no unpacking. */
 static double measure_peak(const struct model *m)
@@ -103,7 +84,7 @@ static int measure(struct tuned *tuned, struct measured *r, struct error *e)
         r->flops = trainer_step_flops(&t);
         for (size_t i = 0; i < t.params->count; i++)
             r->trained += t.params->items[i]->count;
-        code = time_steps(&t, r, e);
+        code = bench_time_steps(&t, flags.steps, &r->steps, e);
         r->peak_mb = (double)mem_resident_peak() / 1e6;
         trainer_free(&t);
     }
@@ -117,15 +98,15 @@ static void print_measured(const struct measured *r)
 {
     const double tokens = (double)flags.seq_len;
     printf("weights that train  %12zu\n", r->trained);
-    printf("fastest step        %12.2f s\n", r->fastest);
-    printf("mean step           %12.2f s\n", r->total / (double)flags.steps);
-    printf("speed               %12.2f tokens/s\n", tokens / r->fastest);
-    printf("                    %12.1f GFLOP/s\n", r->flops / r->fastest / 1e9);
+    printf("fastest step        %12.2f s\n", r->steps.fastest);
+    printf("mean step           %12.2f s\n", r->steps.total / (double)flags.steps);
+    printf("speed               %12.2f tokens/s\n", tokens / r->steps.fastest);
+    printf("                    %12.1f GFLOP/s\n", r->flops / r->steps.fastest / 1e9);
     printf("plain products      %12.1f GFLOP/s\n", r->peak_rate / 1e9);
-    printf("utilisation         %12.1f %%\n", 100 * r->flops / r->fastest / r->peak_rate);
+    printf("utilisation         %12.1f %%\n", 100 * r->flops / r->steps.fastest / r->peak_rate);
     printf("peak memory         %12.0f MB\n", r->peak_mb);
     printf("planned             %12.0f MB\n\n", (double)r->planned / 1e6);
-    print_profile(stdout, r->kinds, flags.steps);
+    print_profile(stdout, r->steps.kinds, flags.steps);
 }
 
 static void print_measured_json(const struct measured *r)
@@ -133,14 +114,14 @@ static void print_measured_json(const struct measured *r)
     json_t *kinds = json_object();
     for (int i = 0; i < PROFILE_KINDS; i++)
         json_object_set_new(kinds, profile_name((enum profile_kind)i),
-                            json_real(1e3 * r->kinds[i] / (double)flags.steps));
+                            json_real(1e3 * r->steps.kinds[i] / (double)flags.steps));
     print_json(json_pack("{s:s, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "dtype",
                          dtype_info(train_product_type(&train_section))->name, "threads", kernels_threads(), "steps",
                          (json_int_t)flags.steps, "tokens_per_step", (json_int_t)flags.seq_len, "trained",
-                         (json_int_t)r->trained, "step_ms", 1e3 * r->fastest, "mean_step_ms",
-                         1e3 * r->total / (double)flags.steps, "tokens_per_s", (double)flags.seq_len / r->fastest,
-                         "model_gflops_per_s", r->flops / r->fastest / 1e9, "gemm_peak_gflops_per_s", r->peak_rate / 1e9,
-                         "mfu", r->flops / r->fastest / r->peak_rate, "peak_rss_mb", r->peak_mb, "planned_mb",
+                         (json_int_t)r->trained, "step_ms", 1e3 * r->steps.fastest, "mean_step_ms",
+                         1e3 * r->steps.total / (double)flags.steps, "tokens_per_s", (double)flags.seq_len / r->steps.fastest,
+                         "model_gflops_per_s", r->flops / r->steps.fastest / 1e9, "gemm_peak_gflops_per_s", r->peak_rate / 1e9,
+                         "mfu", r->flops / r->steps.fastest / r->peak_rate, "peak_rss_mb", r->peak_mb, "planned_mb",
                          (double)r->planned / 1e6, "profile_ms", kinds));
 }
 

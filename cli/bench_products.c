@@ -83,3 +83,22 @@ double bench_rate(const struct bench_product *products, size_t n)
     }
     return flops / seconds;
 }
+
+int bench_time_steps(struct trainer *t, size_t n, struct bench_steps *r, struct error *e)
+{
+    struct train_step step;
+    int code = trainer_step(t, &step, e);
+    *r = (struct bench_steps){0};
+    profile_reset();
+    for (size_t i = 0; i < n && !code; i++) {
+        double began = clock_seconds();
+        code = trainer_step(t, &step, e);
+        double took = clock_seconds() - began;
+        r->total += took;
+        if (i == 0 || took < r->fastest)
+            r->fastest = took;
+    }
+    for (int i = 0; i < PROFILE_KINDS; i++)
+        r->kinds[i] = profile_seconds((enum profile_kind)i);
+    return code;
+}

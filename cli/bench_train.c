@@ -120,30 +120,11 @@ static int run_gemm(const struct command_input *in, struct error *e)
 /* --- steps --- */
 
 struct measured {
-    double fastest, total;                /* seconds of steps */
-    double kinds[PROFILE_KINDS];          /* seconds of all steps by kind of operation */
+    struct bench_steps steps;
     double peak_mb, flops, products_rate; /* flops of a step */
     size_t tokens, params;
     enum dtype type;
 };
-
-static int time_steps(struct trainer *t, struct measured *r, struct error *e)
-{
-    struct train_step step;
-    int code = trainer_step(t, &step, e); /* touches all memory and prepares all products */
-    profile_reset();
-    for (size_t i = 0; i < flags.steps && !code; i++) {
-        double began = clock_seconds();
-        code = trainer_step(t, &step, e);
-        double took = clock_seconds() - began;
-        r->total += took;
-        if (i == 0 || took < r->fastest)
-            r->fastest = took;
-    }
-    for (int i = 0; i < PROFILE_KINDS; i++)
-        r->kinds[i] = profile_seconds((enum profile_kind)i);
-    return code;
-}
 
 static int measure(struct model *m, struct measured *r, struct error *e)
 {
@@ -163,7 +144,7 @@ static int measure(struct model *m, struct measured *r, struct error *e)
         model_initialize(m, s->seed);
         if (train_product_type(s) == DTYPE_BF16)
             model_split(m);
-        code = time_steps(&trainer, r, e);
+        code = bench_time_steps(&trainer, flags.steps, &r->steps, e);
         r->peak_mb = (double)mem_resident_peak() / 1e6;
         trainer_free(&trainer);
     }
@@ -186,15 +167,15 @@ static void print_measured(const struct measured *r)
     printf("parameters          %12zu\n", r->params);
     printf("products in         %12s\n", dtype_info(r->type)->name);
     printf("tokens a step       %12zu\n", r->tokens);
-    printf("fastest step        %12.2f ms\n", 1e3 * r->fastest);
-    printf("mean step           %12.2f ms\n", 1e3 * r->total / (double)flags.steps);
-    printf("speed               %12.0f tokens/s\n", (double)r->tokens / r->fastest);
-    printf("                    %12.1f GFLOP/s\n", r->flops / r->fastest / 1e9);
+    printf("fastest step        %12.2f ms\n", 1e3 * r->steps.fastest);
+    printf("mean step           %12.2f ms\n", 1e3 * r->steps.total / (double)flags.steps);
+    printf("speed               %12.0f tokens/s\n", (double)r->tokens / r->steps.fastest);
+    printf("                    %12.1f GFLOP/s\n", r->flops / r->steps.fastest / 1e9);
     printf("its products alone  %12.1f GFLOP/s\n", r->products_rate / 1e9);
-    printf("utilisation         %12.1f %%\n", 100 * r->flops / r->fastest / r->products_rate);
+    printf("utilisation         %12.1f %%\n", 100 * r->flops / r->steps.fastest / r->products_rate);
     printf("peak memory         %12.0f MB\n", r->peak_mb);
     putchar('\n');
-    print_profile(stdout, r->kinds, flags.steps);
+    print_profile(stdout, r->steps.kinds, flags.steps);
 }
 
 static void print_measured_json(const struct measured *r)
@@ -202,15 +183,15 @@ static void print_measured_json(const struct measured *r)
     json_t *kinds = json_object();
     for (int i = 0; i < PROFILE_KINDS; i++)
         json_object_set_new(kinds, profile_name((enum profile_kind)i),
-                            json_real(1e3 * r->kinds[i] / (double)flags.steps));
+                            json_real(1e3 * r->steps.kinds[i] / (double)flags.steps));
     print_json(json_pack(
         "{s:I, s:s, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "params",
         (json_int_t)r->params, "dtype", dtype_info(r->type)->name, "threads", kernels_threads(),
         "steps", (json_int_t)flags.steps, "tokens_per_step", (json_int_t)r->tokens, "step_ms",
-        1e3 * r->fastest, "mean_step_ms", 1e3 * r->total / (double)flags.steps, "tokens_per_s",
-        (double)r->tokens / r->fastest, "model_gflops_per_s", r->flops / r->fastest / 1e9,
+        1e3 * r->steps.fastest, "mean_step_ms", 1e3 * r->steps.total / (double)flags.steps, "tokens_per_s",
+        (double)r->tokens / r->steps.fastest, "model_gflops_per_s", r->flops / r->steps.fastest / 1e9,
         "gemm_peak_gflops_per_s", r->products_rate / 1e9, "mfu",
-        r->flops / r->fastest / r->products_rate, "peak_rss_mb", r->peak_mb, "profile_ms", kinds));
+        r->flops / r->steps.fastest / r->products_rate, "peak_rss_mb", r->peak_mb, "profile_ms", kinds));
 }
 
 static int run_train(const struct command_input *in, struct error *e)

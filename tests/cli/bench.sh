@@ -41,6 +41,21 @@ status 0
 out_has "parameters                 25120"
 out_has "products in                  f32"
 
+# a frozen model: ranks of 4 on seven layers of two blocks
+run "$LINNET" data synth-model --out "$tmp/small.gguf" --type q8_0 --set model.hidden_size=64 --set model.intermediate_size=96 \
+    --set model.num_hidden_layers=2 --set model.num_attention_heads=4 --set model.num_key_value_heads=2 -q
+status 0
+for more in "" --grad-checkpoint "--products int8"; do
+    # shellcheck disable=SC2086
+    run "$LINNET" bench lora --model "$tmp/small.gguf" --rank 4 --seq-len 32 --steps 1 $more --json
+    status 0
+    positive trained tokens_per_s model_gflops_per_s gemm_peak_gflops_per_s mfu peak_rss_mb planned_mb step_ms 'matrix products'
+    out_has '  "trained": 7424,'
+    out_has '  "tokens_per_step": 32,'
+done
+run "$LINNET" bench lora
+usage_error "bench lora " "missing --model PATH: a Hugging Face directory or a GGUF file; linnet data synth-model makes one"
+
 run "$LINNET" bench gemm -c "$tmp/small.yaml" --json
 status 0
 positive gflops_per_s threads
