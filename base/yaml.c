@@ -282,3 +282,11 @@ void yaml_entries_free(struct yaml *y)
     mem_free(y->entries);
     *y = (struct yaml){0};
 }
+
+const char *yaml_value(const struct yaml *y, const char *path)
+{
+    for (size_t i = 0; i < y->count; i++)
+        if (strcmp(y->entries[i].path, path) == 0)
+            return y->entries[i].value;
+    return NULL;
+}

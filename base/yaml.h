@@ -39,6 +39,8 @@ struct yaml {
 int yaml_parse(const char *text, size_t n, struct yaml *y, struct error *e);
 /* The same for a file; errors read "path:3:5: ...". */
 int yaml_read(const char *path, struct yaml *y, struct error *e);
+/* The value at a path, of a list that of its first item; NULL: there is none. */
+const char *yaml_value(const struct yaml *y, const char *path);
 void yaml_entries_free(struct yaml *y); /* yaml_free is taken: libyaml exports one */
 
 #endif

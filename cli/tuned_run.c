@@ -8,14 +8,6 @@
 
 #include <string.h>
 
-static const char *value_of(const struct yaml *y, const char *path)
-{
-    for (size_t i = 0; i < y->count; i++)
-        if (strcmp(y->entries[i].path, path) == 0)
-            return y->entries[i].value;
-    return NULL;
-}
-
 char *tuned_run_base(const char *path)
 {
     enum { CONFIG_MOST = 1 << 20 };
@@ -24,7 +16,7 @@ char *tuned_run_base(const char *path)
     struct yaml y = {0};
     if (file_exists(adapter) && file_exists(config) && !file_read(config, &text, CONFIG_MOST, NULL) &&
         !yaml_parse(text.data, text.size, &y, NULL)) {
-        const char *method = value_of(&y, "tune.method"), *model = value_of(&y, "tune.model");
+        const char *method = yaml_value(&y, "tune.method"), *model = yaml_value(&y, "tune.model");
         if (method && model && strcmp(method, "lora") == 0)
             base = mem_string(model);
     }

@@ -63,6 +63,19 @@ int model_config_parse(const char *text, struct model_config *c, struct error *e
     return code;
 }
 
+/* Whether the run trained an adapter beside a model: its checkpoints have no model's weights. */
+static bool holds_adapter(const char *config)
+{
+    struct yaml y = {0};
+    bool holds = false;
+    if (!yaml_parse(config, strlen(config), &y, NULL)) {
+        const char *method = yaml_value(&y, "tune.method");
+        holds = method && strcmp(method, "lora") == 0;
+    }
+    yaml_entries_free(&y);
+    return holds;
+}
+
 static int load_checkpoint(const char *path, struct model *m, struct error *e)
 {
     struct hdf5_file *f = NULL;
@@ -74,7 +87,7 @@ static int load_checkpoint(const char *path, struct model *m, struct error *e)
     code = hdf5_has_attribute(f, "config")
                ? hdf5_get_string(f, "config", &config_text, e)
                : error_set(e, ERR_FORMAT, "%s: an HDF5 file, but no checkpoint of a model", path);
-    if (!code && strstr(config_text, "\n  method: lora\n"))
+    if (!code && holds_adapter(config_text))
         code = error_set(e, ERR_USAGE,
                          "%s: what trained here is an adapter, not a model: linnet merge makes a model of the run's "
                          "directory, and generate, chat, serve and eval take that directory as it is", path);
