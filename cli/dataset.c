@@ -159,10 +159,13 @@ static void warn_of_rows(const struct examples *x, const char *what)
     buffer_free(&names);
 }
 
-static void warn_of_ends(const struct examples *x, const struct dataset_template *template, const char *what)
+static void warn_of_ends(const struct examples *x, const struct tokenizer *t, const struct dataset_template *template,
+                         const char *what)
 {
     const struct example_report *r = &x->report;
-    if (r->unfinished)
+    if (r->unfinished && tokenizer_eos(t) == TOKEN_NONE)
+        log_warn("%s: the model may never stop: its vocabulary has no token that ends generation", what);
+    else if (r->unfinished)
         log_warn("%s: %zu of %zu learned turns do not end with a token that ends generation: the model may never stop. "
                  "%s", what, r->unfinished, r->turns,
                  template->parsed ? "A template that ends them with eos_token helps; --chat-template plain is one"
@@ -191,7 +194,7 @@ static void warn_of(const struct examples *x, const struct dataset *d, const str
 {
     double share = percent(x->report.learned_tokens, x->report.tokens);
     warn_of_rows(x, what);
-    warn_of_ends(x, &d->chat_template, what);
+    warn_of_ends(x, t, &d->chat_template, what);
     warn_of_bos(x, t, what);
     if (share < 1)
         log_warn("%s: only %.2f%% of the tokens are supervised", what, share);
