@@ -57,6 +57,11 @@ check() {
         return 1
     fi
 }
+# failed_to TITLE: what wrote the log has failed.
+failed_to() {
+    cp "$out/log" "$out/why"
+    check "$1" sh -c "cat '$out/why'; false"
+}
 skip() {
     skipped=$((skipped + 1))
     echo "  skipped: $1"
@@ -193,7 +198,7 @@ trained_model() {
 families() {
     distributions="node $out/distributions.mjs"
     make --no-print-directory build/tests/interop/random_model build/tests/interop/random_adapter >"$out/log" 2>&1 ||
-        { check "families: build" cat "$out/log" && false; return; }
+        { failed_to "families: build"; return; }
     "$LINNET" tokenizer train --data "$corpus" --splitter bytes --out "$out/families.json" -q || return
     for family in $(build/tests/interop/random_model list); do
         case $family in
@@ -216,7 +221,7 @@ families() {
 # llama.cpp as a GGUF file and for linnet as that file and as PEFT's.
 adapted() {
     build/tests/interop/random_adapter "$out/family.gguf" "$out/adapter.gguf" "$out/adapter-peft" >"$out/log" 2>&1 ||
-        { check "adapter $1: make" cat "$out/log" && false; return; }
+        { failed_to "adapter $1: make"; return; }
     for form in adapter.gguf adapter-peft; do
         check "adapter $1: $form" $distributions "$LINNET" "$out/family.gguf" --relative "$2" \
             --adapter "$out/adapter.gguf" --scale 0.7 --ours "$out/$form"
@@ -235,7 +240,7 @@ merged() {
     case $? in
     0) ;;
     3) return ;; # it has one of its own
-    *) check "merge $1: make" cat "$out/log" && false; return ;;
+    *) failed_to "merge $1: make"; return ;;
     esac
     case $1 in
     gemma | gemma2 | openelm)

@@ -43,7 +43,7 @@ static int make_head(const char *path, const char *peft, bool *tied, struct erro
     if (!code) {
         lora_initialize(&a, 11);
         rng_init(&r, 12, 12);
-        rng_fill_normal(&r, a.pairs->b, 4 * m.head.weight->rows, 0.3f);
+        rng_fill_normal(&r, a.pairs->b->value, 4 * m.head.weight->rows, 0.3f);
         code = lora_write_peft(&a, path, peft, e);
         lora_free(&a);
     }
