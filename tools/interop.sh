@@ -267,7 +267,7 @@ serving() {
     model=$1 asan=build/asan
     make --no-print-directory -j"$(nproc)" BUILD=$asan CFLAGS="-O1 -g -fsanitize=address,undefined \
 -fno-sanitize-recover=all -fno-omit-frame-pointer" $asan/linnet >"$out/log" 2>&1 ||
-        { check "serve: build" cat "$out/log" && false; return; }
+        { failed_to "serve: build"; return; }
     printf '%s' '{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ "\n" }}{% endfor %}<assistant>' >"$out/template.jinja"
     $asan/linnet serve --model "$model" --port 0 --chat-template "$out/template.jinja" --context 512 --slots 8 \
         --queue 40 --max-body 100k 2>"$out/server.log" &
@@ -307,7 +307,7 @@ same_blocks() {
 quantised() {
     llama=$(dirname "$(find "$out/node_modules/@node-llama-cpp" -name 'libggml-base.so' | head -n 1)")
     make --no-print-directory build/tests/interop/random_model build/tests/interop/judge_quantize >"$out/log" 2>&1 ||
-        { check "quantised: build" cat "$out/log" && false; return; }
+        { failed_to "quantised: build"; return; }
     for family in llama mixtral phi3; do
         wide=$out/wide-$family
         check "quantised $family: make" build/tests/interop/random_model $family "$out/families.json" "$wide.gguf" \
