@@ -20,6 +20,8 @@ struct batch {
                            masked, else within the row */
     int32_t *first_key; /* the first token of the row, counted from 0, that this one may attend to;
                            the last one is itself. A later one: padding, which sees nothing */
+    size_t *target_numbers; /* of the dataset's targets, from 0 in the order of its examples, for what is known of
+                               each of them: set where there is a target, by rows of examples only */
     size_t n_targets;   /* targets that are not ignored, in the whole batch */
 };
 
@@ -32,6 +34,7 @@ static inline void batch_init(struct batch *b, size_t n_rows, size_t seq_len, st
     b->targets = arena_alloc(arena, n_rows * seq_len, sizeof(int32_t));
     b->positions = arena_alloc(arena, n_rows * seq_len, sizeof(int32_t));
     b->first_key = arena_alloc(arena, n_rows * seq_len, sizeof(int32_t));
+    b->target_numbers = arena_alloc(arena, n_rows * seq_len, sizeof *b->target_numbers);
     b->n_targets = 0;
 }
 

@@ -10,6 +10,17 @@ static size_t example_length(const struct examples *x, size_t i)
     return x->begin[i + 1] - x->begin[i];
 }
 
+static size_t *first_targets(const struct examples *x)
+{
+    size_t *first = mem_alloc(x->count, sizeof *first), next = 0;
+    for (size_t i = 0; i < x->count; i++) {
+        first[i] = next;
+        for (size_t k = x->begin[i] + 1; k < x->begin[i + 1]; k++)
+            next += x->learned[k] != 0;
+    }
+    return first;
+}
+
 void example_rows_init(struct example_rows *r, const struct examples *examples, const size_t *subset, size_t n,
                        size_t seq_len, bool packed, bool shuffle, uint64_t seed)
 {
@@ -23,6 +34,7 @@ void example_rows_init(struct example_rows *r, const struct examples *examples, 
         lengths[i] = example_length(examples, subset ? subset[i] : i);
     }
     (packed ? packing_best_fit : packing_one_each)(&r->packing, lengths, n, seq_len);
+    r->first_target = first_targets(examples);
     for (size_t i = 0; subset && i < n; i++)
         r->packing.items[i] = subset[r->packing.items[i]];
     mem_free(lengths);
@@ -31,6 +43,7 @@ void example_rows_init(struct example_rows *r, const struct examples *examples, 
 void example_rows_free(struct example_rows *r)
 {
     packing_free(&r->packing);
+    mem_free(r->first_target);
     *r = (struct example_rows){0};
 }
 
@@ -68,8 +81,10 @@ static size_t batch_length(const struct example_rows *r, uint64_t first_row, siz
 }
 
 /* An example at column `column` of the row that begins at `row`. */
-static void fill_example(const struct examples *x, size_t example, struct batch *b, size_t row, size_t column)
+static void fill_example(const struct example_rows *r, size_t example, struct batch *b, size_t row, size_t column)
 {
+    const struct examples *x = r->examples;
+    size_t number = r->first_target[example];
     size_t begin = x->begin[example], n = example_length(x, example);
     for (size_t i = 0; i < n; i++) {
         size_t at = row + column + i;
@@ -78,6 +93,8 @@ static void fill_example(const struct examples *x, size_t example, struct batch 
         b->targets[at] = has_target ? x->ids[begin + i + 1] : TARGET_IGNORED;
         b->positions[at] = (int32_t)i;
         b->first_key[at] = (int32_t)column;
+        b->target_numbers[at] = number;
+        number += has_target;
         b->n_targets += has_target;
     }
 }
@@ -86,7 +103,7 @@ static void fill_row(const struct example_rows *r, struct items items, struct ba
 {
     size_t column = 0;
     for (size_t k = 0; k < items.n; k++) {
-        fill_example(r->examples, items.numbers[k], b, row, column);
+        fill_example(r, items.numbers[k], b, row, column);
         column += example_length(r->examples, items.numbers[k]);
     }
     for (; column < b->seq_len; column++) {

@@ -18,6 +18,7 @@ enum { EXAMPLE_ROWS_STEP = 16 };
 
 struct example_rows {
     const struct examples *examples;
+    size_t *first_target;   /* (count) of each example: the number of its first target among all of the dataset's */
     struct packing packing; /* its items are numbers of examples; packing_share says how full rows are */
     size_t seq_len;
     bool shuffle;

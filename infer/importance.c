@@ -1,6 +1,7 @@
 #include "infer/importance.h"
 
 #include "base/check.h"
+#include "kernels/linear_loss.h"
 
 #include <float.h>
 #include <string.h>
@@ -151,7 +152,7 @@ static void take_memory(struct importance *im)
     activations_init(&im->activations, im->model, DTYPE_F32, im->n_rows, im->context, KEEP_NOTHING, &im->arena);
     batch_init(&im->batch, im->n_rows, im->context, &im->arena);
     im->scratch = arena_alloc(
-        &im->arena, linear_cross_entropy_scratch(im->n_rows * im->context, c->hidden_size, c->vocab_size),
+        &im->arena, linear_loss_scratch(im->n_rows * im->context, c->hidden_size, c->vocab_size),
         sizeof(float));
 }
 

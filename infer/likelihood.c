@@ -15,7 +15,7 @@ static void take_memory(struct likelihood *l)
     size_t chunk = l->runner.chunk;
     l->cached = arena_alloc(&l->arena, l->room, sizeof *l->cached);
     l->targets = arena_alloc(&l->arena, chunk, sizeof *l->targets);
-    l->scratch = arena_alloc(&l->arena, linear_cross_entropy_scratch(chunk, c->hidden_size, c->vocab_size),
+    l->scratch = arena_alloc(&l->arena, linear_loss_scratch(chunk, c->hidden_size, c->vocab_size),
                              sizeof(float));
 }
 

@@ -24,7 +24,7 @@ static void take_memory(struct scorer *s)
     activations_init(&s->activations, s->model, DTYPE_F32, o->n_rows, o->context, KEEP_NOTHING, &s->arena);
     batch_init(&s->batch, o->n_rows, o->context, &s->arena);
     s->scratch = arena_alloc(
-        &s->arena, linear_cross_entropy_scratch(o->n_rows * o->context, c->hidden_size, c->vocab_size),
+        &s->arena, linear_loss_scratch(o->n_rows * o->context, c->hidden_size, c->vocab_size),
         sizeof(float));
 }
 

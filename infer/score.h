@@ -25,7 +25,7 @@ double score_perplexity(const struct score *s);                   /* exp(nats / 
 double score_bits_per_byte(const struct score *s, size_t n_bytes); /* of the text predicted */
 
 /* The sum of -ln p of the targets that are not TARGET_IGNORED, from n rows of what decoder_forward
- * returned (f32); scratch: linear_cross_entropy_scratch(n, hidden_size, vocab_size) floats. */
+ * returned (f32); scratch: linear_loss_scratch(n, hidden_size, vocab_size) floats. */
 double score_rows(const struct model *m, const float *hidden, const int32_t *targets, size_t n,
                   float *scratch);
 

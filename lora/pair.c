@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "kernels/activation.h"
-#include "kernels/cross_entropy.h"
+#include "kernels/linear_loss.h"
 #include "kernels/gemm.h"
 #include "kernels/scratch.h"
 
@@ -53,7 +53,7 @@ size_t lora_scratch_bytes(const struct lora_adapter *a, size_t n)
     for (size_t i = 0; i < a->n_pairs; i++) {
         const struct lora_pair *p = &a->pairs[i];
         bool head = p->linear == &a->model->head; /* sees some rows at a time */
-        size_t rows = head ? linear_cross_entropy_rows(n, p->linear->weight->rows) : n;
+        size_t rows = head ? linear_loss_rows(n, p->linear->weight->rows) : n;
         struct call_sizes s = sizes_of(p, rows, a->dropout > 0);
         most = (struct call_sizes){larger(s.low, most.low), larger(s.work, most.work), larger(s.tile, most.tile)};
     }

@@ -3,7 +3,7 @@
 #define LINNET_MODEL_DECODER_H
 
 #include "data/batch.h"
-#include "kernels/cross_entropy.h"
+#include "kernels/output_layer.h"
 #include "model/activations.h"
 #include "model/kv_cache.h"
 

@@ -5,7 +5,7 @@
 #ifndef LINNET_MODEL_LINEAR_H
 #define LINNET_MODEL_LINEAR_H
 
-#include "kernels/cross_entropy.h"
+#include "kernels/output_layer.h"
 #include "kernels/dtype.h"
 
 #include <stdbool.h>

@@ -17,6 +17,7 @@ struct evaluation evaluate(const struct evaluator *v, struct loader *loader, siz
     if (label)
         progress_start(&progress, label, (double)n_batches);
     loader->rows_consumed = 0;
+    objective_clear(v->objective);
     char detail[64] = "";
     for (size_t i = 0; i < n_batches; i++) {
         loader_next(loader, v->batch);

@@ -19,10 +19,11 @@ struct evaluation {
     double loss;       /* mean over targets */
     double loss_sum;
     size_t n_targets;
-};
+};                     /* and the objective's measures, of the same targets */
 
 /* Runs the loader from its first row over n_batches batches, or all of its rows when that is 0. With
- * a label, shows progress. Without a target the loss is not a number. */
+ * a label, shows progress. Without a target the loss is not a number. What
+ * the objective could not do is found with objective_check. */
 struct evaluation evaluate(const struct evaluator *v, struct loader *loader, size_t n_batches,
                            const char *label);
 

@@ -1,10 +1,11 @@
+#include "kernels/cross_entropy.h"
 #include "model/decoder.h"
 #include "train/objective.h"
 
 static size_t scratch_floats(const struct objective *o, const struct model_config *c, size_t n)
 {
     (void)o;
-    return linear_cross_entropy_scratch(n, c->hidden_size, c->vocab_size);
+    return linear_loss_scratch(n, c->hidden_size, c->vocab_size);
 }
 
 static double loss(const struct objective *o, struct model *m, const struct batch *b,
@@ -27,6 +28,7 @@ static double loss(const struct objective *o, struct model *m, const struct batc
 
 const struct objective language_model_objective = {
     .name = "language model",
+    .is_likelihood = true,
     .scratch = scratch_floats,
     .loss = loss,
 };

@@ -3,14 +3,28 @@
 #ifndef LINNET_TRAIN_OBJECTIVE_H
 #define LINNET_TRAIN_OBJECTIVE_H
 
+#include "base/error.h"
 #include "data/batch.h"
 #include "model/model.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/* What is measured beside the loss; its mean is sum / count. */
+struct measure {
+    const char *name;
+    double sum, count;
+};
 
 struct objective {
     const char *name;
     void *context;
+    bool is_likelihood; /* the loss is that of the targets' tokens: e^loss is a perplexity */
+    /* `loss` adds to them; whoever calls it sets them to 0 first and reads them. */
+    struct measure *measures;
+    size_t n_measures;
+    /* Filled by `loss` where it could not do its work; what it returned is then of no use. NULL: it cannot fail. */
+    struct error *failure;
     /* Floats of scratch that `loss` needs for n tokens. */
     size_t (*scratch)(const struct objective *o, const struct model_config *c, size_t n);
     /* The sum of the loss over b->n_targets targets, unscaled. hidden: (N, C) of `type`, in which
@@ -23,5 +37,10 @@ struct objective {
 
 /* Next-token prediction: the mean over targets of -log p(target). */
 extern const struct objective language_model_objective;
+
+/* Sets all measures to 0. */
+void objective_clear(const struct objective *o);
+/* The code of what went wrong in `loss` since the failure was last cleared, with the error. */
+int objective_check(const struct objective *o, struct error *e);
 
 #endif

@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include "base/check.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/rng.h"
@@ -13,6 +14,18 @@
 
 /* --- memory --- */
 
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What is probed is next-token prediction, whatever the objective. */
+static size_t scratch_floats(const struct trainer *t, const struct model_config *c, size_t n)
+{
+    const struct objective *o = t->objective, *probe = &language_model_objective;
+    return most(o->scratch(o, c, n), t->has_probe ? probe->scratch(probe, c, n) : 0);
+}
+
 /* Everything a step needs beside weights, gradients and moments; measures when the arena does. */
 static void take_work(struct trainer *t, struct arena *arena)
 {
@@ -21,7 +34,7 @@ static void take_work(struct trainer *t, struct arena *arena)
     size_t n = s->batch_size * s->max_seq_length;
     activations_init(&t->activations, t->model, train_product_type(s), s->batch_size, s->max_seq_length,
                      s->grad_checkpoint ? KEEP_INPUTS : KEEP_ALL, arena);
-    t->scratch = arena_alloc(arena, t->objective->scratch(t->objective, c, n), sizeof(float));
+    t->scratch = arena_alloc(arena, scratch_floats(t, c, n), sizeof(float));
     t->batches = mem_zero(s->grad_accumulation, sizeof *t->batches);
     for (size_t i = 0; i < s->grad_accumulation; i++)
         batch_init(&t->batches[i], s->batch_size, s->max_seq_length, arena);
@@ -31,11 +44,6 @@ static void take_work(struct trainer *t, struct arena *arena)
 static enum dtype gradient_type(const struct train_settings *s)
 {
     return s->grad_accumulation == 1 ? train_product_type(s) : DTYPE_F32;
-}
-
-static size_t most(size_t a, size_t b)
-{
-    return a > b ? a : b;
 }
 
 /* What the largest product of a step keeps, of every matrix: forward, backward to x and, where it trains, to w. */
@@ -85,7 +93,6 @@ struct memory_plan trainer_plan(const struct trainer *t)
     const struct model *m = t->model;
     const struct param_list *params = t->params;
     const struct train_settings *s = t->settings;
-    const struct objective *objective = t->objective;
     enum dtype type = train_product_type(s);
     struct memory_plan plan = {.weights = weight_bytes(m, params),
                                .gradients = params_gradient_bytes(params, gradient_type(s))};
@@ -97,8 +104,7 @@ struct memory_plan trainer_plan(const struct trainer *t)
                      s->grad_checkpoint ? KEEP_INPUTS : KEEP_ALL, &arena);
     activations_free(&activations);
     plan.activations = arena.used;
-    plan.logits = sizeof(float) * objective->scratch(objective, &m->config,
-                                                     s->batch_size * s->max_seq_length);
+    plan.logits = sizeof(float) * scratch_floats(t, &m->config, s->batch_size * s->max_seq_length);
     arena.used = 0;
     struct batch batch;
     batch_init(&batch, s->batch_size, s->max_seq_length, &arena);
@@ -246,6 +252,7 @@ static struct train_step compute_step(struct trainer *t)
 {
     const struct train_settings *s = t->settings;
     struct train_step r = {0};
+    objective_clear(t->objective);
     for (size_t i = 0; i < s->grad_accumulation; i++) {
         loader_next(&t->train, &t->batches[i]);
         r.n_targets += t->batches[i].n_targets;
@@ -303,7 +310,9 @@ int trainer_step(struct trainer *t, struct train_step *r, struct error *e)
 {
     double began = clock_seconds();
     *r = compute_step(t);
-    int code = apply_step(t, r, e);
+    int code = objective_check(t->objective, e);
+    if (!code)
+        code = apply_step(t, r, e);
     if (code)
         return code;
     t->state.step++;
@@ -315,28 +324,77 @@ int trainer_step(struct trainer *t, struct train_step *r, struct error *e)
 
 /* --- evaluation --- */
 
-static struct evaluation run_evaluation(struct trainer *t, struct loader *loader, size_t n_batches, const char *label)
+enum { MEASURES_MOST = 12 };
+struct measure_names {
+    char text[MEASURES_MOST][64];
+};
+
+static struct evaluation run_evaluation(struct trainer *t, const struct objective *objective, struct loader *loader,
+                                        size_t n_batches, const char *label)
 {
-    struct evaluator v = {t->model, t->objective, &t->activations, &t->batches[0], t->scratch};
+    struct evaluator v = {t->model, objective, &t->activations, &t->batches[0], t->scratch};
     return evaluate(&v, loader, n_batches, label);
 }
 
-static void describe(const struct trainer *t, double loss, char *text, size_t size)
+/* Of the objective's last evaluation. */
+static void describe(const struct trainer *t, double loss, struct buffer *text)
 {
-    size_t n = (size_t)snprintf(text, size, "validation loss %.4f, perplexity %.2f", loss,
-                                exp(loss));
-    if (t->bytes_per_token > 0 && n < size)
-        snprintf(text + n, size - n, ", %.3f bits per byte", loss / log(2) / t->bytes_per_token);
+    const struct objective *o = t->objective;
+    buffer_printf(text, "validation loss %.4f", loss);
+    if (o->is_likelihood)
+        buffer_printf(text, ", perplexity %.2f", exp(loss));
+    if (o->is_likelihood && t->bytes_per_token > 0)
+        buffer_printf(text, ", %.3f bits per byte", loss / log(2) / t->bytes_per_token);
+    for (size_t i = 0; i < o->n_measures; i++)
+        if (o->measures[i].count > 0)
+            buffer_printf(text, ", %s %.4f", o->measures[i].name, o->measures[i].sum / o->measures[i].count);
+}
+
+/* The means of the objective's measures, those that there are, from line[n] on. `names` holds what the line points to. */
+static size_t add_measures(const struct trainer *t, const char *prefix, struct measure_names *names, struct metric *line,
+                           size_t n)
+{
+    const struct objective *o = t->objective;
+    CHECK(o->n_measures <= MEASURES_MOST);
+    for (size_t i = 0; i < o->n_measures; i++) {
+        const struct measure *m = &o->measures[i];
+        if (!(m->count > 0))
+            continue;
+        snprintf(names->text[i], sizeof names->text[i], "%s%s", prefix, m->name);
+        line[n++] = (struct metric){names->text[i], m->sum / m->count};
+    }
+    return n;
 }
 
 static int write_evaluation(struct trainer *t, const char *name, double loss, struct error *e)
 {
-    double bits = t->bytes_per_token > 0 ? loss / log(2) / t->bytes_per_token : NAN;
-    struct metric line[] = {
-        {name, loss}, {"perplexity", exp(loss)}, {"bits_per_byte", bits}, {NULL, 0}};
-    if (!(t->bytes_per_token > 0))
-        line[2].name = NULL;
+    struct measure_names names;
+    struct metric line[4 + MEASURES_MOST] = {{name, loss}};
+    size_t n = 1;
+    if (t->objective->is_likelihood)
+        line[n++] = (struct metric){"perplexity", exp(loss)};
+    if (t->objective->is_likelihood && t->bytes_per_token > 0)
+        line[n++] = (struct metric){"bits_per_byte", loss / log(2) / t->bytes_per_token};
+    add_measures(t, "validation_", &names, line, n);
     return metrics_write(&t->metrics, t->state.step, line, e);
+}
+
+static int evaluate_held_out(struct trainer *t, size_t n_batches, const char *label, struct evaluation *r,
+                             struct error *e)
+{
+    *r = run_evaluation(t, t->objective, &t->validation, n_batches, label);
+    return objective_check(t->objective, e);
+}
+
+/* Says what an evaluation gave, between `what` and `remark`, and writes its line of metrics. */
+static int tell(struct trainer *t, const struct evaluation *r, const char *what, const char *remark, const char *name,
+                struct error *e)
+{
+    struct buffer text = {0};
+    describe(t, r->loss, &text);
+    log_info("%s: %s%s", what, text.data, remark);
+    buffer_free(&text);
+    return write_evaluation(t, name, r->loss, e);
 }
 
 /* What the model knew before: its loss on the probe, at first, and how it changes. */
@@ -344,7 +402,7 @@ static int probe_now(struct trainer *t, struct error *e)
 {
     if (!t->has_probe)
         return OK;
-    double loss = run_evaluation(t, &t->probe, 0, NULL).loss, first = t->state.first_probe_loss;
+    double loss = run_evaluation(t, &language_model_objective, &t->probe, 0, NULL).loss, first = t->state.first_probe_loss;
     t->probe_loss = loss;
     struct metric line[] = {{"probe_loss", loss}, {NULL, 0}};
     if (first == 0) {
@@ -382,12 +440,13 @@ static int save_last(struct trainer *t, struct error *e)
 /* Evaluates, remembers and saves the best. *stop: patience has run out. */
 static int evaluate_now(struct trainer *t, bool *stop, struct error *e)
 {
-    struct evaluation r = run_evaluation(t, &t->validation, t->settings->eval_iters, NULL);
+    struct evaluation r;
+    char what[32];
+    int code = evaluate_held_out(t, t->settings->eval_iters, NULL, &r, e);
     bool best = r.loss < t->state.best_loss;
-    char text[160];
-    describe(t, r.loss, text, sizeof text);
-    log_info("step %llu: %s%s", (unsigned long long)t->state.step, text, best ? ", the best" : "");
-    int code = write_evaluation(t, "validation_loss", r.loss, e);
+    snprintf(what, sizeof what, "step %llu", (unsigned long long)t->state.step);
+    if (!code)
+        code = tell(t, &r, what, best ? ", the best" : "", "validation_loss", e);
     if (code)
         return code;
     if (best) {
@@ -428,7 +487,8 @@ static int log_step(struct trainer *t, const struct train_step *r, struct window
     w->targets += r->n_targets;
     if (s->step % t->settings->log_interval != 0 && s->step < t->settings->iters)
         return OK;
-    struct metric line[] = {
+    struct measure_names names;
+    struct metric line[10 + MEASURES_MOST] = {
         {"loss", s->window_steps ? s->window_loss / (double)s->window_steps : NAN},
         {"learning_rate", r->learning_rate},
         {"grad_norm", r->grad_norm},
@@ -436,15 +496,13 @@ static int log_step(struct trainer *t, const struct train_step *r, struct window
         {"tokens_per_s", (double)w->targets / (s->seconds - w->began)},
         {"seconds", s->seconds},
         {"resident_mb", (double)mem_resident() / 1e6},
-        {NULL, 0}, /* room for two that are not always there */
-        {NULL, 0},
-        {NULL, 0},
     };
-    struct metric *next = line + sizeof line / sizeof *line - 3;
+    size_t n = 7;
     if (t->model->config.num_experts)
-        *next++ = (struct metric){"router_loss", r->router_loss};
+        line[n++] = (struct metric){"router_loss", r->router_loss};
     if (s->window_skipped)
-        *next = (struct metric){"skipped_steps", (double)s->window_skipped};
+        line[n++] = (struct metric){"skipped_steps", (double)s->window_skipped};
+    add_measures(t, "", &names, line, n);
     *w = (struct window){.began = s->seconds};
     s->window_loss = 0;
     s->window_steps = s->window_skipped = 0;
@@ -536,14 +594,16 @@ static int finish(struct trainer *t, struct error *e)
     warn_of_forgetting(t);
     if (!t->has_validation)
         return OK;
-    struct evaluation r = run_evaluation(t, &t->validation, 0, "evaluate");
-    char text[160];
-    describe(t, r.loss, text, sizeof text);
-    log_info("all held-out data (%zu tokens): %s", r.n_targets, text);
-    if (t->state.best_step != t->state.step)
+    struct evaluation r;
+    char what[64];
+    int code = evaluate_held_out(t, 0, "evaluate", &r, e);
+    snprintf(what, sizeof what, "all held-out data (%zu tokens)", r.n_targets);
+    if (!code)
+        code = tell(t, &r, what, "", "final_validation_loss", e);
+    if (!code && t->state.best_step != t->state.step)
         log_info("the best checkpoint is of step %llu (%.4f)",
                  (unsigned long long)t->state.best_step, t->state.best_loss);
-    return write_evaluation(t, "final_validation_loss", r.loss, e);
+    return code;
 }
 
 /* What a run still owes that died between its last step and its end. */
@@ -585,11 +645,10 @@ static int begin(struct trainer *t, struct error *e)
     if (!t->has_probe || t->state.first_probe_loss != 0)
         return OK;
     if (t->has_validation && t->state.step == 0) {
-        struct evaluation r = run_evaluation(t, &t->validation, t->settings->eval_iters, "evaluate");
-        char text[160];
-        describe(t, r.loss, text, sizeof text);
-        log_info("before the first step: %s", text);
-        int code = write_evaluation(t, "validation_loss", r.loss, e);
+        struct evaluation r;
+        int code = evaluate_held_out(t, t->settings->eval_iters, "evaluate", &r, e);
+        if (!code)
+            code = tell(t, &r, "before the first step", "", "validation_loss", e);
         if (code)
             return code;
     }

@@ -495,7 +495,7 @@ static void cross_entropy(void **state)
     for (int masked = 0; masked < 2; masked++) {
         for (size_t i = 0; i < N; i++)
             targets[i] = masked && i % 3 ? -1 : (int32_t)(i * 11 % V);
-        size_t n_scratch = linear_cross_entropy_scratch(N, C, V);
+        size_t n_scratch = linear_loss_scratch(N, C, V);
         float *scratch = floats(n_scratch), *dh = floats(N * C), *dh16 = floats(N * C);
         float *dw = zeros(V * C), *dw16 = zeros(V * C);
         float *b = normals(V, 1, 3), *db = zeros(V), *db16 = zeros(V);

@@ -52,7 +52,7 @@ static void a_gradient_is_written_or_added_to(void **state)
     for_each_level(level)
     {
         float *hidden = normals(N * C, 1, 1), *w = normals(V * C, 1, 2), *dhidden = floats(N * C);
-        float *scratch = floats(linear_cross_entropy_scratch(N, C, V));
+        float *scratch = floats(linear_loss_scratch(N, C, V));
         float *written = floats(V * C), *added = zeros(V * C);
         for (int masked = 0; masked < 2; masked++) {
             int32_t targets[N];
@@ -67,7 +67,7 @@ static void a_gradient_is_written_or_added_to(void **state)
             assert_memory_equal(written, added, V * C * sizeof *written);
         }
         done_with(hidden, N * C), done_with(w, V * C), done_with(dhidden, N * C);
-        done_with(scratch, linear_cross_entropy_scratch(N, C, V));
+        done_with(scratch, linear_loss_scratch(N, C, V));
         done_with(written, V * C), done_with(added, V * C);
     }
 }
@@ -123,7 +123,7 @@ static void matches_reference(const struct form *form, size_t n, size_t c, size_
     struct reference r = {as_f64(p.hidden, n * c), as_f64(p.w, v * c), mem_alloc(v, sizeof(double)),
                           &p, (double)scale, form, as_f64(b, v)};
     double want = reference_loss(&r) / r.scale;
-    size_t n_scratch = linear_cross_entropy_scratch(n, c, v);
+    size_t n_scratch = linear_loss_scratch(n, c, v);
     for_each_level(level)
     {
         float *scratch = floats(n_scratch), *row_loss = floats(n);
@@ -209,7 +209,7 @@ static void weights_of_every_stored_type(void **state)
     (void)state;
     enum { N = 70, C = 256, V = 300 };
     struct problem p = make_problem(N, C, V);
-    size_t n_scratch = linear_cross_entropy_scratch(N, C, V);
+    size_t n_scratch = linear_loss_scratch(N, C, V);
     float *scratch = floats(n_scratch), *dhidden = floats(N * C), *dhidden2 = floats(N * C);
     for_each_level(level)
     {
@@ -239,9 +239,9 @@ static void blocks_add_to_the_bias(void **state)
     (void)state;
     enum { N = 600, C = 3, V = 40009 };
     struct problem p = make_problem(N, C, V);
-    float *scratch = floats(linear_cross_entropy_scratch(N, C, V)), *dhidden = floats(N * C);
+    float *scratch = floats(linear_loss_scratch(N, C, V)), *dhidden = floats(N * C);
     float *b = normals(V, 1, 3), *db = zeros(V), *one = zeros(V);
-    assert_true(linear_cross_entropy_scratch(N, C, V) < (size_t)N * V);
+    assert_true(linear_loss_scratch(N, C, V) < (size_t)N * V);
     struct output_layer layer = {.v = V, .c = C, .w = p.w, .ld = C, .bias = b, .dbias = db,
                                  .dw_beta = 1};
     linear_cross_entropy(&layer, DTYPE_F32, p.hidden, p.targets, 1, NULL, dhidden, N, scratch);
@@ -250,7 +250,7 @@ static void blocks_add_to_the_bias(void **state)
         linear_cross_entropy(&layer, DTYPE_F32, p.hidden + i * C, p.targets + i, 1, NULL, dhidden,
                              50, scratch);
     assert_within(distance(one, db, V), 1e-5, "dbias");
-    done_with(scratch, linear_cross_entropy_scratch(N, C, V)), done_with(dhidden, N * C);
+    done_with(scratch, linear_loss_scratch(N, C, V)), done_with(dhidden, N * C);
     done_with(b, V), done_with(db, V), done_with(one, V);
     free_problem(&p);
 }
@@ -263,7 +263,7 @@ static void all_or_no_targets(void **state)
     struct problem p = make_problem(n, c, v);
     struct reference r = {as_f64(p.hidden, n * c), as_f64(p.w, v * c), mem_alloc(v, sizeof(double)),
                           &p, 1, NULL, NULL};
-    float *scratch = floats(linear_cross_entropy_scratch(n, c, v)), *row_loss = floats(n);
+    float *scratch = floats(linear_loss_scratch(n, c, v)), *row_loss = floats(n);
     float *dhidden = floats(n * c), *dw = zeros(v * c);
     for (size_t i = 0; i < n; i++)
         p.targets[i] = -100;
@@ -283,7 +283,7 @@ static void all_or_no_targets(void **state)
                   "dhidden");
     assert_within(gradcheck_f64(reference_loss, &r, r.w, dw, v * c, 40, 1e-4), 1e-5, "dw");
     mem_free(r.hidden), mem_free(r.w), mem_free(r.logits);
-    done_with(scratch, linear_cross_entropy_scratch(n, c, v)), done_with(row_loss, n);
+    done_with(scratch, linear_loss_scratch(n, c, v)), done_with(row_loss, n);
     done_with(dhidden, n * c), done_with(dw, v * c);
     free_problem(&p);
 }
@@ -294,11 +294,11 @@ static void blocks_join_without_a_seam(void **state)
 {
     (void)state;
     size_t v = 50021, c = 5, n = 700; /* a block is 160 rows with a target */
-    assert_true(linear_cross_entropy_scratch(n, c, v) < n * v);
+    assert_true(linear_loss_scratch(n, c, v) < n * v);
     struct problem p = make_problem(n, c, v);
     for (size_t i = 0; i < 170; i++)
         p.targets[i] = -1; /* the first block has nothing to learn */
-    float *scratch = floats(linear_cross_entropy_scratch(n, c, v)), *row_loss = floats(n);
+    float *scratch = floats(linear_loss_scratch(n, c, v)), *row_loss = floats(n);
     float *dhidden = floats(n * c), *dw = zeros(v * c), *dw2 = zeros(v * c);
     double loss = linear_cross_entropy(&LAYER(v, c, p.w, c, dw), DTYPE_F32,
                                        p.hidden, p.targets, 1, row_loss, dhidden, n, scratch);
@@ -313,7 +313,7 @@ static void blocks_join_without_a_seam(void **state)
     }
     assert_within(fabs(sum - loss) / sum, 1e-6, "loss");
     assert_within(distance(dw2, dw, v * c), 1e-5, "dw");
-    done_with(scratch, linear_cross_entropy_scratch(n, c, v)), done_with(row_loss, n);
+    done_with(scratch, linear_loss_scratch(n, c, v)), done_with(row_loss, n);
     done_with(dhidden, n * c), done_with(dw, v * c), done_with(dw2, v * c);
     free_problem(&p);
 }
@@ -324,7 +324,7 @@ static void large_logits_stay_finite(void **state)
     (void)state;
     for_each_level(level)
     {
-        float *row = floats(linear_cross_entropy_scratch(1, 1, 5));
+        float *row = floats(linear_loss_scratch(1, 1, 5));
         float hidden = 1000, w[5] = {5, -5, 4.999f, 0, 1}, dhidden, dw[5] = {0};
         int32_t target = 1;
         double loss = linear_cross_entropy(&LAYER(5, 1, w, 1, dw), DTYPE_F32,
@@ -332,7 +332,7 @@ static void large_logits_stay_finite(void **state)
         assert_within(fabs(loss - 10000.313), 0.01, "loss");
         assert_within(fabs(dw[1] + 1000), 1e-3, "dw of the target");
         assert_true(dw[3] == 0 && isfinite(dhidden));
-        done_with(row, linear_cross_entropy_scratch(1, 1, 5));
+        done_with(row, linear_loss_scratch(1, 1, 5));
     }
 }
 
@@ -341,7 +341,7 @@ static void same_bits_every_time(void **state)
     (void)state;
     size_t n = 150, c = 64, v = 3001;
     struct problem p = make_problem(n, c, v);
-    float *scratch = floats(linear_cross_entropy_scratch(n, c, v));
+    float *scratch = floats(linear_loss_scratch(n, c, v));
     float *first_dhidden = NULL, *first_dw = NULL;
     double first = 0;
     for (int run = 0; run < 6; run++) {
@@ -358,7 +358,7 @@ static void same_bits_every_time(void **state)
         done_with(dhidden, n * c), done_with(dw, v * c);
     }
     done_with(first_dhidden, n * c), done_with(first_dw, v * c);
-    done_with(scratch, linear_cross_entropy_scratch(n, c, v));
+    done_with(scratch, linear_loss_scratch(n, c, v));
     free_problem(&p);
 }
 

@@ -1,6 +1,6 @@
 /* What trains: gradients of pairs, magnitudes and whole parameters against slopes, through dropout, tied and untied output
  * layers, other adapters and recomputed blocks; and what PiSSA begins as. */
-#include "kernels/cross_entropy.h"
+#include "kernels/linear_loss.h"
 #include "lora/options.h"
 #include "lora/svd.h"
 #include "tests/infer/util.h"
@@ -246,7 +246,7 @@ static void scratch_is_foretold(void **state)
     o.use_dora = true;
     give(&o.target_modules, (const char *const[]){"lm_head", NULL});
     open_bench(&b, "mistral", &o); /* of an output layer there are never more rows than the loss takes at a time */
-    size_t rows = linear_cross_entropy_rows(1000000, VOCAB);
+    size_t rows = linear_loss_rows(1000000, VOCAB);
     assert_true(rows < 1000000);
     assert_int_equal(lora_scratch_bytes(&b.adapter, 1000000), lora_scratch_bytes(&b.adapter, rows));
     close_bench(&b);
