@@ -1,0 +1,21 @@
+/* Whose distributions a student learns: those of a dump, or of a model that runs beside the student. */
+#ifndef LINNET_DISTILL_TEACHER_H
+#define LINNET_DISTILL_TEACHER_H
+
+#include "base/error.h"
+#include "data/batch.h"
+#include "kernels/soft_targets.h"
+
+struct teacher {
+    void *context;
+    /* Floats of scratch for blocks of at most n rows. */
+    size_t (*scratch)(const void *context, size_t n);
+    /* Before rows of a batch are asked for: a model runs on it. NULL: nothing to do. */
+    int (*begin)(void *context, const struct batch *b, struct error *e);
+    /* What it holds likely to stand at the targets of n rows of that batch, into *out, which borrows from the scratch
+     * and from the teacher until the next call. */
+    int (*rows)(void *context, const struct batch *b, const uint32_t *rows, size_t n, float *scratch,
+                struct soft_targets *out, struct error *e);
+};
+
+#endif
