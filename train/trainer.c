@@ -111,13 +111,15 @@ struct memory_plan trainer_plan(const struct trainer *t)
     if (!size_mul(arena.used, s->grad_accumulation, &plan.batches) || plan.batches > ARENA_MOST)
         plan.batches = ARENA_MOST;
     plan.products = products_bytes(m, params, type, s);
+    if (t->objective->bytes)
+        plan.objective = t->objective->bytes(t->objective, s->batch_size, s->max_seq_length);
     if (t->hook_bytes)
         plan.products += t->hook_bytes(t->hook_context, s->batch_size * s->max_seq_length);
     for (size_t i = 0; i < params->count; i++)
         plan.checkpoints += 2 * params->items[i]->count * sizeof(float);
     plan.checkpoints += plan.optimizer;
     plan.total = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.logits +
-                 plan.batches + plan.products;
+                 plan.batches + plan.products + plan.objective;
     return plan;
 }
 
@@ -170,6 +172,8 @@ int trainer_init(struct trainer *t, struct error *e)
         code = arena_init(&t->moments, moments.used, "the optimiser's moments", e);
     if (!code)
         code = arena_init(&t->work, work.used, "the activations", e);
+    if (!code && t->objective->prepare)
+        code = t->objective->prepare(t->objective, t->settings->batch_size, t->settings->max_seq_length, e);
     if (code) {
         trainer_free(t);
         return code;

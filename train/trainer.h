@@ -14,7 +14,9 @@
 
 /* Bytes by arena, known before anything runs. */
 struct memory_plan {
-    size_t weights, gradients, optimizer, activations, logits, batches, products, total;
+    size_t weights, gradients, optimizer, activations, logits, batches, products;
+    size_t objective; /* what it holds: a teacher */
+    size_t total;
     size_t checkpoints; /* on disk: the last and the best */
 };
 

@@ -1,0 +1,51 @@
+#include "distill/options.h"
+
+#include "distill/objective.h"
+
+#define FIELD(member) offsetof(struct distill_options, member)
+
+const struct option distill_options[] = {
+    {.key = "teacher", .flag = "--teacher", .type = OPTION_STRING, .offset = FIELD(teacher), .placeholder = "PATH",
+     .help = "whom to learn from: a dump that linnet teacher or distill/dump.py made, or a model that runs beside the "
+             "student (a GGUF file, a Hugging Face directory, a run directory)"},
+    {.key = "validation_teacher", .flag = "--validation-teacher", .type = OPTION_STRING,
+     .offset = FIELD(validation_teacher), .placeholder = "DUMP",
+     .help = "a dump to evaluate with; without one dataset.validation_fraction of the teacher's is held out"},
+    {.key = "tokenizer", .flag = "--tokenizer", .type = OPTION_STRING, .offset = FIELD(tokenizer), .placeholder = "PATH",
+     .help = "for a student from scratch and a dump without a tokenizer: the one its tokens are of"},
+    {.key = "loss", .flag = "--loss", .type = OPTION_ENUM, .offset = FIELD(loss), .default_value = "forward_kl",
+     .choices = divergence_names,
+     .help = "how far student q is from teacher p: forward_kl KL(p|q) spreads, reverse_kl KL(q|p) seeks the likeliest, "
+             "symmetric_kl mixes them by beta, jensen_shannon against beta p + (1 - beta) q, total_variation"},
+    {.key = "beta", .flag = "--beta", .type = OPTION_FLOAT, .offset = FIELD(beta), .default_value = "0.5", .minimum = 0,
+     .maximum = 1, .help = "of symmetric_kl the share of KL(q|p), of jensen_shannon p's share of the mixture"},
+    {.key = "temperature", .flag = "--temperature", .type = OPTION_FLOAT, .offset = FIELD(temperature),
+     .default_value = "1", .minimum = 0.01, .maximum = 100,
+     .help = "both distributions are softmax(logits / temperature), and their loss is times its square"},
+    {.key = "alpha", .flag = "--alpha", .type = OPTION_FLOAT, .offset = FIELD(alpha), .default_value = "1", .minimum = 0,
+     .maximum = 1, .help = "the teacher's share of the loss; the rest is the cross-entropy of the text"},
+    {.key = "tail", .flag = "--tail", .type = OPTION_ENUM, .offset = FIELD(tail), .default_value = "bucket",
+     .choices = tail_names,
+     .help = "where only the likeliest tokens are known: bucket takes all others as one outcome, renormalize compares "
+             "within the known ones, zero takes the others as impossible"},
+};
+_Static_assert(sizeof distill_options / sizeof *distill_options == N_DISTILL_OPTIONS, "count the rows");
+
+int distill_options_loss(const struct distill_options *o, struct soft_loss *loss, struct error *e)
+{
+    *loss = (struct soft_loss){
+        .divergence = (enum divergence_kind)o->loss,
+        .beta = (float)o->beta,
+        .temperature = (float)o->temperature,
+        .tail = (enum tail_kind)o->tail,
+        .teacher_weight = (float)o->alpha,
+        .target_weight = (float)(1 - o->alpha),
+    };
+    if (loss->divergence == JENSEN_SHANNON && (o->beta <= 0 || o->beta >= 1))
+        return error_set(e, ERR_USAGE, "--beta %g: jensen_shannon needs one between 0 and 1; at the ends it is forward_kl "
+                         "and reverse_kl", o->beta);
+    if (loss->tail == TAIL_ZERO && (loss->divergence == REVERSE_KL || loss->divergence == SYMMETRIC_KL))
+        return error_set(e, ERR_USAGE, "--tail zero with --loss %s is infinite: whatever the student holds possible beyond "
+                         "the known tokens the teacher would not; take --tail bucket", divergence_names[o->loss]);
+    return OK;
+}
