@@ -46,6 +46,7 @@ extern const struct command command_data_check, command_data_prepare, command_da
     command_data_synth_model, command_sft;
 extern const struct command command_eval_choices, command_eval_export, command_eval_logits, command_eval_ppl;
 extern const struct command command_chat, command_convert, command_export;
+extern const struct command command_distill;
 extern const struct command command_generate;
 extern const struct command command_help;
 extern const struct command command_imatrix;

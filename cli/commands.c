@@ -15,6 +15,7 @@ const struct command *const commands[] = {
     &command_tokenizer_decode,
     &command_pretrain,
     &command_sft,
+    &command_distill,
     &command_generate,
     &command_chat,
     &command_serve,

@@ -84,7 +84,7 @@ static size_t batch_length(const struct example_rows *r, uint64_t first_row, siz
 static void fill_example(const struct example_rows *r, size_t example, struct batch *b, size_t row, size_t column)
 {
     const struct examples *x = r->examples;
-    size_t number = r->first_target[example];
+    size_t number = r->first_number + r->first_target[example];
     size_t begin = x->begin[example], n = example_length(x, example);
     for (size_t i = 0; i < n; i++) {
         size_t at = row + column + i;

@@ -20,6 +20,7 @@ struct example_rows {
     const struct examples *examples;
     size_t *first_target;   /* (count) of each example: the number of its first target among all of the dataset's */
     struct packing packing; /* its items are numbers of examples; packing_share says how full rows are */
+    size_t first_number;    /* added to the numbers of targets: 0, or set after the call where another dataset's come first */
     size_t seq_len;
     bool shuffle;
     uint64_t seed;

@@ -13,7 +13,7 @@ const struct option distill_options[] = {
      .help = "a dump to evaluate with; without one dataset.validation_fraction of the teacher's is held out"},
     {.key = "tokenizer", .flag = "--tokenizer", .type = OPTION_STRING, .offset = FIELD(tokenizer), .placeholder = "PATH",
      .help = "for a student from scratch and a dump without a tokenizer: the one its tokens are of"},
-    {.key = "loss", .flag = "--loss", .type = OPTION_ENUM, .offset = FIELD(loss), .default_value = "forward_kl",
+    {.key = "divergence", .flag = "--divergence", .type = OPTION_ENUM, .offset = FIELD(divergence), .default_value = "forward_kl",
      .choices = divergence_names,
      .help = "how far student q is from teacher p: forward_kl KL(p|q) spreads, reverse_kl KL(q|p) seeks the likeliest, "
              "symmetric_kl mixes them by beta, jensen_shannon against beta p + (1 - beta) q, total_variation"},
@@ -34,7 +34,7 @@ _Static_assert(sizeof distill_options / sizeof *distill_options == N_DISTILL_OPT
 int distill_options_loss(const struct distill_options *o, struct soft_loss *loss, struct error *e)
 {
     *loss = (struct soft_loss){
-        .divergence = (enum divergence_kind)o->loss,
+        .divergence = (enum divergence_kind)o->divergence,
         .beta = (float)o->beta,
         .temperature = (float)o->temperature,
         .tail = (enum tail_kind)o->tail,
@@ -45,7 +45,7 @@ int distill_options_loss(const struct distill_options *o, struct soft_loss *loss
         return error_set(e, ERR_USAGE, "--beta %g: jensen_shannon needs one between 0 and 1; at the ends it is forward_kl "
                          "and reverse_kl", o->beta);
     if (loss->tail == TAIL_ZERO && (loss->divergence == REVERSE_KL || loss->divergence == SYMMETRIC_KL))
-        return error_set(e, ERR_USAGE, "--tail zero with --loss %s is infinite: whatever the student holds possible beyond "
-                         "the known tokens the teacher would not; take --tail bucket", divergence_names[o->loss]);
+        return error_set(e, ERR_USAGE, "--tail zero with --divergence %s is infinite: whatever the student holds possible beyond "
+                         "the known tokens the teacher would not; take --tail bucket", divergence_names[o->divergence]);
     return OK;
 }

@@ -9,7 +9,7 @@ struct distill_options {
     char *teacher;            /* a dump, or a model */
     char *validation_teacher; /* a dump for evaluation; NULL: a share of the teacher's */
     char *tokenizer;          /* of a student from scratch, where the teacher has none */
-    int loss;                 /* enum divergence_kind */
+    int divergence;           /* enum divergence_kind */
     double beta, temperature, alpha;
     int tail; /* enum tail_kind */
 };
