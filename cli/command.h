@@ -40,7 +40,7 @@ struct command {
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-extern const struct command command_bench_gemm, command_bench_infer, command_bench_lora, command_bench_tokenizer,
+extern const struct command command_bench_distill, command_bench_gemm, command_bench_infer, command_bench_lora, command_bench_tokenizer,
     command_bench_train;
 extern const struct command command_data_check, command_data_prepare, command_data_show, command_data_synth,
     command_data_synth_model, command_sft;

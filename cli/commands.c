@@ -33,6 +33,7 @@ const struct command *const commands[] = {
     &command_bench_infer,
     &command_bench_train,
     &command_bench_lora,
+    &command_bench_distill,
     &command_bench_tokenizer,
     &command_help,
     NULL,
