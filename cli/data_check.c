@@ -259,7 +259,7 @@ static int read_all(const struct tokenizer *t, const struct dataset_template *te
                                   e);
     else if (!code)
         dataset_check_hold_out(c, dataset_section.validation_fraction, train_section.seed, max_tokens,
-                               dataset_section.over_long != OVER_LONG_TRUNCATE);
+                               (enum over_long)dataset_section.over_long);
     dataset_paths_free(&paths);
     return code;
 }
