@@ -57,7 +57,7 @@ struct dataset {
 };
 
 /* Reads all of it: chooses the template, reads training data and what is held out (of its own files, or a share of the
- * rows, picked by a hash of seed, file and line), and says through log_info what was read (rows by schema, examples,
+ * rows, picked by a hash of seed, file and line, of texts that are split also by the window), and says through log_info what was read (rows by schema, examples,
  * tokens, the share that is learned, what was left out) and through log_warn what is suspicious: turns that do not end
  * (the model would never stop), BOS twice or missing, hardly anything learned, held-out examples that are trained on, fields of no use.
  *
