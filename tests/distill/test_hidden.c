@@ -312,12 +312,25 @@ static struct model_config decoder_config(size_t n_layers, size_t width, bool ti
     };
 }
 
-static double worst_slope(struct scene *s)
+/* The least of several steps, which are smaller where the gradient is large: curvature asks for small ones, rounding and
+ * experts that are chosen anew for others. */
+static double least_error(struct scene *s, struct param *p)
+{
+    static const double steps[] = {0.02, 0.008, 0.003, 0.001, 0.0003};
+    double least = INFINITY, squares = 0;
+    for (size_t i = 0; i < p->count; i++)
+        squares += pow((double)((float *)p->grad)[i], 2);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && !(least < 2e-3); i++)
+        least = fmin(least, slope_error(&s->student, p, 0, steps[i] / fmax(1, sqrt(squares))));
+    return least;
+}
+
+static double worst_error(struct scene *s)
 {
     double worst = 0;
     scene_step(s);
     for (size_t i = 0; i < s->params.count; i++)
-        worst = fmax(worst, slope_error(&s->student, s->params.items[i], 0, 0.02));
+        worst = fmax(worst, least_error(s, s->params.items[i]));
     return worst;
 }
 
@@ -348,7 +361,7 @@ static void equals_finite_differences(void **state)
     for (size_t i = 0; i < MATCHED_CASES; i++) {
         struct scene s = {.student.checkpoint = i % 2};
         case_init(&s, &matched_cases[i], 3);
-        double error = worst_slope(&s);
+        double error = worst_error(&s);
         if (!(error < 2e-3))
             fail_msg("case %zu: slope off by %g", i, error);
         scene_free(&s);
@@ -376,9 +389,9 @@ static void a_wrong_gradient_is_noticed(void **state)
     struct stream_hook wrong = s.h.student_hook;
     wrong.add_gradient = add_too_much;
     astray = &s.h;
-    assert_true(worst_slope(&s) < 2e-3);
+    assert_true(worst_error(&s) < 2e-3);
     s.student.activations.stream_hook = &wrong;
-    assert_true(worst_slope(&s) > 5e-3);
+    assert_true(worst_error(&s) > 5e-3);
     scene_free(&s);
 }
 
@@ -399,8 +412,8 @@ static void holds_for_every_kind_of_block(void **state)
             scene_init(&s, &student, &teacher, &(struct hidden_settings){2, HIDDEN_MSE, 0.5, false}, 2, 30);
             scene_step(&s);
             for (size_t k = 0; k < s.params.count; k += k < 3 ? 1 : 5) {
-                double error = slope_error(&s.student, s.params.items[k], 0, 0.004);
-                if (!(error < 1e-2))
+                double error = least_error(&s, s.params.items[k]);
+                if (!(error < 4e-3))
                     fail_msg("%s: %s: slope off by %g", names[j], s.params.items[k]->name, error);
             }
             scene_free(&s);
