@@ -21,7 +21,10 @@
  *     decoder_forward of the teacher;
  *     sum += hidden_matching_loss(&h, batch, scale, dhidden != NULL);
  *
- * with the scale that the objective itself got. The student's next decoder_backward then includes it. */
+ * with the scale that the objective itself got. The student's next decoder_backward then includes it.
+ *
+ * A row of the stream costs teacher's width floats for each pair (hidden_matching_bytes): for --plan it belongs into the
+ * trainer's hook_bytes. */
 #ifndef LINNET_DISTILL_HIDDEN_H
 #define LINNET_DISTILL_HIDDEN_H
 

@@ -409,7 +409,7 @@ static void holds_for_every_kind_of_block(void **state)
             struct model_config student;
             struct error e;
             assert_ok(example_config(&examples[i], 23, &student, &e), e);
-            scene_init(&s, &student, &teacher, &(struct hidden_settings){2, HIDDEN_MSE, 0.5, false}, 2, 30);
+            scene_init(&s, &student, &teacher, &(struct hidden_settings){2, HIDDEN_MSE, 0.5, false}, 1, 28);
             scene_step(&s);
             for (size_t k = 0; k < s.params.count; k += k < 3 ? 1 : 5) {
                 double error = least_error(&s, s.params.items[k]);
