@@ -34,6 +34,7 @@ static void take_work(struct trainer *t, struct arena *arena)
     size_t n = s->batch_size * s->max_seq_length;
     activations_init(&t->activations, t->model, train_product_type(s), s->batch_size, s->max_seq_length,
                      s->grad_checkpoint ? KEEP_INPUTS : KEEP_ALL, arena);
+    t->activations.stream_hook = t->stream_hook;
     t->scratch = arena_alloc(arena, scratch_floats(t, c, n), sizeof(float));
     t->batches = mem_zero(s->grad_accumulation, sizeof *t->batches);
     for (size_t i = 0; i < s->grad_accumulation; i++)
