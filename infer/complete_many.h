@@ -29,7 +29,7 @@ struct complete_many {
     struct slots slots;
     struct sampler_options sampler;
     /* Since the beginning */
-    uint64_t n_prompts, n_ended; /* and how many of them ended with an end token */
+    uint64_t n_prompts, n_ended, n_generated; /* prompts, those whose continuation has ended, tokens of all */
     double seconds;
 };
 
