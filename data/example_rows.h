@@ -35,6 +35,13 @@ void example_rows_init(struct example_rows *r, const struct examples *examples, 
                        size_t seq_len, bool packed, bool shuffle, uint64_t seed);
 void example_rows_free(struct example_rows *r);
 
+/* The examples of a row by its number in the sequence of epochs, in their order; none beyond what there is. */
+struct example_row {
+    const size_t *numbers; /* (n) borrowed from the rows */
+    size_t n;
+};
+struct example_row example_rows_at(const struct example_rows *r, uint64_t number);
+
 /* A loader at the first row; an epoch are packing.n_rows rows. r must outlive it. Batches have room for seq_len (CHECK).
  * A batch in which an epoch ends goes on with the first rows of the next. */
 struct loader example_rows_loader(const struct example_rows *r);
