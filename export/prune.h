@@ -9,7 +9,7 @@
  * - a channel by the sum of squares of what it gives to the matrix `down`, in each expert for itself.
  *
  * Every layer keeps as many heads and channels as the others, each its own. In models whose layers differ (OpenELM) no
- * layer keeps more than that, and those that have less lose nothing. */
+ * layer keeps more channels than that, those that have fewer lose none, and all heads stay. */
 #ifndef LINNET_EXPORT_PRUNE_H
 #define LINNET_EXPORT_PRUNE_H
 
@@ -25,6 +25,9 @@ struct prune_importance {
     } *layers;            /* n_layers of them */
     size_t n_unseen;      /* experts of all layers that no token went to: their channels are all 0 */
 };
+/* Channels of a layer's dense feed-forward, or of each of its experts. */
+size_t prune_channels(const struct model_config *c, size_t layer);
+
 /* From a measurement with `influence` that has run to its end over a chunk at least (CHECK). */
 void prune_importance_collect(struct prune_importance *p, const struct importance *from);
 void prune_importance_free(struct prune_importance *p);
@@ -36,10 +39,11 @@ struct prune_target {
     const size_t *keep_layers; /* `layers` of them, ascending: these, whatever their influence */
 };
 
-/* Makes a target complete, so that every number says what stays: key/value heads bring all query heads that share them;
- * heads alone are as many of every key/value head's, or bring their own where each has one. ERR_USAGE, naming the flag
- * of linnet prune: more than there is, heads that are no multiple of the key/value heads that stay, layers that do not
- * ascend, or that break the order in which layers with and without a window or a rotation take turns; nothing that goes. */
+/* Makes a target complete, so that every number says what stays (channels: the most in a layer): key/value heads bring
+ * all query heads that share them; heads alone are as many of every key/value head's, or bring their own where each has
+ * one. ERR_USAGE, naming the flag of linnet prune: more than there is; heads that are no multiple of the key/value heads
+ * that stay, or heads where layers differ in them; layers that do not ascend, or break the order in which layers with and
+ * without a window or a rotation take turns; nothing that goes. */
 int prune_target_check(struct prune_target *t, const struct model_config *c, struct error *e);
 
 /* Which parts of the layers that stay do, by their number in the whole model, ascending. */
