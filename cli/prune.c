@@ -200,8 +200,10 @@ static int run_chunks(struct job *j, struct importance *im, const char *label, s
     }
     if (!code)
         code = importance_finish(im, e);
-    if (!code)
+    if (!code) {
+        progress_update(&progress, (double)im->n_tokens, "");
         progress_finish(&progress, "");
+    }
     return code;
 }
 
@@ -351,15 +353,16 @@ static void print_layers(const struct job *j)
 static void print_heads(const struct job *j)
 {
     const struct model_config *to = &j->plan.config;
-    if (to->num_attention_heads == j->model.config.num_attention_heads || j->target.heads == 0)
+    if (j->target.heads == j->model.config.num_attention_heads)
         return;
     printf("\nlayer  heads, in %% of their layer's squares; [those] go\n");
     for (size_t i = 0; i < to->num_hidden_layers; i++) {
         const struct prune_layer *l = &j->plan.layers[i];
         printf("%5zu ", l->layer);
-        for (size_t k = 0; k < j->model.config.num_attention_heads; k++)
-            printf(is_among(k, l->heads, to->num_attention_heads) ? "  %.1f" : " [%.1f]",
-                   100 * head_share(j, l->layer, k));
+        for (size_t k = 0; k < j->model.config.num_attention_heads; k++) {
+            const bool stays = is_among(k, l->heads, to->num_attention_heads);
+            printf(" %s%.1f%s", stays ? " " : "[", 100 * head_share(j, l->layer, k), stays ? "" : "]");
+        }
         printf("\n");
     }
 }

@@ -99,8 +99,8 @@ static int check_layers(const struct prune_target *t, const struct model_config 
                              t->keep_layers[i - 1]);
         if (!fits(c, layer, i))
             return error_set(e, ERR_USAGE,
-                             "--keep-layers: layer %zu cannot become layer %zu: in %s models every %zuth layer %s, and that "
-                             "order would break; --layers chooses layers that keep it", layer, i,
+                             "--keep-layers: layer %zu cannot become layer %zu: in %s models the last of every %zu layers "
+                             "%s, and that order would break; --layers chooses layers that keep it", layer, i,
                              model_architecture(c)->name,
                              c->no_rope_layer_interval ? c->no_rope_layer_interval : c->sliding_window_pattern,
                              c->no_rope_layer_interval ? "has no rotation" : "has no window");
@@ -111,10 +111,10 @@ static int check_layers(const struct prune_target *t, const struct model_config 
 static int check_heads(const struct prune_target *t, const struct model_config *c, struct error *e)
 {
     const size_t heads = c->num_attention_heads, kv_heads = c->num_key_value_heads, group = heads / kv_heads;
-    if (t->heads > heads)
-        return error_set(e, ERR_USAGE, "--heads %zu: the model has %zu", t->heads, heads);
     if (t->kv_heads > kv_heads)
         return error_set(e, ERR_USAGE, "--kv-heads %zu: the model has %zu", t->kv_heads, kv_heads);
+    if (t->heads > heads)
+        return error_set(e, ERR_USAGE, "--heads %zu: the model has %zu", t->heads, heads);
     if (t->heads % t->kv_heads != 0)
         return error_set(e, ERR_USAGE,
                          "--heads %zu: no multiple of the %zu key/value heads that stay; each keeps as many query heads as "
