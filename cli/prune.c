@@ -470,15 +470,15 @@ static int run(const struct command_input *in, struct error *e)
 const struct command command_prune = {
     .name = "prune",
     .group = "Models",
-    .summary = "make a smaller model of a model's most important layers, heads and channels",
+    .summary = "keep the most important layers, heads and channels of a model",
     .usage = "--model PATH --data PATH... --out PATH [FLAGS]",
     .notes = "Text runs through the model; layers that turn the residual stream least, heads and channels that give least to\n"
              "it go. A pruned model predicts badly until it has learned again: distil into it from the whole one.\n"
              "docs/pruning.md explains the table. Perplexities are of the second half of each chunk of the same text.\n"
              "\n"
              "Examples:\n"
-             "  linnet prune --model big-hf --data calibration.txt --layers 12 --intermediate-size 2048 --dry-run\n"
-             "  linnet prune --model big.gguf --data calibration.txt --layers 12 --kv-heads 2 --out small-hf\n",
+             "  linnet prune --model big --data text.txt --layers 12 --dry-run\n"
+             "  linnet prune --model big.gguf --data text.txt --kv-heads 2 --out small\n",
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,
