@@ -27,6 +27,7 @@ const struct command *const commands[] = {
     &command_convert,
     &command_quantize,
     &command_merge,
+    &command_prune,
     &command_imatrix,
     &command_info,
     &command_bench_gemm,
