@@ -9,6 +9,8 @@
 #include "data/example_rows.h"
 #include "data/hold_out.h"
 #include "distill/objective.h"
+#include "distill/on_policy.h"
+#include "infer/complete_many.h"
 #include "model/load.h"
 
 static struct run_flags flags;
@@ -43,6 +45,9 @@ struct run {
     struct soft_loss loss;
     struct distillation distillation;
     struct tuned student;
+    struct hidden_matching hidden;      /* where hidden states are matched */
+    struct complete_many writer;        /* where the student writes, */
+    struct on_policy on_policy;         /* and what becomes of it */
     struct dataset dataset;             /* not of a dump */
     const struct examples *examples;    /* to train on, */
     const struct examples *held_out;    /* and to evaluate with; NULL: nothing, or a part of `examples` */
@@ -54,6 +59,9 @@ struct run {
 
 static void run_free(struct run *r)
 {
+    on_policy_free(&r->on_policy);
+    complete_many_free(&r->writer);
+    hidden_matching_free(&r->hidden);
     example_rows_free(&r->train);
     example_rows_free(&r->validation);
     dataset_free(&r->dataset);
@@ -240,6 +248,53 @@ static void make_rows(struct run *r, const struct options *all)
     tuned_settle(all, &r->student, r->trainer.train.rows.per_epoch, &train_section, &optim_section);
 }
 
+/* --- what needs a teacher that is a model --- */
+
+static int match_hidden_states(struct run *r, struct error *e)
+{
+    const struct hidden_settings s = distill_options_hidden(&distill_section);
+    int code = hidden_matching_init(&r->hidden, &s, &r->student.model.config, &r->teacher.inference.model.config,
+                                    train_section.seed, e);
+    if (code)
+        return code;
+    hidden_matching_add_params(&r->hidden, &r->student.trains);
+    r->trainer.stream_hook = &r->hidden.student_hook;
+    r->teacher.model.stream_hook = &r->hidden.teacher_hook;
+    r->distillation.hidden = &r->hidden;
+    return OK;
+}
+
+enum { WRITE_AT_ONCE = 16 }; /* sequences that the student writes together */
+
+static int let_student_write(struct run *r, struct error *e)
+{
+    struct complete_many_options o = {.n_at_once = WRITE_AT_ONCE, .context = train_section.max_seq_length,
+                                      .cache_type = DTYPE_F32, .sampler = sampler_defaults()};
+    o.sampler.temperature = distill_section.sampling_temperature;
+    int code = complete_many_init(&r->writer, &r->student.model, r->student.tokenizer, &o, e);
+    if (code)
+        return code;
+    r->distillation.other_bytes = complete_many_bytes(&r->student.model, &o);
+    r->on_policy = (struct on_policy){.rows = &r->train, .lambda = distill_section.on_policy, .seed = train_section.seed,
+                                      .max_new_tokens = distill_section.max_new_tokens,
+                                      .student = complete_many_completer(&r->writer),
+                                      .failure = r->distillation.objective.failure,
+                                      .share = &r->distillation.measures[DISTILL_ON_POLICY]};
+    on_policy_init(&r->on_policy);
+    r->trainer.train = on_policy_loader(&r->on_policy);
+    return OK;
+}
+
+static int prepare_online(struct run *r, struct error *e)
+{
+    const struct distill_options *o = &distill_section;
+    if (r->teacher.is_dump && (o->hidden_weight > 0 || o->on_policy > 0))
+        return error_set(e, ERR_USAGE, "%s needs a teacher that is a model; %s is a dump",
+                         o->hidden_weight > 0 ? "--hidden-weight" : "--on-policy", r->teacher.path);
+    int code = o->hidden_weight > 0 ? match_hidden_states(r, e) : OK;
+    return code || o->on_policy == 0 ? code : let_student_write(r, e);
+}
+
 static uint64_t data_hash(const struct run *r)
 {
     const struct dump *d = &r->teacher.dump;
@@ -271,7 +326,8 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
     r->trainer.optim = &optim_section;
     r->trainer.run = flags.out ? flags.out : "";
     r->trainer.state.data_hash = data_hash(r);
-    return tuned_prepare(&r->student, &r->trainer, e);
+    code = prepare_online(r, e);
+    return code ? code : tuned_prepare(&r->student, &r->trainer, e);
 }
 
 /* --- the run --- */

@@ -64,6 +64,7 @@ static int prepare(void *context, size_t n_rows, size_t seq_len, struct error *e
     t->n_rows = n_rows;
     t->seq_len = seq_len;
     take_memory(t);
+    t->activations.stream_hook = t->stream_hook;
     model_reserve_positions(t->model, seq_len);
     return OK;
 }

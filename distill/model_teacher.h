@@ -10,6 +10,7 @@
 struct model_teacher {
     struct teacher teacher;
     struct model *model;
+    const struct stream_hook *stream_hook; /* of its passes; NULL: none. Set before teacher.prepare */
     struct activations activations; /* of the last batch, in f32 */
     const float *hidden;            /* (N, C) of the last batch */
     size_t n_rows, seq_len;         /* capacity; 0 before teacher.prepare */

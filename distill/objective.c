@@ -58,13 +58,30 @@ static float row(void *context, const struct logit_row *r)
     return soft_target_row(&d->loss, &d->targets, d->batch->targets[r->row], r, &d->rows[r->i]);
 }
 
+/* The teacher's pass over the batch, and with it how far the hidden states are from its own. */
+static double begin_teacher(struct distillation *d, const struct batch *b, float scale, bool backward)
+{
+    const struct teacher *t = d->teacher;
+    struct measure *m = &d->measures[DISTILL_HIDDEN];
+    if (d->hidden)
+        hidden_matching_begin(d->hidden);
+    if (t->begin && t->begin(t->context, b, &d->failure))
+        return NAN;
+    if (!d->hidden)
+        return 0;
+    double sum = hidden_matching_loss(d->hidden, b, scale, backward);
+    m->sum += sum;
+    m->count += (double)b->n_targets;
+    return sum;
+}
+
 static double loss(const struct objective *o, struct model *m, const struct batch *b, const void *hidden, enum dtype type,
                    float scale, float *dhidden, float *scratch)
 {
     struct distillation *d = o->context;
-    const struct teacher *t = d->teacher;
     size_t n = b->n_rows * b->seq_len, rows = linear_loss_rows(n, m->config.vocab_size);
-    if (d->failure.code || (t->begin && t->begin(t->context, b, &d->failure)))
+    double total = d->failure.code ? NAN : begin_teacher(d, b, scale, dhidden != NULL);
+    if (d->failure.code)
         return NAN;
     d->batch = b;
     d->n_rows = 0;
@@ -73,21 +90,27 @@ static double loss(const struct objective *o, struct model *m, const struct batc
     d->teacher_scratch = (float *)d->rows + floats_of(rows, sizeof *d->rows);
     struct output_layer layer = objective_output_layer(m, type, dhidden != NULL);
     const struct row_loss each = {.context = d, .begin_block = begin_block, .row = row};
-    double total = linear_loss(&layer, type, hidden, b->targets, &each, scale, NULL, dhidden, n, scratch);
+    total += linear_loss(&layer, type, hidden, b->targets, &each, scale, NULL, dhidden, n, scratch);
     add_rows(d);
     return total;
 }
 
 static size_t bytes(const struct objective *o, size_t n_rows, size_t seq_len)
 {
-    const struct teacher *t = ((const struct distillation *)o->context)->teacher;
-    return t->bytes ? t->bytes(t->context, n_rows, seq_len) : 0;
+    const struct distillation *d = o->context;
+    const struct teacher *t = d->teacher;
+    return d->other_bytes + (t->bytes ? t->bytes(t->context, n_rows, seq_len) : 0) +
+           (d->hidden ? hidden_matching_bytes(d->hidden, n_rows * seq_len) : 0);
 }
 
 static int prepare(const struct objective *o, size_t n_rows, size_t seq_len, struct error *e)
 {
-    const struct teacher *t = ((const struct distillation *)o->context)->teacher;
-    return t->prepare ? t->prepare(t->context, n_rows, seq_len, e) : OK;
+    const struct distillation *d = o->context;
+    const struct teacher *t = d->teacher;
+    int code = t->prepare ? t->prepare(t->context, n_rows, seq_len, e) : OK;
+    if (!code && d->hidden)
+        code = hidden_matching_reserve(d->hidden, n_rows * seq_len, e);
+    return code;
 }
 
 void distillation_init(struct distillation *d, const struct soft_loss *settings, const struct teacher *teacher)
@@ -97,7 +120,9 @@ void distillation_init(struct distillation *d, const struct soft_loss *settings,
         .teacher = teacher,
         .measures = {[DISTILL_DIVERGENCE] = {.name = divergence_names[settings->divergence]},
                      [DISTILL_CROSS_ENTROPY] = {.name = "cross_entropy"},
-                     [DISTILL_AGREEMENT] = {.name = "agreement"}},
+                     [DISTILL_AGREEMENT] = {.name = "agreement"},
+                     [DISTILL_HIDDEN] = {.name = "hidden"},
+                     [DISTILL_ON_POLICY] = {.name = "on_policy"}},
     };
     d->objective = (struct objective){.name = "distillation", .context = d, .measures = d->measures,
                                       .n_measures = DISTILL_MEASURES, .failure = &d->failure,

@@ -2,6 +2,8 @@
 
 #include "distill/objective.h"
 
+static const char *const hidden_names[] = {"mse", "cosine", NULL};
+
 #define FIELD(member) offsetof(struct distill_options, member)
 
 const struct option distill_options[] = {
@@ -28,6 +30,24 @@ const struct option distill_options[] = {
      .choices = tail_names,
      .help = "where only the likeliest tokens are known: bucket takes all others as one outcome, renormalize compares "
              "within the known ones, zero takes the others as impossible"},
+    {.key = "hidden_weight", .flag = "--hidden-weight", .type = OPTION_FLOAT, .offset = FIELD(hidden_weight),
+     .default_value = "0", .minimum = 0, .maximum = 1e6,
+     .help = "with a teacher that is a model: how much the distance of the hidden states counts beside the rest, through a "
+             "learned projection where the widths differ"},
+    {.key = "hidden_layers", .flag = "--hidden-layers", .type = OPTION_SIZE, .offset = FIELD(hidden_layers),
+     .default_value = "1", .minimum = 1, .maximum = 4096,
+     .help = "pairs of layers that are matched, evenly spaced; 1 is the last ones"},
+    {.key = "hidden_loss", .flag = "--hidden-loss", .type = OPTION_ENUM, .offset = FIELD(hidden_loss),
+     .default_value = "mse", .choices = hidden_names, .help = "how far apart hidden states are: mse or cosine"},
+    {.key = "on_policy", .flag = "--on-policy", .type = OPTION_FLOAT, .offset = FIELD(on_policy), .default_value = "0",
+     .minimum = 0, .maximum = 1, .placeholder = "SHARE",
+     .help = "with a teacher that is a model: share of the batches whose answers the student writes itself (GKD's lambda)"},
+    {.key = "max_new_tokens", .flag = "--max-new-tokens", .type = OPTION_SIZE, .offset = FIELD(max_new_tokens),
+     .default_value = "128", .minimum = 1, .maximum = 1 << 20, .placeholder = "TOKENS",
+     .help = "the longest such answer"},
+    {.key = "sampling_temperature", .flag = "--sampling-temperature", .type = OPTION_FLOAT,
+     .offset = FIELD(sampling_temperature), .default_value = "1", .minimum = 0, .maximum = 100,
+     .help = "at which the student writes"},
 };
 _Static_assert(sizeof distill_options / sizeof *distill_options == N_DISTILL_OPTIONS, "count the rows");
 
@@ -48,4 +68,10 @@ int distill_options_loss(const struct distill_options *o, struct soft_loss *loss
         return error_set(e, ERR_USAGE, "--tail zero with --divergence %s is infinite: whatever the student holds possible beyond "
                          "the known tokens the teacher would not; take --tail bucket", divergence_names[o->divergence]);
     return OK;
+}
+
+struct hidden_settings distill_options_hidden(const struct distill_options *o)
+{
+    return (struct hidden_settings){.n_pairs = o->hidden_layers, .kind = (enum hidden_kind)o->hidden_loss,
+                                    .weight = o->hidden_weight};
 }
