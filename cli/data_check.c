@@ -43,6 +43,19 @@ static int compare_lengths(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* The windows of a text that is split, as many of them as are held out or are not; in each all but the first token is
+ * learned. */
+static void add_windows(struct check_totals *t, const struct check_row *row, bool held)
+{
+    size_t all_tokens = (size_t)row->tokens + row->windows - 1;
+    size_t windows = held ? row->held_windows : row->windows - row->held_windows;
+    size_t tokens = held ? row->held_tokens : all_tokens - row->held_tokens;
+    t->windows += windows;
+    t->examples += windows;
+    t->tokens += tokens;
+    t->learned += tokens - windows;
+}
+
 static void add_row(struct check_totals *t, const struct check_row *row, size_t max_tokens)
 {
     size_t bits = 0;
@@ -57,10 +70,14 @@ static void add_row(struct check_totals *t, const struct check_row *row, size_t 
     while (row->tokens >> bits && bits < LENGTH_BUCKETS - 1)
         bits++;
     t->lengths[bits]++;
+    t->turns_unfinished += row->unfinished;
+    if (row->windows) {
+        t->split++;
+        return;
+    }
     t->examples++;
     t->tokens += row->tokens;
     t->learned += row->learned;
-    t->turns_unfinished += row->unfinished;
     t->over_long += row->tokens > max_tokens;
 }
 
@@ -70,6 +87,8 @@ static void count(const struct dataset_check *c, bool held, size_t max_tokens, s
     size_t n = 0;
     for (size_t i = 0; i < c->count; i++) {
         const struct check_row *row = &c->rows[i];
+        if (row->windows)
+            add_windows(t, row, held);
         if (row->held != held)
             continue;
         add_row(t, row, max_tokens);
@@ -146,7 +165,7 @@ static void find_over_long(struct report *r)
     bool cuts = dataset_section.over_long == OVER_LONG_TRUNCATE;
     for (size_t i = 0; i < r->c->count; i++) {
         const struct check_row *row = &r->c->rows[i];
-        if (row->tokens <= r->s->max_tokens)
+        if (row->tokens <= r->s->max_tokens || row->windows)
             continue;
         f->count++;
         if (json_array_size(f->rows) < r->most)
@@ -259,7 +278,7 @@ static int read_all(const struct tokenizer *t, const struct dataset_template *te
                                   e);
     else if (!code)
         dataset_check_hold_out(c, dataset_section.validation_fraction, train_section.seed, max_tokens,
-                               dataset_section.over_long != OVER_LONG_TRUNCATE);
+                               (enum over_long)dataset_section.over_long);
     dataset_paths_free(&paths);
     return code;
 }
@@ -276,7 +295,7 @@ static int verdict(const struct check_summary *s, struct error *e)
                                  : " (--over-long drop or truncate goes on without)");
     for (int held = 0; held < 2; held++)
         examples += s->totals[held].examples;
-    bool drops = dataset_section.over_long == OVER_LONG_DROP;
+    bool drops = dataset_section.over_long == OVER_LONG_DROP || dataset_section.over_long == OVER_LONG_SPLIT;
     if (examples == 0 || (drops && s->totals[0].examples == s->totals[0].over_long))
         return error_set(e, ERR_FORMAT, "training would refuse this dataset: there is no example in it");
     return OK;
@@ -302,7 +321,7 @@ static int run(const struct command_input *in, struct error *e)
         s.template_name = template.name;
         for (int held = 0; held < 2; held++)
             count(&c, held, s.max_tokens, &s.totals[held]);
-        s.has_held = s.totals[1].rows > 0;
+        s.has_held = s.totals[1].rows > 0 || s.totals[1].examples > 0;
         struct report r = {&c, &s, most};
         find_all(&r);
         (flags.json ? check_print_json : check_print_text)(&s);

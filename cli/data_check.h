@@ -9,10 +9,13 @@ enum { LENGTH_BUCKETS = 33 }; /* bucket i: lengths of i bits, 2^(i-1) to 2^i - 1
 
 /* What is counted of the rows to train on, or of those held out. */
 struct check_totals {
-    size_t rows, bad, unwanted, over_long, by_schema[ROW_SCHEMAS];
-    size_t examples;                            /* rows neither bad nor unwanted; what follows is of them, uncut */
+    size_t rows, bad, unwanted, by_schema[ROW_SCHEMAS];
+    size_t over_long, split; /* rows that are too long: those that are not split, and texts that are */
+    size_t examples;         /* rows neither bad nor unwanted, uncut; instead of texts that are split their ... */
+    size_t windows;          /* ... windows, some of which may be held out; what follows is of examples, ... */
     size_t tokens, learned, turns_unfinished;
-    size_t shortest, median, most_of_them, longest; /* in tokens; most_of_them: 95% are no longer */
+    /* ... and from here on of rows again, in tokens; most_of_them: 95% are no longer. */
+    size_t shortest, median, most_of_them, longest;
     size_t lengths[LENGTH_BUCKETS];
 };
 

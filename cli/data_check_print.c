@@ -43,7 +43,7 @@ static void print_counts_if(const struct check_summary *s, const char *label, si
 
 static void print_totals(const struct check_summary *s)
 {
-    static const char *const over_long[] = {"dropped", "truncated", "refused"};
+    static const char *const over_long[] = {"dropped", "truncated", "refused", "dropped"}; /* enum over_long */
     const struct check_totals *a = &s->totals[0], *b = &s->totals[1];
     char label[96], share[2][32];
     fputs(colour(COLOUR_BOLD), stdout);
@@ -65,7 +65,13 @@ static void print_totals(const struct check_summary *s)
     print_counts(s, "  95% have at most", a->most_of_them, b->most_of_them);
     print_counts(s, "  longest", a->longest, b->longest);
     snprintf(label, sizeof label, "  more than %zu: %s", s->max_tokens, over_long[s->over_long]);
-    print_counts(s, label, a->over_long, b->over_long);
+    if (s->over_long != OVER_LONG_SPLIT || a->over_long || b->over_long)
+        print_counts(s, label, a->over_long, b->over_long);
+    if (s->over_long == OVER_LONG_SPLIT) {
+        snprintf(label, sizeof label, "  texts of more than %zu: split", s->max_tokens);
+        print_counts(s, label, a->split, b->split);
+        print_counts(s, "    into examples", a->windows, b->windows);
+    }
     printf("chat template: %s\n", s->template_name);
 }
 
@@ -149,7 +155,7 @@ static json_t *totals_json(const struct check_totals *t)
         size_t value;
     } counts[] = {
         {"rows", t->rows}, {"bad", t->bad}, {"unwanted", t->unwanted}, {"examples", t->examples},
-        {"over_long", t->over_long}, {"tokens", t->tokens}, {"learned_tokens", t->learned},
+        {"over_long", t->over_long}, {"split", t->split}, {"windows", t->windows}, {"tokens", t->tokens}, {"learned_tokens", t->learned},
         {"unfinished_turns", t->turns_unfinished}, {"shortest", t->shortest}, {"median", t->median},
         {"percentile_95", t->most_of_them}, {"longest", t->longest},
     };

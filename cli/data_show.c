@@ -224,6 +224,7 @@ static json_t *view_json(const struct view *v)
 struct place {
     char *path;
     uint64_t line;
+    bool is_text; /* of a .txt file, whole */
     struct buffer text;
 };
 
@@ -245,6 +246,8 @@ static int find_row(size_t number, struct place *found, struct error *e)
     if (!code && flags.line && corpus_counts(corpus).files > 1)
         code = error_set(e, ERR_USAGE, "--line %zu: of which file? --data stands for %zu", flags.line,
                          corpus_counts(corpus).files);
+    if (!code)
+        corpus_keep_whole(corpus);
     while (!code && !found->path && !(code = corpus_next(corpus, 1 << 20, &block, e)) && block.n > 0) {
         for (size_t i = 0; i < block.n && !found->path; i++, seen++) {
             const struct corpus_place *place = &block.places[i];
@@ -252,6 +255,7 @@ static int find_row(size_t number, struct place *found, struct error *e)
                 continue;
             found->path = mem_string(corpus_path(corpus, place->file));
             found->line = place->line;
+            found->is_text = place->text;
             buffer_append(&found->text, block.text.data + block.offsets[i], block.offsets[i + 1] - block.offsets[i]);
         }
     }
@@ -291,6 +295,27 @@ static int cut(struct example *x, bool *truncated, struct error *e)
     return OK;
 }
 
+/* Into how many examples training splits it; 0 when it does not. */
+static size_t count_windows(const struct dataset_row *row, const struct example *x)
+{
+    size_t most = train_section.max_seq_length, n = x->tokens.count;
+    bool split = dataset_section.over_long == OVER_LONG_SPLIT && row->kind == ROW_TEXT && n > most;
+    return split ? example_windows(n, most) : 0;
+}
+
+static void print_too_long(const struct dataset_row *row, const struct example *x)
+{
+    size_t most = train_section.max_seq_length, windows = count_windows(row, x);
+    if (x->tokens.count <= most)
+        return;
+    printf("%snote: more than the %zu tokens of --max-seq-length: training ", colour(COLOUR_YELLOW), most);
+    if (windows)
+        printf("splits it into %zu examples", windows);
+    else
+        fputs(dataset_section.over_long == OVER_LONG_ERROR ? "refuses it" : "drops it", stdout);
+    printf("%s\n", colour(COLOUR_NONE));
+}
+
 static json_t *remarks_json(const struct dataset_row *row)
 {
     json_t *list = json_array();
@@ -319,6 +344,8 @@ static void show(const struct dataset_row *row, const struct place *place, const
         json_object_set_new(object, "line", json_integer((json_int_t)place->line));
         json_object_set_new(object, "schema", json_string(schema));
         json_object_set_new(object, "over_long", json_boolean(n > most));
+        if (count_windows(row, chosen->example))
+            json_object_set_new(object, "windows", json_integer((json_int_t)count_windows(row, chosen->example)));
         json_object_set_new(object, "warnings", remarks_json(row));
         json_object_set_new(object, "unused_fields", unused_json(row));
         if (rejected)
@@ -337,9 +364,7 @@ static void show(const struct dataset_row *row, const struct place *place, const
     }
     if (row->warnings || row->n_unused || n > most || (row->kind == ROW_UNPAIRED && !row->label))
         putchar('\n');
-    if (n > most)
-        printf("%snote: more than the %zu tokens of --max-seq-length: training %s%s\n", colour(COLOUR_YELLOW), most,
-               dataset_section.over_long == OVER_LONG_DROP ? "drops it" : "refuses it", colour(COLOUR_NONE));
+    print_too_long(row, chosen->example);
     if (row->kind == ROW_UNPAIRED && !row->label)
         printf("%snote: its label is false: fine-tuning leaves it out%s\n", colour(COLOUR_YELLOW), colour(COLOUR_NONE));
     print_remarks(row);
@@ -352,7 +377,11 @@ static int show_row(const struct place *place, const struct example_settings *s,
     struct example x = {0}, other = {0};
     struct view chosen = {0}, rejected = {0};
     bool truncated = false, other_truncated = false;
-    int code = dataset_row_parse(place->text.data, place->text.size, s->fields, &row, e);
+    int code = OK;
+    if (place->is_text)
+        dataset_row_from_text(place->text.data, place->text.size, &row);
+    else
+        code = dataset_row_parse(place->text.data, place->text.size, s->fields, &row, e);
     bool pair = !code && row.rejected && s->chat_template;
     if (!code)
         code = example_make(&row, s, &x, e);
@@ -413,6 +442,8 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = dataset_example_settings(&dataset_section, &fields, t, template.parsed, train_section.max_seq_length, &s,
                                         e);
+    if (!code)
+        code = examples_check_settings(&s, e);
     if (!code)
         code = find_row(number, &place, e);
     if (!code)

@@ -122,14 +122,17 @@ static void say_rows(const struct examples *x, const char *what, size_t max_toke
     for (size_t i = 0; i < ROW_SCHEMAS; i++)
         add_count(&schemas, r->by_schema[i], row_schema_name((enum row_schema)i));
     char *long_ones = mem_printf("of more than %zu tokens dropped", max_tokens);
+    char *split = mem_printf("of more than %zu tokens split into %zu examples", max_tokens, r->windows);
     char *cut = mem_printf("truncated to %zu tokens", max_tokens);
     add_count(&lost, r->bad, "bad left out");
     add_count(&lost, r->dropped, long_ones);
+    add_count(&lost, r->split, split);
     add_count(&lost, r->unwanted, "not wanted (label false)");
     add_count(&lost, r->truncated, cut);
     log_info("%s: %zu row%s in %zu file%s (%s)%s%s", what, r->rows, r->rows == 1 ? "" : "s", x->n_files,
              x->n_files == 1 ? "" : "s", schemas.data ? schemas.data : "none is an example", lost.size ? "; " : "", lost.size ? lost.data : "");
     mem_free(long_ones);
+    mem_free(split);
     mem_free(cut);
     buffer_free(&schemas);
     buffer_free(&lost);
@@ -181,7 +184,7 @@ static void warn_of_bos(const struct examples *x, const struct tokenizer *t, con
         return;
     for (size_t i = 0; i < x->count; i++) {
         const int32_t *ids = x->ids + x->begin[i];
-        without += ids[0] != bos;
+        without += ids[0] != bos && x->origins[i].window == 0; /* a text's other windows are its middle */
         twice += x->begin[i + 1] - x->begin[i] > 1 && ids[0] == bos && ids[1] == bos;
     }
     if (twice)

@@ -57,9 +57,10 @@ struct dataset {
 };
 
 /* Reads all of it: chooses the template, reads training data and what is held out (of its own files, or a share of the
- * rows, picked by a hash of seed, file and line), and says through log_info what was read (rows by schema, examples,
- * tokens, the share that is learned, what was left out) and through log_warn what is suspicious: turns that do not end
- * (the model would never stop), BOS twice or missing, hardly anything learned, held-out examples that are trained on, fields of no use.
+ * rows, picked by a hash of seed, file and line, of texts that are split also by the window), and says through log_info
+ * what was read (rows by schema, examples, tokens, the share that is learned, what was left out or split) and through
+ * log_warn what is suspicious: turns that do not end (the model would never stop), BOS twice or missing, hardly anything
+ * learned, held-out examples that are trained on, fields of no use.
  *
  * `o` and `t` are only read, and `t` must outlive *d. max_tokens is an example's, train.max_seq_length. Bad rows go as
  * o->on_bad_row says; "report" has a warning for each. Errors: as examples_read and dataset_template_open; conversations

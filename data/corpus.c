@@ -24,7 +24,7 @@ struct corpus {
     size_t skipped;
     char *text_field;
     bool keep_whole;
-    bool rows; /* whole lines of .jsonl are delivered; text_field is NULL */
+    bool rows; /* whole lines of .jsonl are delivered, and places; text_field is NULL */
 
     /* the position */
     size_t source; /* the one being read, or to be opened next */
@@ -55,12 +55,10 @@ static bool recognise(struct source *s)
 static int add_source(struct corpus *c, const char *path, bool named, struct error *e)
 {
     struct source s = {.path = (char *)path};
-    if (!recognise(&s) || (c->rows && !s.lines)) {
+    if (!recognise(&s)) {
         if (named)
-            return error_set(e, ERR_USAGE,
-                             c->rows ? "%s: a dataset file ends in .jsonl or .jsonl.gz"
-                                     : "%s: a corpus file ends in .txt, .jsonl, .txt.gz or .jsonl.gz",
-                             path);
+            return error_set(e, ERR_USAGE, "%s: a %s file ends in .txt, .jsonl, .txt.gz or .jsonl.gz", path,
+                             c->rows ? "dataset" : "corpus");
         c->skipped++;
         return OK;
     }
@@ -90,8 +88,7 @@ static int add_path(struct corpus *c, const char *path, struct error *e)
     for (size_t i = 0; i < list.count && !code; i++)
         code = add_source(c, list.paths[i], !directory, e);
     if (!code && c->n_sources == before)
-        code = error_set(e, ERR_FORMAT, "%s: holds no %s file (%zu others)", path,
-                         c->rows ? ".jsonl or .jsonl.gz" : ".txt, .jsonl, .txt.gz or .jsonl.gz",
+        code = error_set(e, ERR_FORMAT, "%s: holds no .txt, .jsonl, .txt.gz or .jsonl.gz file (%zu others)", path,
                          list.count);
     path_list_free(&list);
     return code;
@@ -331,7 +328,7 @@ static void deliver(struct corpus *c, struct corpus_chunk *chunk, const char *te
             chunk->places = mem_resize(chunk->places, chunk->capacity, sizeof *chunk->places);
     }
     if (c->rows)
-        chunk->places[chunk->n] = (struct corpus_place){c->source, c->line};
+        chunk->places[chunk->n] = (struct corpus_place){c->source, current(c)->lines ? c->line : 1, !current(c)->lines};
     chunk->offsets[chunk->n] = chunk->text.size;
     buffer_append(&chunk->text, text, n);
     chunk->continues[chunk->n++] = continues;

@@ -18,8 +18,8 @@ struct corpus;
  * ending, no file at all. The content is looked at only by corpus_next. */
 int corpus_open(const char *const *paths, size_t n_paths, const char *text_field,
                 struct corpus **corpus, struct error *e);
-/* The rows of a dataset: .jsonl and .jsonl.gz alone, and corpus_next delivers whole lines as they are, neither parsed nor
- * checked, with their places. Blank ones are passed over. */
+/* The rows of a dataset, with their places: of .jsonl files corpus_next delivers whole lines as they are, neither parsed
+ * nor checked, blank ones passed over; .txt files come as with corpus_open, each a row. */
 int corpus_open_rows(const char *const *paths, size_t n_paths, struct corpus **corpus, struct error *e);
 void corpus_close(struct corpus *c); /* NULL is fine */
 /* The path of a file by its number, which is below corpus_counts().files; it lives as long as the corpus. */
@@ -57,7 +57,8 @@ struct corpus_chunk {
     size_t *offsets; /* n + 1 */
     bool *continues; /* n */
     struct corpus_place {
-        size_t file, line; /* from 0; from 1 */
+        size_t file, line; /* from 0; from 1 (of a .txt file, and each of its pieces, 1) */
+        bool text;         /* of a .txt file */
     } * places;            /* n, of corpus_open_rows; else NULL */
     size_t n, capacity;
 };

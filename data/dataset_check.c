@@ -106,13 +106,30 @@ static void hash_row(const struct dataset_row *row, struct check_row *out)
 
 /* ---- reading ---- */
 
-/* What was found out about one row. */
+/* What was found out about one row, or what a piece of a .txt file is. */
 struct finding {
     struct check_row row;
     char *reason; /* why it is bad, or NULL */
     char *unused[ROW_UNUSED_MOST];
     size_t n_unused;
+    struct tokens tokens; /* of a piece, and its text, normalised */
+    struct buffer normal;
+    bool begins_blank, ends_blank;
 };
+
+/* The row's numbers, and what becomes of it when it is too long; x is truncated. */
+static void find_length(const struct example_settings *s, struct example *x, struct check_row *row)
+{
+    size_t n = x->tokens.count;
+    row->tokens = (uint32_t)n;
+    row->learned = (uint32_t)x->n_learned;
+    row->unfinished = (uint32_t)x->n_unfinished;
+    if (row->unwanted || !s->max_tokens || n <= s->max_tokens)
+        return;
+    if (s->over_long == OVER_LONG_SPLIT && row->schema == SCHEMA_TEXT)
+        row->windows = (uint32_t)example_windows(n, s->max_tokens);
+    row->cut_off = !example_truncate(x, s->max_tokens);
+}
 
 static void inspect(const struct example_settings *s, const char *line, size_t n, struct finding *f)
 {
@@ -134,14 +151,18 @@ static void inspect(const struct example_settings *s, const char *line, size_t n
         f->row.bad = true;
         f->reason = mem_string(e.message);
     } else {
-        f->row.tokens = (uint32_t)x.tokens.count;
-        f->row.learned = (uint32_t)x.n_learned;
-        f->row.unfinished = (uint32_t)x.n_unfinished;
-        f->row.cut_off = !f->row.unwanted && s->max_tokens && x.tokens.count > s->max_tokens &&
-                         !example_truncate(&x, s->max_tokens);
+        find_length(s, &x, &f->row);
     }
     example_free(&x);
     dataset_row_free(&row);
+}
+
+static void inspect_piece(const struct example_settings *s, const char *text, size_t n, struct finding *f)
+{
+    tokenizer_encode(s->tokenizer, text, n, false, &f->tokens);
+    append_normalised(&f->normal, text, n, false);
+    f->begins_blank = is_blank(text[0]);
+    f->ends_blank = is_blank(text[n - 1]);
 }
 
 static void note_field(struct dataset_check *c, const char *name, size_t row)
@@ -177,6 +198,8 @@ static void finding_free(struct finding *f)
     mem_free(f->reason);
     for (size_t i = 0; i < f->n_unused; i++)
         mem_free(f->unused[i]);
+    tokens_free(&f->tokens);
+    buffer_free(&f->normal);
 }
 
 struct reading {
@@ -184,22 +207,73 @@ struct reading {
     size_t first_file;
     bool held;
     size_t most_reasons; /* still to be kept */
+    /* What has been read of a .txt file that is not at its end, and the hash of its normalised text. */
+    struct example text;
+    struct hash64_state hash;
+    bool blank; /* at its end */
 };
+
+static void take_row(struct dataset_check *c, struct reading *r, struct finding *f, const struct corpus_place *place)
+{
+    f->row.file = (uint32_t)(r->first_file + place->file);
+    f->row.line = place->line;
+    f->row.held = r->held;
+    if (r->held && f->row.windows) {
+        f->row.held_windows = f->row.windows;
+        f->row.held_tokens = f->row.tokens + f->row.windows - 1;
+    }
+    take(c, f, r->most_reasons > 0);
+    r->most_reasons -= f->row.bad && r->most_reasons > 0;
+}
+
+/* One blank where there are some between pieces, as within one. */
+static void hash_piece(struct reading *r, const struct finding *piece)
+{
+    if (piece->normal.size) {
+        if (r->hash.total && (r->blank || piece->begins_blank))
+            hash64_update(&r->hash, " ", 1);
+        hash64_update(&r->hash, piece->normal.data, piece->normal.size);
+    }
+    r->blank = piece->ends_blank;
+}
+
+static void take_piece(struct dataset_check *c, struct reading *r, const struct finding *piece, bool continues,
+                       const struct corpus_place *place)
+{
+    example_add_piece(&r->text, &piece->tokens);
+    hash_piece(r, piece);
+    if (continues)
+        return;
+    struct finding whole = {.row = {.schema = SCHEMA_TEXT}};
+    struct error e = {0};
+    whole.row.bad = example_finish_text(&r->text, r->s->tokenizer, &e) != OK;
+    whole.row.whole = r->hash.total ? hash64_end(&r->hash) : 0;
+    if (r->hash.total && !whole.row.whole)
+        whole.row.whole = 1;
+    if (whole.row.bad)
+        whole.reason = mem_string(e.message);
+    else
+        find_length(r->s, &r->text, &whole.row);
+    take_row(c, r, &whole, place);
+    finding_free(&whole);
+    r->text.tokens.count = 0;
+    hash64_begin(&r->hash, 0);
+    r->blank = false;
+}
 
 static void take_block(struct dataset_check *c, struct reading *r, const struct corpus_chunk *block)
 {
     struct finding *findings = mem_zero(block->n, sizeof *findings);
-#pragma omp parallel for schedule(dynamic, 8)
+#pragma omp parallel for schedule(dynamic)
     for (size_t i = 0; i < block->n; i++)
-        inspect(r->s, block->text.data + block->offsets[i], block->offsets[i + 1] - block->offsets[i], &findings[i]);
+        (block->places[i].text ? inspect_piece : inspect)(r->s, block->text.data + block->offsets[i],
+                                                          block->offsets[i + 1] - block->offsets[i], &findings[i]);
     for (size_t i = 0; i < block->n; i++) {
-        struct finding *f = &findings[i];
-        f->row.file = (uint32_t)(r->first_file + block->places[i].file);
-        f->row.line = block->places[i].line;
-        f->row.held = r->held;
-        take(c, f, r->most_reasons > 0);
-        r->most_reasons -= f->row.bad && r->most_reasons > 0;
-        finding_free(f);
+        if (block->places[i].text)
+            take_piece(c, r, &findings[i], block->continues[i], &block->places[i]);
+        else
+            take_row(c, r, &findings[i], &block->places[i]);
+        finding_free(&findings[i]);
     }
     mem_free(findings);
 }
@@ -222,9 +296,14 @@ int dataset_check_read(struct dataset_check *c, const char *const *paths, size_t
     struct progress p;
     if (!fixed.now) /* one date for all rows */
         fixed.now = (int64_t)time(NULL);
-    int code = corpus_open_rows(paths, n_paths, &corpus, e);
+    hash64_begin(&r.hash, 0);
+    int code = examples_check_settings(s, e);
+    if (!code)
+        code = corpus_open_rows(paths, n_paths, &corpus, e);
     if (code)
         return code;
+    if (!tokenizer_cuts_safely(s->tokenizer))
+        corpus_keep_whole(corpus);
     add_files(c, corpus);
     progress_start(&p, held ? "held out" : "data", (double)corpus_bytes_total(corpus));
     while (!(code = corpus_next(corpus, BLOCK_BYTES, &block, e)) && block.n > 0) {
@@ -235,6 +314,7 @@ int dataset_check_read(struct dataset_check *c, const char *const *paths, size_t
     }
     if (!code)
         progress_finish(&p, "");
+    example_free(&r.text);
     corpus_chunk_free(&block);
     corpus_close(corpus);
     return code;
@@ -254,23 +334,53 @@ void dataset_check_free(struct dataset_check *c)
     *c = (struct dataset_check){0};
 }
 
-void dataset_check_hold_out(struct dataset_check *c, double fraction, uint64_t seed, size_t max_tokens, bool dropped)
+/* How many examples come of the row. */
+static size_t examples_of(const struct check_row *row, size_t max_tokens, enum over_long over_long)
 {
-    uint64_t *draws = mem_alloc(c->count, sizeof *draws);
-    size_t *rows = mem_alloc(c->count, sizeof *rows), n = 0;
+    if (row->bad || row->unwanted)
+        return 0;
+    if (row->windows)
+        return row->windows;
+    return over_long == OVER_LONG_TRUNCATE ? !row->cut_off : row->tokens <= max_tokens;
+}
+
+/* `held`: of the row's examples, of which there are n. */
+static void hold_out_row(struct check_row *row, const bool *held, size_t n, size_t max_tokens)
+{
+    size_t n_held = 0, n_tokens = 0;
+    for (size_t w = 0; w < n; w++) {
+        size_t left = row->tokens - w * (max_tokens - 1);
+        n_held += held[w];
+        n_tokens += !held[w] ? 0 : left < max_tokens ? left : max_tokens;
+    }
+    row->held = n_held == n;
+    row->held_windows = row->windows ? (uint32_t)n_held : 0;
+    row->held_tokens = row->windows ? (uint32_t)n_tokens : 0;
+}
+
+void dataset_check_hold_out(struct dataset_check *c, double fraction, uint64_t seed, size_t max_tokens,
+                            enum over_long over_long)
+{
+    size_t n = 0, at = 0;
+    for (size_t i = 0; i < c->count; i++)
+        n += examples_of(&c->rows[i], max_tokens, over_long);
+    uint64_t *draws = mem_alloc(n, sizeof *draws);
+    bool *held = mem_zero(n, sizeof *held);
     for (size_t i = 0; i < c->count; i++) {
         const struct check_row *row = &c->rows[i];
-        if (row->bad || row->unwanted || (dropped ? row->tokens > max_tokens : row->cut_off))
-            continue;
-        draws[n] = hold_out_draw(seed, row->file, row->line);
-        rows[n++] = i;
+        size_t n_examples = examples_of(row, max_tokens, over_long);
+        for (size_t w = 0; w < n_examples; w++)
+            draws[at++] = row->windows ? hold_out_draw_window(seed, row->file, row->line, (uint32_t)w)
+                                       : hold_out_draw(seed, row->file, row->line);
     }
-    bool *held = mem_zero(n, sizeof *held);
     hold_out_pick(draws, n, fraction, held);
-    for (size_t i = 0; i < n; i++)
-        c->rows[rows[i]].held = held[i];
+    for (size_t i = 0, begin = 0; i < c->count; i++) {
+        size_t n_examples = examples_of(&c->rows[i], max_tokens, over_long);
+        if (n_examples)
+            hold_out_row(&c->rows[i], held + begin, n_examples, max_tokens);
+        begin += n_examples;
+    }
     mem_free(draws);
-    mem_free(rows);
     mem_free(held);
 }
 

@@ -18,6 +18,9 @@ struct check_row {
     bool bad;      /* it is no example; what is above but for its place is nothing */
     bool unwanted; /* of a KTO row whose label is false; it has no tokens */
     bool cut_off;  /* truncated to max_tokens it has no learned token left */
+    /* With OVER_LONG_SPLIT, of a text that is split: the examples it becomes, and how many of them are held out with how
+     * many tokens. `held` when all of them are. Else 0. */
+    uint32_t windows, held_windows, held_tokens;
 };
 
 enum { CHECK_FIELDS_MOST = 64 };
@@ -40,17 +43,19 @@ struct dataset_check {
     size_t n_fields;
 };
 
-/* Appends the rows of files and directories, all of them `held` or none. Of the settings max_tokens only decides cut_off,
- * and neither over_long nor bad_rows matter: a row that is no example is a bad row, and reading goes on. Parallel; the
- * result does not depend on the number of threads. Errors are of files alone (corpus_open_rows, corpus_next). Shows
- * progress. dataset_check_free in any case. */
+/* Appends the rows of files and directories, all of them `held` or none. Of the settings max_tokens only decides cut_off
+ * and windows, over_long only windows, and bad_rows nothing: a row that is no example is a bad row, and reading goes on.
+ * Parallel; the result does not depend on the number of threads. While a .txt file is read its tokens are in memory.
+ * Errors are of files (corpus_open_rows, corpus_next) and settings (examples_check_settings) alone. Shows progress.
+ * dataset_check_free in any case. */
 int dataset_check_read(struct dataset_check *c, const char *const *paths, size_t n_paths, bool held,
                        const struct example_settings *s, size_t most_reasons, struct error *e);
 void dataset_check_free(struct dataset_check *c);
 
 /* Marks as held out what examples_hold_out would pick from rows that were all read as one dataset, and are examples
- * there (`dropped`: rows of more than max_tokens are none). */
-void dataset_check_hold_out(struct dataset_check *c, double fraction, uint64_t seed, size_t max_tokens, bool dropped);
+ * there (as over_long says of rows of more than max_tokens). */
+void dataset_check_hold_out(struct dataset_check *c, double fraction, uint64_t seed, size_t max_tokens,
+                            enum over_long over_long);
 
 enum check_kind {
     CHECK_DUPLICATE,     /* a row to train on like an earlier one */

@@ -5,7 +5,7 @@
 
 /* In the order of enum example_loss, enum over_long and enum bad_rows. */
 static const char *const loss_names[] = {"completions", "all", "last-turn", NULL};
-static const char *const over_long_names[] = {"drop", "truncate", "error", NULL};
+static const char *const over_long_names[] = {"drop", "truncate", "error", "split", NULL};
 static const char *const bad_row_names[] = {"fail", "skip", "report", NULL};
 
 #define FIELD(member) offsetof(struct dataset_options, member)
@@ -14,8 +14,8 @@ static const char *const bad_row_names[] = {"fail", "skip", "report", NULL};
 
 const struct option dataset_options[] = {
     {.key = "paths", .flag = "--data", .type = OPTION_STRINGS, .offset = FIELD(paths), .placeholder = "PATH...",
-     .help = "examples to learn from: .jsonl files, also gzipped, or directories of them; of a directory with a "
-             "train.jsonl that is learned and its valid.jsonl held out"},
+     .help = "examples to learn from: .jsonl and .txt files (a whole one is a text), also gzipped, or directories of them; "
+             "of a directory with a train.jsonl that is learned and its valid.jsonl held out"},
     {.key = "validation_paths", .flag = "--validation-data", .type = OPTION_STRINGS, .offset = FIELD(validation_paths),
      .placeholder = "PATH...", .help = "held-out examples of their own, instead of a fraction"},
     {.key = "validation_fraction", .flag = "--validation-fraction", .type = OPTION_FLOAT,
@@ -42,7 +42,8 @@ const struct option dataset_options[] = {
      .help = "what is learned: the assistant's turns and completions, every token, or the assistant's last turn"},
     {.key = "over_long", .flag = "--over-long", .type = OPTION_ENUM, .offset = FIELD(over_long),
      .default_value = "drop", .choices = over_long_names,
-     .help = "what to do with an example of more than train.max_seq_length tokens"},
+     .help = "what to do with an example of more than train.max_seq_length tokens; split cuts a text into several, and "
+             "drops what is no text"},
     {.key = "on_bad_row", .flag = "--on-bad-row", .type = OPTION_ENUM, .offset = FIELD(on_bad_row),
      .default_value = "fail", .choices = bad_row_names,
      .help = "what to do with a line that is no example: stop, leave it out, or leave it out and say why"},

@@ -443,6 +443,12 @@ int dataset_row_parse(const char *line, size_t n, const struct dataset_fields *f
     return OK;
 }
 
+void dataset_row_from_text(const char *text, size_t n, struct dataset_row *row)
+{
+    *row = (struct dataset_row){.kind = ROW_TEXT, .schema = SCHEMA_TEXT, .plain = true, .root = json_text(text, n)};
+    row->text = json_string_value(row->root);
+}
+
 void dataset_row_free(struct dataset_row *row)
 {
     json_decref(row->messages);

@@ -66,6 +66,7 @@ struct dataset_row {
     enum row_kind kind;
     enum row_schema schema;
     unsigned warnings; /* of enum row_warning */
+    bool plain;        /* a .txt file's text: special tokens written in it are text */
 
     /* Texts, owned by `root`, NUL-terminated and without other NULs. NULL where the row has none or has messages. */
     const char *text;                         /* ROW_TEXT */
@@ -96,6 +97,8 @@ struct dataset_row {
  * that are no JSON object, and a conversation without any message of the assistant. */
 int dataset_row_parse(const char *line, size_t n, const struct dataset_fields *fields, struct dataset_row *row,
                       struct error *e);
+/* The row that a whole .txt file is (corpus.h has checked it: UTF-8 without NULs, not empty): a ROW_TEXT, copied. */
+void dataset_row_from_text(const char *text, size_t n, struct dataset_row *row);
 void dataset_row_free(struct dataset_row *row);
 
 #endif

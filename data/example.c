@@ -1,5 +1,6 @@
 #include "data/example.h"
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "data/messages.h"
 
@@ -61,17 +62,20 @@ struct rendering {
     size_t *begins; /* of the tokens in the text; NULL: only what encoding its beginning says is known */
 };
 
-static void tokenise(struct rendering *r, struct example *x)
+static void tokenise(struct rendering *r, bool parse_special, struct example *x)
 {
     r->tokens = &x->tokens;
     x->tokens.count = 0;
-    tokenizer_encode(r->s->tokenizer, r->text.data ? r->text.data : "", r->text.size, true, r->tokens);
+    tokenizer_encode(r->s->tokenizer, r->text.data ? r->text.data : "", r->text.size, parse_special, r->tokens);
+}
+
+static void find_begins(struct rendering *r)
+{
     r->begins = mem_alloc(r->tokens->count, sizeof *r->begins);
     if (!tokenizer_align(r->s->tokenizer, r->text.data, r->text.size, r->tokens->ids, r->tokens->count, r->begins)) {
         mem_free(r->begins);
         r->begins = NULL;
     }
-    learn_nothing(x);
 }
 
 static void rendering_free(struct rendering *r)
@@ -114,15 +118,9 @@ static int token_from(const struct rendering *r, size_t at, size_t *token, struc
 
 /* ---- rows without a conversation ---- */
 
-/* Encodes the text with BOS and EOS around it; what comes from byte `learned_from` on is learned. */
-static int make_plain(struct rendering *r, size_t learned_from, struct example *x, struct error *e)
+/* BOS and EOS come around the tokens; what is from token `from` on is learned. */
+static int learn_from(const struct tokenizer *t, size_t from, struct example *x, struct error *e)
 {
-    const struct tokenizer *t = r->s->tokenizer;
-    size_t from = 0;
-    tokenise(r, x);
-    int code = token_from(r, learned_from, &from, e);
-    if (code)
-        return code;
     int32_t bos = tokenizer_adds_bos(t) ? tokenizer_bos(t) : TOKEN_NONE, eos = tokenizer_eos(t);
     size_t n = x->tokens.count;
     if (bos != TOKEN_NONE && (n == 0 || x->tokens.ids[0] != bos)) {
@@ -139,10 +137,33 @@ static int make_plain(struct rendering *r, size_t learned_from, struct example *
     return finish(x, e);
 }
 
+void example_add_piece(struct example *x, const struct tokens *piece)
+{
+    void *ids = x->tokens.ids;
+    if (piece->count)
+        mem_grow(&ids, &x->tokens.capacity, x->tokens.count + piece->count - 1, sizeof *x->tokens.ids);
+    x->tokens.ids = ids;
+    if (piece->count)
+        memcpy(x->tokens.ids + x->tokens.count, piece->ids, piece->count * sizeof *piece->ids);
+    x->tokens.count += piece->count;
+}
+
+int example_finish_text(struct example *x, const struct tokenizer *t, struct error *e)
+{
+    return learn_from(t, 0, x, e);
+}
+
+size_t example_windows(size_t n, size_t max_tokens)
+{
+    CHECK(n >= 2 && max_tokens >= 2);
+    return (n - 1 + max_tokens - 2) / (max_tokens - 1);
+}
+
 static int make_text(const struct dataset_row *row, const struct example_settings *s, struct example *x, struct error *e)
 {
     struct rendering r = {.s = s};
-    size_t prompt = 0;
+    size_t prompt = 0, from = 0;
+    int code = OK;
     if (row->kind == ROW_TEXT) {
         buffer_string(&r.text, row->text);
     } else {
@@ -150,7 +171,13 @@ static int make_text(const struct dataset_row *row, const struct example_setting
         prompt = s->loss == LOSS_ALL ? 0 : r.text.size;
         buffer_string(&r.text, row->completion);
     }
-    int code = make_plain(&r, prompt, x, e);
+    tokenise(&r, !row->plain, x);
+    if (prompt) { /* a text that is learned whole may be a book: no need to know where its tokens begin */
+        find_begins(&r);
+        code = token_from(&r, prompt, &from, e);
+    }
+    if (!code)
+        code = learn_from(s->tokenizer, from, x, e);
     rendering_free(&r);
     return code;
 }
@@ -354,7 +381,9 @@ int example_make_chat(const json_t *messages, size_t n_prompt, const json_t *too
     struct chat_spans spans = {0};
     int code = render(&fixed, messages, tools, false, &c.whole.text, &spans, e);
     if (!code) {
-        tokenise(&c.whole, x);
+        tokenise(&c.whole, true, x);
+        find_begins(&c.whole);
+        learn_nothing(x);
         code = learn_conversation(&c, &spans, x, e);
     }
     if (!code)

@@ -2,7 +2,9 @@
  * learned.
  *
  * A text is tokenised as it is, special tokens written in it recognised; BOS comes first where the tokenizer adds it, EOS
- * last (once). Everything of a ROW_TEXT is learned.
+ * last (once). Everything of a ROW_TEXT is learned. A .txt file is one such text, whole; but special tokens written in it
+ * are plain text, so that its ids are those that shards have (data/shard.h): a book that quotes a special token does not
+ * speak it.
  *
  * A conversation is rendered and tokenised as a whole, special tokens recognised, so its ids are those that the model
  * meets in a chat. A token is learned when it begins within a span of bytes that is learned. The token that ends an
@@ -27,7 +29,12 @@ enum example_loss {
     LOSS_LAST_TURN,   /* the assistant's last turn */
 };
 
-enum over_long { OVER_LONG_DROP, OVER_LONG_TRUNCATE, OVER_LONG_ERROR };
+enum over_long {
+    OVER_LONG_DROP,
+    OVER_LONG_TRUNCATE,
+    OVER_LONG_ERROR,
+    OVER_LONG_SPLIT, /* a ROW_TEXT becomes windows (example_windows); of other rows as with DROP */
+};
 
 enum bad_rows {
     BAD_ROWS_FAIL,   /* the first one is the error */
@@ -43,7 +50,7 @@ struct example_settings {
     int64_t now;             /* for templates with a date, in seconds since 1970; 0: the time of the call */
     const struct dataset_fields *fields; /* NULL: the usual names */
     enum example_loss loss;
-    size_t max_tokens; /* of an example; 0: any */
+    size_t max_tokens; /* of an example; 0: any; with OVER_LONG_SPLIT not 1 */
     enum over_long over_long;
     enum bad_rows bad_rows;
     /* BAD_ROWS_REPORT: called for every bad row in order, by one thread. `path` is the file's, lines count from 1. */
@@ -70,6 +77,15 @@ int example_make(const struct dataset_row *row, const struct example_settings *s
  * in a row's `messages`: a rejected completion. */
 int example_make_chat(const json_t *messages, size_t n_prompt, const json_t *tools, const struct example_settings *s,
                       struct example *x, struct error *e);
+/* The same from a .txt file's text in pieces (corpus_next): x begins without tokens, the ids of one piece after the other
+ * (tokenizer_encode without special tokens) are added, and then BOS and EOS come around them. Errors as example_make of
+ * the whole (dataset_row_from_text). */
+void example_add_piece(struct example *x, const struct tokens *piece);
+int example_finish_text(struct example *x, const struct tokenizer *t, struct error *e);
+/* Into how many windows OVER_LONG_SPLIT cuts a text of n tokens (2 or more; max_tokens likewise): window w is tokens
+ * w * (max_tokens - 1) and following, at most max_tokens of them and at least 2. The last token of a window is also the
+ * first of the next one, so that every token but the text's first is learned once: the first of an example never is. */
+size_t example_windows(size_t n, size_t max_tokens);
 /* Keeps the first max_tokens tokens; false when nothing learned is left. n_turns and n_unfinished stay. */
 bool example_truncate(struct example *x, size_t max_tokens);
 
@@ -80,19 +96,22 @@ struct examples { /* all in memory */
     uint8_t *learned; /* 1: this token is a target, predicted from the one before it */
     struct example_origin {
         uint32_t file; /* of `files` */
-        uint64_t line; /* from 1 */
+        uint64_t line; /* from 1; of a .txt file 1 */
         enum row_schema schema;
         bool truncated;
+        bool split;      /* a window of a text that was split; */
+        uint32_t window; /* its number there, from 0 */
     } *origins; /* (count) */
     char **files;
     size_t n_files;
 
     struct example_report {
-        size_t rows;    /* lines that are not blank */
+        size_t rows;    /* lines that are not blank, and .txt files that are not empty */
         size_t bad;     /* left out as bad */
         size_t dropped; /* over-long, or nothing learned left of them after truncation */
         size_t unwanted; /* completions with the label false: nobody wants them imitated; left out */
         size_t truncated; /* shortened and kept */
+        size_t split, windows; /* texts that were split, and the examples they became */
         size_t tokens, learned_tokens, longest; /* of the examples that are kept; longest in tokens */
         size_t longest_row;                     /* in tokens, before dropping and truncating */
         size_t turns, unfinished;               /* sums of n_turns and n_unfinished */
@@ -103,15 +122,19 @@ struct examples { /* all in memory */
     } report;
 };
 
-/* Reads every row of files and directories (.jsonl, .jsonl.gz; of a directory those below it, in byte order of their
- * paths) before anything is trained. Order of examples: that of the rows. Blank lines are passed over. Parallel; the
- * result does not depend on the number of threads. examples_free in any case.
+/* Reads every row of files and directories (.jsonl and .txt, either gzipped; of a directory those below it, in byte order
+ * of their paths) before anything is trained. Order of examples: that of the rows, and of a text's windows. Blank lines
+ * and empty files are passed over. Parallel, a long .txt file in pieces; the result does not depend on the number of
+ * threads. Besides the examples there is at most one whole text in memory, as tokens. examples_free in any case.
  *
  * Errors: files as corpus_open; a bad row as "path:line: reason" with BAD_ROWS_FAIL; an over-long one with
- * OVER_LONG_ERROR; a damaged file whatever bad_rows says; and a dataset without any example (with the counts). */
+ * OVER_LONG_ERROR; a damaged file, also a .txt file that is not UTF-8, whatever bad_rows says; OVER_LONG_SPLIT with
+ * max_tokens 1 (ERR_USAGE); and a dataset without any example (with the counts). */
 int examples_read(const char *const *paths, size_t n_paths, const struct example_settings *s, struct examples *all,
                   struct error *e);
 void examples_free(struct examples *all);
+/* What examples_read says of settings before it reads: ERR_USAGE for OVER_LONG_SPLIT with max_tokens 1. */
+int examples_check_settings(const struct example_settings *s, struct error *e);
 
 /* A hash of ids, learned masks and the examples' bounds. */
 uint64_t examples_hash(const struct examples *all);

@@ -1,5 +1,6 @@
-/* A whole dataset as examples: lines are read in blocks, a block's rows become examples in parallel, and these are
- * gathered in the rows' order. */
+/* A whole dataset as examples: lines and pieces of .txt files are read in blocks, a block's rows become examples and its
+ * pieces tokens in parallel, and these are gathered in order. */
+#include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -11,7 +12,7 @@
 
 enum { BLOCK_BYTES = 16 << 20, SHOWN_REASONS = 5 };
 
-/* What became of one row. */
+/* What became of one row. Of a piece of a .txt file there are only the tokens. */
 struct outcome {
     struct example example;
     char *reason; /* why it is bad, or NULL */
@@ -27,6 +28,7 @@ struct gathering {
     const struct example_settings *s;
     struct corpus *corpus;
     struct examples *all;
+    struct example text; /* what has been read of a .txt file that is not at its end */
     size_t ids_capacity, begin_capacity, origins_capacity, learned_capacity;
 };
 
@@ -39,6 +41,18 @@ static char *copy_names(const struct dataset_row *row)
         buffer_append(&names, row->unused[i], strlen(row->unused[i]) + 1);
     buffer_byte(&names, 0);
     return names.data;
+}
+
+/* Whether it is too long, and why it is bad. */
+static void judge(const struct example_settings *s, struct outcome *o, struct error *e)
+{
+    o->too_long = !o->code && s->over_long == OVER_LONG_ERROR && s->max_tokens &&
+                  o->example.tokens.count > s->max_tokens;
+    if (o->too_long)
+        o->code = error_set(e, ERR_FORMAT, "%zu tokens, and at most %zu are allowed; --over-long drop or truncate "
+                            "goes on without", o->example.tokens.count, s->max_tokens);
+    if (o->code)
+        o->reason = mem_string(e->message);
 }
 
 static void make_outcome(const struct example_settings *s, const char *line, size_t n, struct outcome *o)
@@ -55,13 +69,7 @@ static void make_outcome(const struct example_settings *s, const char *line, siz
     }
     if (!o->code && !o->unwanted)
         o->code = example_make(&row, s, &o->example, &e);
-    o->too_long = !o->code && s->over_long == OVER_LONG_ERROR && s->max_tokens &&
-                  o->example.tokens.count > s->max_tokens;
-    if (o->too_long)
-        o->code = error_set(&e, ERR_FORMAT, "%zu tokens, and at most %zu are allowed; --over-long drop or truncate "
-                            "goes on without", o->example.tokens.count, s->max_tokens);
-    if (o->code)
-        o->reason = mem_string(e.message);
+    judge(s, o, &e);
     dataset_row_free(&row);
 }
 
@@ -85,10 +93,12 @@ static void note_names(struct example_report *report, const char *names)
     }
 }
 
-static void append_example(struct gathering *g, const struct example *x, struct example_origin origin)
+/* n tokens of which n_learned are learned. */
+static void append_example(struct gathering *g, const int32_t *from, const uint8_t *mask, size_t n, size_t n_learned,
+                           struct example_origin origin)
 {
     struct examples *all = g->all;
-    size_t at = all->begin[all->count], n = x->tokens.count;
+    size_t at = all->begin[all->count];
     void *ids = all->ids, *learned = all->learned, *begin = all->begin, *origins = all->origins;
     mem_grow(&ids, &g->ids_capacity, at + n, sizeof *all->ids);
     mem_grow(&learned, &g->learned_capacity, at + n, sizeof *all->learned);
@@ -98,17 +108,33 @@ static void append_example(struct gathering *g, const struct example *x, struct 
     all->learned = learned;
     all->begin = begin;
     all->origins = origins;
-    memcpy(all->ids + at, x->tokens.ids, n * sizeof *all->ids);
-    memcpy(all->learned + at, x->learned, n);
+    memcpy(all->ids + at, from, n * sizeof *all->ids);
+    memcpy(all->learned + at, mask, n);
     all->origins[all->count++] = origin;
     all->begin[all->count] = at + n;
     struct example_report *r = &all->report;
     r->tokens += n;
-    r->learned_tokens += x->n_learned;
+    r->learned_tokens += n_learned;
     r->longest = n > r->longest ? n : r->longest;
-    r->turns += x->n_turns;
-    r->unfinished += x->n_unfinished;
     r->truncated += origin.truncated;
+}
+
+/* A text's windows, in all of which everything but the first token is learned. */
+static void append_windows(struct gathering *g, struct example *x, struct example_origin origin)
+{
+    size_t most = g->s->max_tokens, n = x->tokens.count, n_windows = example_windows(n, most);
+    CHECK(n_windows <= UINT32_MAX);
+    origin.split = true;
+    for (size_t w = 0; w < n_windows; w++) {
+        size_t begin = w * (most - 1), length = n - begin < most ? n - begin : most;
+        uint8_t first = x->learned[begin];
+        x->learned[begin] = 0;
+        origin.window = (uint32_t)w;
+        append_example(g, x->tokens.ids + begin, x->learned + begin, length, length - 1, origin);
+        x->learned[begin] = first;
+    }
+    g->all->report.split++;
+    g->all->report.windows += n_windows;
 }
 
 /* A bad row: the error, a warning, or the caller's. */
@@ -142,28 +168,59 @@ static int take_outcome(struct gathering *g, struct outcome *o, const struct cor
         r->unwanted++;
         return OK;
     }
-    if (most && n > most) {
+    bool split = most && n > most && g->s->over_long == OVER_LONG_SPLIT && o->schema == SCHEMA_TEXT;
+    if (most && n > most && !split) {
         origin.truncated = true;
-        if (g->s->over_long == OVER_LONG_DROP || !example_truncate(&o->example, most)) {
+        if (g->s->over_long != OVER_LONG_TRUNCATE || !example_truncate(&o->example, most)) {
             r->dropped++;
             return OK;
         }
     }
-    append_example(g, &o->example, origin);
+    r->turns += o->example.n_turns;
+    r->unfinished += o->example.n_unfinished;
+    if (split)
+        append_windows(g, &o->example, origin);
+    else
+        append_example(g, o->example.tokens.ids, o->example.learned, o->example.tokens.count, o->example.n_learned, origin);
     return OK;
+}
+
+/* The tokens of a piece of a .txt file, behind the last of which the row is whole. */
+static int take_piece(struct gathering *g, const struct outcome *piece, bool continues, const struct corpus_place *place,
+                      struct error *e)
+{
+    example_add_piece(&g->text, &piece->example.tokens);
+    if (continues)
+        return OK;
+    struct outcome whole = {.example = g->text, .schema = SCHEMA_TEXT};
+    struct error why = {0};
+    g->text = (struct example){0};
+    whole.code = example_finish_text(&whole.example, g->s->tokenizer, &why);
+    judge(g->s, &whole, &why);
+    int code = take_outcome(g, &whole, place, e);
+    outcome_free(&whole);
+    return code;
 }
 
 static int take_block(struct gathering *g, const struct corpus_chunk *block, struct error *e)
 {
     struct outcome *outcomes = mem_zero(block->n, sizeof *outcomes);
-#pragma omp parallel for schedule(dynamic, 8)
-    for (size_t i = 0; i < block->n; i++)
-        make_outcome(g->s, block->text.data + block->offsets[i], block->offsets[i + 1] - block->offsets[i],
-                     &outcomes[i]);
+#pragma omp parallel for schedule(dynamic)
+    for (size_t i = 0; i < block->n; i++) {
+        const char *text = block->text.data + block->offsets[i];
+        size_t n = block->offsets[i + 1] - block->offsets[i];
+        if (block->places[i].text)
+            tokenizer_encode(g->s->tokenizer, text, n, false, &outcomes[i].example.tokens);
+        else
+            make_outcome(g->s, text, n, &outcomes[i]);
+    }
     int code = OK;
     for (size_t i = 0; i < block->n; i++) {
-        if (!code)
-            code = take_outcome(g, &outcomes[i], &block->places[i], e);
+        const struct corpus_place *place = &block->places[i];
+        if (!code && place->text)
+            code = take_piece(g, &outcomes[i], block->continues[i], place, e);
+        else if (!code)
+            code = take_outcome(g, &outcomes[i], place, e);
         outcome_free(&outcomes[i]);
     }
     mem_free(outcomes);
@@ -191,6 +248,14 @@ static int check_any(const struct examples *all, const struct example_settings *
                      "not wanted (label false)", r->rows, r->bad, r->dropped, s->max_tokens, r->unwanted);
 }
 
+int examples_check_settings(const struct example_settings *s, struct error *e)
+{
+    if (s->over_long == OVER_LONG_SPLIT && s->max_tokens == 1)
+        return error_set(e, ERR_USAGE, "texts cannot be split into examples of 1 token: at least 2 are needed, the first "
+                                       "of which is not learned");
+    return OK;
+}
+
 int examples_read(const char *const *paths, size_t n_paths, const struct example_settings *s, struct examples *all,
                   struct error *e)
 {
@@ -202,9 +267,13 @@ int examples_read(const char *const *paths, size_t n_paths, const struct example
     *all = (struct examples){0};
     all->begin = mem_zero(1, sizeof *all->begin);
     g.begin_capacity = 1;
-    int code = corpus_open_rows(paths, n_paths, &g.corpus, e);
+    int code = examples_check_settings(s, e);
+    if (!code)
+        code = corpus_open_rows(paths, n_paths, &g.corpus, e);
     if (!code)
         copy_files(all, g.corpus);
+    if (!code && !tokenizer_cuts_safely(s->tokenizer))
+        corpus_keep_whole(g.corpus);
     while (!code) {
         code = corpus_next(g.corpus, BLOCK_BYTES, &block, e);
         if (code || block.n == 0)
@@ -213,6 +282,7 @@ int examples_read(const char *const *paths, size_t n_paths, const struct example
     }
     if (!code)
         code = check_any(all, s, e);
+    example_free(&g.text);
     corpus_chunk_free(&block);
     corpus_close(g.corpus);
     return code;

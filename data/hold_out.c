@@ -11,6 +11,16 @@ uint64_t hold_out_draw(uint64_t seed, size_t file, uint64_t line)
     return rng_at(rng_at(seed, file), line);
 }
 
+uint64_t hold_out_draw_window(uint64_t seed, size_t file, uint64_t line, uint32_t window)
+{
+    return rng_at(hold_out_draw(seed, file, line), window);
+}
+
+static uint64_t draw_of(const struct example_origin *o, uint64_t seed)
+{
+    return o->split ? hold_out_draw_window(seed, o->file, o->line, o->window) : hold_out_draw(seed, o->file, o->line);
+}
+
 void hold_out_pick(const uint64_t *draws, size_t n, double fraction, bool *held)
 {
     double limit = ldexp(fraction, 64);
@@ -59,7 +69,7 @@ void examples_hold_out(struct examples *all, double fraction, uint64_t seed, str
     uint64_t *draws = mem_alloc(n, sizeof *draws);
     bool *picked = mem_zero(n, sizeof *picked);
     for (size_t i = 0; i < n; i++)
-        draws[i] = hold_out_draw(seed, all->origins[i].file, all->origins[i].line);
+        draws[i] = draw_of(&all->origins[i], seed);
     hold_out_pick(draws, n, fraction, picked);
     for (size_t i = 0; i < n; i++)
         if (picked[i]) {

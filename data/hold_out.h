@@ -6,6 +6,9 @@
 
 /* A row's draw: what becomes of it depends on seed, file and line alone, and not on the rows around it. */
 uint64_t hold_out_draw(uint64_t seed, size_t file, uint64_t line);
+/* The draw of a window of a split text: each has its own, or a dataset of one text would be held out whole or not at all.
+ * So of two neighbours, which share one token, one may be trained on and the other held out. */
+uint64_t hold_out_draw_window(uint64_t seed, size_t file, uint64_t line, uint32_t window);
 
 /* held[i] for each of n draws: those in the lowest `fraction` of all numbers. With a fraction above 0 and two examples or
  * more at least one is held out and at least one is not. */

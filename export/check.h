@@ -76,7 +76,7 @@ struct checking {
     size_t sample_tokens; /* ... and of each at most so many tokens */
 };
 
-/* Reads all rows of the files (corpus_open_rows). ERR_FORMAT without any example, with the first reason; errors of
+/* Reads all rows of the files (corpus_open_rows; .txt files whole). ERR_FORMAT without any example, with the first reason; errors of
  * files. checked_rows_free in any case. */
 int check_rows(const struct checking *c, const char *const *paths, size_t n_paths, struct checked_rows *r,
                struct error *e);

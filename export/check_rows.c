@@ -195,12 +195,17 @@ static void examine_row(const struct checking *c, const struct dataset_row *row,
     buffer_free(&texts[1]);
 }
 
-static void find_facts(const struct checking *c, const char *line, size_t n, struct row_facts *f)
+/* A line of .jsonl, or the text of a .txt file. */
+static void find_facts(const struct checking *c, const char *line, size_t n, bool is_text, struct row_facts *f)
 {
     struct dataset_row row;
     struct error e;
+    int code = OK;
     *f = (struct row_facts){0};
-    int code = dataset_row_parse(line, n, c->settings.fields, &row, &e);
+    if (is_text)
+        dataset_row_from_text(line, n, &row);
+    else
+        code = dataset_row_parse(line, n, c->settings.fields, &row, &e);
     if (!code) {
         f->unwanted = row.kind == ROW_UNPAIRED && !row.label;
         code = f->unwanted ? OK : example_make(&row, &c->settings, &f->example, &e);
@@ -357,7 +362,8 @@ static void take_block(struct gathering *g, const struct corpus *corpus, const s
     struct row_facts *facts = mem_zero(block->n, sizeof *facts);
 #pragma omp parallel for schedule(dynamic, 8)
     for (size_t i = 0; i < block->n; i++)
-        find_facts(g->c, block->text.data + block->offsets[i], block->offsets[i + 1] - block->offsets[i], &facts[i]);
+        find_facts(g->c, block->text.data + block->offsets[i], block->offsets[i + 1] - block->offsets[i],
+                   block->places[i].text, &facts[i]);
     for (size_t i = 0; i < block->n; i++) {
         g->path = corpus_path(corpus, block->places[i].file);
         g->line = block->places[i].line;
@@ -392,6 +398,8 @@ int check_rows(const struct checking *c, const char *const *paths, size_t n_path
         fixed.settings.now = (int64_t)time(NULL);
     *r = (struct checked_rows){.open = {TOKEN_NONE, TOKEN_NONE}};
     int code = corpus_open_rows(paths, n_paths, &corpus, e);
+    if (!code)
+        corpus_keep_whole(corpus);
     while (!code && !(code = corpus_next(corpus, BLOCK_BYTES, &block, e)) && block.n > 0)
         take_block(&g, corpus, &block);
     thin_samples(c, r);

@@ -138,7 +138,7 @@ static void the_same_rows_are_held_out(void **state)
     struct example_settings s = {.tokenizer = bytes, .max_tokens = 40, .bad_rows = BAD_ROWS_REPORT};
     omp_set_num_threads(3);
     read_text(&c, text.data, false, 40, 0);
-    dataset_check_hold_out(&c, 0.2, 7, 40, true);
+    dataset_check_hold_out(&c, 0.2, 7, 40, OVER_LONG_DROP);
     assert_ok(examples_read(paths, 1, &s, &all, &e), e);
     assert_ok(examples_read(paths, 1, &s, &whole, &e), e);
     examples_hold_out(&all, 0.2, 7, &held);

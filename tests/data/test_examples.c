@@ -72,7 +72,7 @@ static void whole_datasets(void **state)
     (void)state;
     start();
     char *a = write_file("a.jsonl", three, false), *b = write_file("b.jsonl.gz", three, true),
-         *other = write_file("notes.txt", "no rows", false);
+         *other = write_file("notes.md", "no rows", false);
     struct chat_template *t = parse(zephyr);
     struct example_settings s = {.tokenizer = bytes, .chat_template = t};
     const char *paths[] = {folder};
@@ -100,7 +100,7 @@ static void whole_datasets(void **state)
     assert_string_equal(all.report.unused[0], "id");
     examples_free(&all);
     assert_int_equal(examples_read((const char *const[]){other}, 1, &s, &all, &e), ERR_USAGE);
-    assert_non_null(strstr(e.message, "a dataset file ends in .jsonl or .jsonl.gz"));
+    assert_non_null(strstr(e.message, "a dataset file ends in .txt, .jsonl, .txt.gz or .jsonl.gz"));
     examples_free(&all);
     chat_template_free(t);
     remove_files(folder);
