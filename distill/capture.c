@@ -134,7 +134,7 @@ void capture_free(struct capture *c)
 
 bool capture_is_done(const struct capture *c)
 {
-    return c->next >= c->examples->count && c->first >= c->examples->count;
+    return c->first >= c->examples->count;
 }
 
 /* --- a pass --- */
