@@ -39,6 +39,14 @@ static void count(struct teacher_plan *p, const struct examples *x)
     }
 }
 
+/* Of a position, before there is any. An entry is 16 bits of probability and 16 or 32 of an id, compressed; measured:
+ * see docs/distillation.md. */
+static double guess_bytes(const struct teacher_plan *p)
+{
+    double tokens = p->n_positions ? (double)p->n_tokens / (double)p->n_positions : 0;
+    return (p->description->kind == DUMP_DENSE ? 1.5 : 3.0) * p->entries + 4 + 2 * tokens;
+}
+
 int teacher_plan_make(struct teacher_plan *p, struct capture *c, const struct dump_description *d,
                       const struct dump *stored, const char *out, struct error *e)
 {
@@ -58,8 +66,7 @@ int teacher_plan_make(struct teacher_plan *p, struct capture *c, const struct du
     double seconds = clock_seconds() - start;
     p->tokens_per_second = (double)trial.n_tokens / (seconds > 1e-6 ? seconds : 1e-6);
     p->entries = trial.n_positions ? (double)trial.n_entries / (double)trial.n_positions : (double)d->most;
-    p->bytes_per_position = p->n_done_positions ? (double)p->done_bytes / (double)p->n_done_positions
-                                                : 6 * p->entries + 4;
+    p->bytes_per_position = p->n_done_positions ? (double)p->done_bytes / (double)p->n_done_positions : guess_bytes(p);
     return OK;
 }
 
