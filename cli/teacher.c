@@ -216,15 +216,13 @@ static int prepare(struct job *j, const struct options *all, struct error *e)
 
 /* --- the capture --- */
 
-enum { PART_SECONDS = 180 }; /* what a kill costs at most */
+enum { PART_SECONDS = 180 }; /* what a kill costs, about */
 
 static int open_writer(struct job *j, struct error *e)
 {
-    size_t n_sequences, n_positions, most = flags.positions_per_part;
-    if (!most)
-        most = teacher_plan_part(&j->plan, PART_SECONDS);
-    const struct dump_writer_options o = {.path = flags.out, .positions_per_part = most, .compression = 1,
-                                          .resume = flags.resume};
+    size_t n_sequences, n_positions;
+    const struct dump_writer_options o = {.path = flags.out, .positions_per_part = flags.positions_per_part,
+                                          .compression = 1, .resume = flags.resume};
     int code = dump_writer_open(&o, &j->description, &j->writer, &n_sequences, &n_positions, e);
     if (!code && (n_sequences != j->plan.n_done || n_positions != j->plan.n_done_positions))
         code = error_set(e, ERR_IO, "%s was changed while it was looked at", flags.out);
@@ -248,15 +246,19 @@ static void show(struct job *j, struct progress *p, double start)
 static int capture_all(struct job *j, struct error *e)
 {
     struct progress p;
-    double start = clock_seconds();
+    double start = clock_seconds(), part = start;
     int code = OK;
     progress_start(&p, "teacher", (double)j->plan.n_tokens);
     p.first = p.done = (double)j->plan.n_done_tokens;
     while (!code && !capture_is_done(&j->capture) && !interrupt_requested()) {
         code = capture_pass(&j->capture, j->writer, e);
+        if (!code && !flags.positions_per_part && clock_seconds() - part > PART_SECONDS) {
+            code = dump_writer_finish(j->writer, e);
+            part = clock_seconds();
+        }
         show(j, &p, start);
     }
-    if (!code)
+    if (!code && j->capture.first > 0)
         code = dump_writer_finish(j->writer, e);
     if (code)
         return code == ERR_IO ? error_prefix(e, "complete parts stay, and --resume goes on behind them") : code;

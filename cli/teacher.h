@@ -62,8 +62,6 @@ int teacher_plan_make(struct teacher_plan *p, struct capture *c, const struct du
 void teacher_plan_say(const struct teacher_plan *p, bool to_stdout);
 /* ERR_IO when the disk has not enough room. */
 int teacher_plan_check(const struct teacher_plan *p, struct error *e);
-/* Positions of a part that takes so many seconds. */
-size_t teacher_plan_part(const struct teacher_plan *p, double seconds);
 
 /* Bytes of the complete parts in a folder; 0 where there is none. */
 uint64_t teacher_bytes(const char *out);

@@ -138,10 +138,3 @@ int teacher_plan_check(const struct teacher_plan *p, struct error *e)
     return error_set(e, ERR_IO, "the dump needs about %s, and %s are free where %s is: choose another --out, a smaller --k "
                      "or a --limit", format_bytes(bytes_to_come(p), a), format_bytes((double)p->free_bytes, b), p->out);
 }
-
-size_t teacher_plan_part(const struct teacher_plan *p, double seconds)
-{
-    double share = p->n_tokens ? (double)p->n_positions / (double)p->n_tokens : 1;
-    double positions = ceil(p->tokens_per_second * seconds * share);
-    return positions < 1 ? 1 : (size_t)fmin(positions, 1e12);
-}
