@@ -48,6 +48,7 @@ struct dump {
     /* private */
     struct dump_part *parts;
     size_t n_parts;
+    uint64_t uses;
 };
 
 /* Opens a file or a folder of parts (*.h5, those being written left out), reads tokens, sequences and which tokens are

@@ -12,12 +12,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "linnet needs a little
 
 static const char checksum_name[] = "xxh64";
 
-enum { TYPES = HDF5_F16 + 1 };
-
-static const struct {
-    const char *name;
-    size_t size;
-} types[TYPES] = {
+const struct hdf5_type_row hdf5_types[HDF5_TYPES] = {
     [HDF5_F32] = {"f32", 4}, [HDF5_F64] = {"f64", 8}, [HDF5_U8] = {"u8", 1},
     [HDF5_U16] = {"u16", 2}, [HDF5_U32] = {"u32", 4}, [HDF5_I32] = {"i32", 4},
     [HDF5_I64] = {"i64", 8}, [HDF5_U64] = {"u64", 8}, [HDF5_F16] = {"f16", 2},
@@ -36,9 +31,9 @@ static hid_t half_type(void)
 }
 
 /* HDF5's type ids are not constants: asking for one may start the library. */
-static hid_t stored_type(enum hdf5_type type)
+hid_t hdf5_type_id(enum hdf5_type type)
 {
-    const hid_t ids[TYPES] = {
+    const hid_t ids[HDF5_TYPES] = {
         [HDF5_F32] = H5T_IEEE_F32LE, [HDF5_F64] = H5T_IEEE_F64LE, [HDF5_U8] = H5T_STD_U8LE,
         [HDF5_U16] = H5T_STD_U16LE,  [HDF5_U32] = H5T_STD_U32LE,  [HDF5_I32] = H5T_STD_I32LE,
         [HDF5_I64] = H5T_STD_I64LE,  [HDF5_U64] = H5T_STD_U64LE,  [HDF5_F16] = half_type(),
@@ -64,7 +59,7 @@ static int create_dataset(struct hdf5_file *f, const char *name, enum hdf5_type 
     CHECK(H5Pset_obj_track_times(creation, false) >= 0); /* same content, same bytes */
     CHECK(H5Pset_create_intermediate_group(link, true) >= 0);
     int code = OK;
-    *dataset = H5Dcreate2(f->id, name, stored_type(type), space, link, creation, H5P_DEFAULT);
+    *dataset = H5Dcreate2(f->id, name, hdf5_type_id(type), space, link, creation, H5P_DEFAULT);
     if (*dataset < 0)
         code = hdf5_write_error(f, e, "dataset \"%s\": cannot create", name);
     H5Sclose(space);
@@ -93,7 +88,7 @@ static int close_written(struct hdf5_file *f, const char *name, hid_t dataset, u
 int hdf5_write(struct hdf5_file *f, const char *name, enum hdf5_type type, int n_dims,
                const size_t dims[], const void *data, struct error *e)
 {
-    size_t bytes = types[type].size;
+    size_t bytes = hdf5_types[type].size;
     for (int i = 0; i < n_dims; i++)
         CHECK(size_mul(bytes, dims[i], &bytes));
     hid_t d;
@@ -102,7 +97,7 @@ int hdf5_write(struct hdf5_file *f, const char *name, enum hdf5_type type, int n
         code = create_dataset(f, name, type, n_dims, dims, &d, e);
     if (code)
         return code;
-    if (bytes && H5Dwrite(d, stored_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+    if (bytes && H5Dwrite(d, hdf5_type_id(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
         code = hdf5_write_error(f, e, "dataset \"%s\": cannot write", name);
     return close_written(f, name, d, code ? 0 : hash64(data, bytes, 0), code, e);
 }
@@ -152,11 +147,11 @@ int hdf5_stream_append(struct hdf5_stream *s, const void *data, size_t n, struct
         return code;
     CHECK(n <= s->total - s->done);
     hid_t space = H5Dget_space(s->dataset), memory = select_rows(space, 1, NULL, s->done, n);
-    if (H5Dwrite(s->dataset, stored_type(s->type), memory, space, H5P_DEFAULT, data) < 0)
+    if (H5Dwrite(s->dataset, hdf5_type_id(s->type), memory, space, H5P_DEFAULT, data) < 0)
         code = hdf5_write_error(s->file, e, "dataset \"%s\": cannot write", s->name);
     H5Sclose(memory);
     H5Sclose(space);
-    hash64_update(&s->hash, data, n * types[s->type].size);
+    hash64_update(&s->hash, data, n * hdf5_types[s->type].size);
     s->done += n;
     return code ? code : hdf5_writable(s->file, e);
 }
@@ -180,15 +175,7 @@ int hdf5_stream_finish(struct hdf5_stream *s, struct error *e)
 
 /* ---- reading ---- */
 
-struct dataset {
-    hid_t id, type;
-    int rank;
-    hsize_t extent[H5S_MAX_RANK];
-    size_t count, bytes;
-    bool contiguous;
-};
-
-static void close_dataset(struct dataset *d)
+void hdf5_close_dataset(struct hdf5_dataset *d)
 {
     if (d->type >= 0)
         H5Tclose(d->type);
@@ -199,7 +186,7 @@ static void close_dataset(struct dataset *d)
 
 /* A dataset's claimed size against what the file holds of it, so that nobody allocates what a
  * damaged header asks for. No compression filter of HDF5 goes beyond deflate's 1032 to 1. */
-static int check_storage(const struct hdf5_file *f, const char *name, struct dataset *d,
+static int check_storage(const struct hdf5_file *f, const char *name, struct hdf5_dataset *d,
                          struct error *e)
 {
     hid_t creation = H5Dget_create_plist(d->id);
@@ -210,6 +197,7 @@ static int check_storage(const struct hdf5_file *f, const char *name, struct dat
         return error_set(e, ERR_FORMAT, "%s: dataset \"%s\" keeps its data in other files", f->path,
                          name);
     d->contiguous = layout == H5D_CONTIGUOUS;
+    d->chunked = layout == H5D_CHUNKED;
     hsize_t stored = H5Dget_storage_size(d->id);
     if (f->size && stored > f->size)
         return error_set(e, ERR_FORMAT, "%s: dataset \"%s\" reaches past the end of the file",
@@ -221,7 +209,7 @@ static int check_storage(const struct hdf5_file *f, const char *name, struct dat
     return OK;
 }
 
-static int dataset_extent(const struct hdf5_file *f, const char *name, struct dataset *d,
+static int dataset_extent(const struct hdf5_file *f, const char *name, struct hdf5_dataset *d,
                           struct error *e)
 {
     hid_t space = H5Dget_space(d->id);
@@ -263,9 +251,9 @@ bool hdf5_has(struct hdf5_file *f, const char *name)
     return found;
 }
 
-static int open_dataset(struct hdf5_file *f, const char *name, struct dataset *d, struct error *e)
+int hdf5_open_dataset(struct hdf5_file *f, const char *name, struct hdf5_dataset *d, struct error *e)
 {
-    *d = (struct dataset){.id = H5I_INVALID_HID, .type = H5I_INVALID_HID};
+    *d = (struct hdf5_dataset){.id = H5I_INVALID_HID, .type = H5I_INVALID_HID};
     if (!hdf5_has(f, name))
         return error_set(e, ERR_FORMAT, "%s: dataset \"%s\" is missing", f->path, name);
     d->id = H5Dopen2(f->id, name, H5P_DEFAULT);
@@ -273,20 +261,20 @@ static int open_dataset(struct hdf5_file *f, const char *name, struct dataset *d
         return hdf5_error(f, e, "dataset \"%s\": cannot open", name);
     int code = dataset_extent(f, name, d, e);
     if (code)
-        close_dataset(d);
+        hdf5_close_dataset(d);
     return code;
 }
 
 int hdf5_dims(struct hdf5_file *f, const char *name, int *n_dims, size_t dims[8], struct error *e)
 {
-    struct dataset d;
-    int code = open_dataset(f, name, &d, e);
+    struct hdf5_dataset d;
+    int code = hdf5_open_dataset(f, name, &d, e);
     if (code)
         return code;
     *n_dims = d.rank;
     for (int i = 0; i < d.rank; i++)
         dims[i] = d.extent[i];
-    close_dataset(&d);
+    hdf5_close_dataset(&d);
     return OK;
 }
 
@@ -305,7 +293,7 @@ static H5T_conv_ret_t refuse_clipping(H5T_conv_except_t kind, hid_t from, hid_t 
 }
 
 /* H5Dread with conversion to `type`; `name` for the error. */
-static int read_converting(struct hdf5_file *f, const char *name, const struct dataset *d,
+static int read_converting(struct hdf5_file *f, const char *name, const struct hdf5_dataset *d,
                            enum hdf5_type type, hid_t memory, hid_t space, void *data,
                            struct error *e)
 {
@@ -316,9 +304,9 @@ static int read_converting(struct hdf5_file *f, const char *name, const struct d
     int code = OK;
     hid_t transfer = H5Pcreate(H5P_DATASET_XFER);
     CHECK(H5Pset_type_conv_cb(transfer, refuse_clipping, &clipped) >= 0);
-    if (H5Dread(d->id, stored_type(type), memory, space, transfer, data) < 0)
+    if (H5Dread(d->id, hdf5_type_id(type), memory, space, transfer, data) < 0)
         code = clipped ? error_set(e, ERR_FORMAT, "%s: dataset \"%s\": a value does not fit %s",
-                                   f->path, name, types[type].name)
+                                   f->path, name, hdf5_types[type].name)
                        : hdf5_error(f, e, "dataset \"%s\": cannot read", name);
     H5Pclose(transfer);
     return code;
@@ -338,7 +326,7 @@ static void widen(float *data, size_t n)
 }
 
 /* n elements of a selection. HDF5 takes 50 ns to widen one half, so that is done here. */
-static int read_selection(struct hdf5_file *f, const char *name, const struct dataset *d,
+static int read_selection(struct hdf5_file *f, const char *name, const struct hdf5_dataset *d,
                           enum hdf5_type type, hid_t memory, hid_t space, size_t n, void *data,
                           struct error *e)
 {
@@ -356,7 +344,7 @@ bool hdf5_has_checksum(struct hdf5_file *f, const char *name)
     return hdf5_has(f, name) && H5Aexists_by_name(f->id, name, checksum_name, H5P_DEFAULT) > 0;
 }
 
-static int check_hash(struct hdf5_file *f, const char *name, const struct dataset *d, uint64_t hash,
+static int check_hash(struct hdf5_file *f, const char *name, const struct hdf5_dataset *d, uint64_t hash,
                       struct error *e)
 {
     uint64_t stored = 0;
@@ -381,20 +369,20 @@ static int check_hash(struct hdf5_file *f, const char *name, const struct datase
 
 static bool is_known_type(hid_t type)
 {
-    for (int i = 0; i < TYPES; i++)
-        if (H5Tequal(type, stored_type((enum hdf5_type)i)) > 0)
+    for (int i = 0; i < HDF5_TYPES; i++)
+        if (H5Tequal(type, hdf5_type_id((enum hdf5_type)i)) > 0)
             return true;
     return false;
 }
 
 /* Of a dataset that was read whole. One that was converted on its way cannot be checked, but what has a checksum was
  * written in a type of the table: another one is damage, which conversion would hide. */
-static int check_whole(struct hdf5_file *f, const char *name, enum hdf5_type type, const struct dataset *d,
+static int check_whole(struct hdf5_file *f, const char *name, enum hdf5_type type, const struct hdf5_dataset *d,
                        const void *data, struct error *e)
 {
     if (H5Aexists(d->id, checksum_name) <= 0)
         return OK;
-    if (H5Tequal(d->type, stored_type(type)) > 0)
+    if (H5Tequal(d->type, hdf5_type_id(type)) > 0)
         return check_hash(f, name, d, hash64(data, d->bytes, 0), e);
     return is_known_type(d->type)
                ? OK
@@ -405,8 +393,8 @@ static int check_whole(struct hdf5_file *f, const char *name, enum hdf5_type typ
 int hdf5_read(struct hdf5_file *f, const char *name, enum hdf5_type type, size_t n, void *data,
               struct error *e)
 {
-    struct dataset d;
-    int code = open_dataset(f, name, &d, e);
+    struct hdf5_dataset d;
+    int code = hdf5_open_dataset(f, name, &d, e);
     if (code)
         return code;
     if (d.count != n)
@@ -416,15 +404,15 @@ int hdf5_read(struct hdf5_file *f, const char *name, enum hdf5_type type, size_t
         code = read_selection(f, name, &d, type, H5S_ALL, H5S_ALL, n, data, e);
     if (!code)
         code = check_whole(f, name, type, &d, data, e);
-    close_dataset(&d);
+    hdf5_close_dataset(&d);
     return code;
 }
 
 int hdf5_read_range(struct hdf5_file *f, const char *name, enum hdf5_type type, size_t offset,
                     size_t n, void *data, struct error *e)
 {
-    struct dataset d;
-    int code = open_dataset(f, name, &d, e);
+    struct hdf5_dataset d;
+    int code = hdf5_open_dataset(f, name, &d, e);
     if (code)
         return code;
     if (d.rank != 1)
@@ -440,21 +428,21 @@ int hdf5_read_range(struct hdf5_file *f, const char *name, enum hdf5_type type, 
         H5Sclose(memory);
         H5Sclose(space);
     }
-    close_dataset(&d);
+    hdf5_close_dataset(&d);
     return code;
 }
 
 int hdf5_locate(struct hdf5_file *f, const char *name, enum hdf5_type type, uint64_t *offset,
                 size_t *n, struct error *e)
 {
-    struct dataset d;
-    int code = open_dataset(f, name, &d, e);
+    struct hdf5_dataset d;
+    int code = hdf5_open_dataset(f, name, &d, e);
     if (code)
         return code;
     haddr_t at = d.contiguous && d.count ? H5Dget_offset(d.id) : 0;
-    if (H5Tequal(d.type, stored_type(type)) <= 0)
+    if (H5Tequal(d.type, hdf5_type_id(type)) <= 0)
         code = error_set(e, ERR_FORMAT, "%s: dataset \"%s\" is not of type %s", f->path, name,
-                         types[type].name);
+                         hdf5_types[type].name);
     else if (!d.contiguous || at == HADDR_UNDEF)
         code = error_set(e, ERR_FORMAT,
                          "%s: dataset \"%s\" is stored in pieces, it must be contiguous", f->path,
@@ -466,12 +454,12 @@ int hdf5_locate(struct hdf5_file *f, const char *name, enum hdf5_type type, uint
         *offset = at;
         *n = d.count;
     }
-    close_dataset(&d);
+    hdf5_close_dataset(&d);
     return code;
 }
 
 /* The checksum of a dataset in blocks of rows. */
-static int hash_rows(struct hdf5_file *f, const char *name, const struct dataset *d,
+static int hash_rows(struct hdf5_file *f, const char *name, const struct hdf5_dataset *d,
                      enum hdf5_type type, uint64_t *hash, struct error *e)
 {
     size_t rows = d->rank ? d->extent[0] : 1, row_bytes = rows ? d->bytes / rows : 0;
@@ -499,34 +487,34 @@ static int hash_rows(struct hdf5_file *f, const char *name, const struct dataset
     return code;
 }
 
-/* linnet's name of a stored type, or TYPES. */
-static int type_of(hid_t id)
+/* linnet's name of a stored type, or HDF5_TYPES. */
+int hdf5_type_of(hid_t id)
 {
     int t = 0;
-    while (t < TYPES && H5Tequal(id, stored_type((enum hdf5_type)t)) <= 0)
+    while (t < HDF5_TYPES && H5Tequal(id, hdf5_type_id((enum hdf5_type)t)) <= 0)
         t++;
     return t;
 }
 
 int hdf5_verify(struct hdf5_file *f, const char *name, struct error *e)
 {
-    struct dataset d;
-    int code = open_dataset(f, name, &d, e);
+    struct hdf5_dataset d;
+    int code = hdf5_open_dataset(f, name, &d, e);
     if (code)
         return code;
-    int type = type_of(d.type);
+    int type = hdf5_type_of(d.type);
     uint64_t hash = 0;
     if (H5Aexists(d.id, checksum_name) <= 0)
         code = error_set(e, ERR_FORMAT, "%s: dataset \"%s\" has no checksum (attribute \"%s\")",
                          f->path, name, checksum_name);
-    else if (type == TYPES)
+    else if (type == HDF5_TYPES)
         code = error_set(e, ERR_FORMAT, "%s: dataset \"%s\" is of a type linnet does not write",
                          f->path, name);
     else
         code = hash_rows(f, name, &d, (enum hdf5_type)type, &hash, e);
     if (!code)
         code = check_hash(f, name, &d, hash, e);
-    close_dataset(&d);
+    hdf5_close_dataset(&d);
     return code;
 }
 
@@ -544,16 +532,16 @@ static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, 
     struct each *each = context;
     if (info->type != H5L_TYPE_HARD || !hdf5_has(each->file, name))
         return 0;
-    struct dataset d;
-    each->code = open_dataset(each->file, name, &d, each->e);
+    struct hdf5_dataset d;
+    each->code = hdf5_open_dataset(each->file, name, &d, each->e);
     if (each->code)
         return 1;
     size_t dims[8] = {0};
     for (int i = 0; i < d.rank; i++)
         dims[i] = d.extent[i];
-    int type = type_of(d.type);
-    each->visit(each->context, name, type < TYPES ? types[type].name : "other", d.rank, dims);
-    close_dataset(&d);
+    int type = hdf5_type_of(d.type);
+    each->visit(each->context, name, type < HDF5_TYPES ? hdf5_types[type].name : "other", d.rank, dims);
+    hdf5_close_dataset(&d);
     return 0;
 }
 

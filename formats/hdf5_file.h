@@ -73,6 +73,39 @@ bool hdf5_has_checksum(struct hdf5_file *f, const char *name); /* false also wit
  * none. */
 int hdf5_verify(struct hdf5_file *f, const char *name, struct error *e);
 
+/* Columns: datasets of one dimension, or of two with rows of fixed width, that grow along the first. In chunks, each
+ * shuffled, compressed with deflate and with HDF5's own checksum (fletcher32), which h5py reads and can go on writing.
+ *
+ * Reading takes any little-endian dataset of numbers, in one piece or in chunks of whole rows with these filters or none;
+ * no more than some chunks are in memory, and the last ones are kept, so that neighbours come cheap. Chunks are compressed
+ * and decompressed in threads. */
+struct hdf5_column;
+struct hdf5_column_info {
+    enum hdf5_type type; /* as stored */
+    size_t rows, width;  /* width 1: one dimension */
+    size_t chunk_rows;
+    bool checked;        /* chunks have checksums */
+};
+/* width 0: one dimension. A chunk may have 32 MB. level: of deflate, 0 (as it is) to 9. */
+int hdf5_column_create(struct hdf5_file *f, const char *name, enum hdf5_type type, size_t width, size_t chunk_rows,
+                       int level, struct hdf5_column **column, struct error *e);
+int hdf5_column_append(struct hdf5_column *c, const void *data, size_t rows, struct error *e);
+/* Frees the column, also on failure; NULL is fine. Before hdf5_commit or hdf5_close. */
+int hdf5_column_finish(struct hdf5_column *c, struct error *e);
+
+int hdf5_column_open(struct hdf5_file *f, const char *name, struct hdf5_column **column, struct error *e);
+const struct hdf5_column_info *hdf5_column_info(const struct hdf5_column *c);
+/* Which chunk an error is about: its number, its rows from begin to end, and what is wrong with it. */
+struct hdf5_fault {
+    size_t chunk, begin, end;
+    const char *what; /* NULL: the error is about no chunk */
+};
+/* Rows from `offset` on as `type`: any whole number from any other that fits, F32 from F16 and F64. `fault`, zeroed by
+ * the caller, may be NULL. ERR_FORMAT: a damaged chunk, a value that does not fit. */
+int hdf5_column_read(struct hdf5_column *c, enum hdf5_type type, size_t offset, size_t rows, void *data,
+                     struct hdf5_fault *fault, struct error *e);
+void hdf5_column_close(struct hdf5_column *c);
+
 /* Calls visit for every dataset in name order with its dimensions; for `linnet info`. */
 int hdf5_each(struct hdf5_file *f,
               void (*visit)(void *context, const char *name, const char *type_name, int n_dims,

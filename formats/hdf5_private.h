@@ -19,6 +19,25 @@ struct hdf5_file {
  * zero all writes are dropped. */
 void hdf5_use_driver(hid_t access, int *failure);
 
+enum { HDF5_TYPES = HDF5_F16 + 1 };
+extern const struct hdf5_type_row {
+    const char *name;
+    size_t size;
+} hdf5_types[HDF5_TYPES];
+hid_t hdf5_type_id(enum hdf5_type type); /* as it is stored */
+int hdf5_type_of(hid_t id);              /* linnet's name of a stored type, or HDF5_TYPES */
+
+struct hdf5_dataset {
+    hid_t id, type;
+    int rank;
+    hsize_t extent[H5S_MAX_RANK];
+    size_t count, bytes;
+    bool contiguous, chunked;
+};
+/* Opens a dataset and holds its claimed size against what the file stores of it. */
+int hdf5_open_dataset(struct hdf5_file *f, const char *name, struct hdf5_dataset *d, struct error *e);
+void hdf5_close_dataset(struct hdf5_dataset *d);
+
 /* Whether the library gets through the file's metadata, tried in a child process. */
 bool hdf5_survives(const char *path);
 

@@ -53,6 +53,7 @@ static herr_t probe_object(hid_t root, const char *name, const H5L_info_t *info,
         H5Tclose(H5Dget_type(object));
         H5Pclose(H5Dget_create_plist(object));
         H5Dget_offset(object);
+        H5Dget_storage_size(object); /* walks the index of chunks */
     }
     H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, NULL, probe_attribute, NULL);
     H5Oclose(object);

@@ -25,12 +25,16 @@ for folder in "$@"; do
 done
 # Each outside library is included by one folder, often by one file.
 only() {
-    header=$1 place=$2
+    header=$1
+    shift
     for file in $(grep -lE "^ *# *include *<$header>" ./*/*.c ./*/*.h 2>/dev/null | sed 's|^\./||'); do
-        case "$file" in
-        $place | tests/* | bench/*) ;;
-        *) echo "$file: includes <$header>, which belongs to $place alone"; status=1 ;;
-        esac
+        good=false
+        for place in "$@" 'tests/*' 'bench/*'; do
+            case "$file" in
+            $place) good=true ;;
+            esac
+        done
+        $good || { echo "$file: includes <$header>, which belongs to $* alone"; status=1; }
     done
 }
 only 'cblas\.h' 'kernels/gemm*.c'
@@ -38,7 +42,7 @@ only '.*dnnl\.h' 'kernels/gemm*.c'
 only 'hdf5\.h' 'formats/hdf5_*'
 only 'yaml\.h' 'base/yaml.c'
 only 'jansson\.h' 'base/json.h'
-only 'zlib\.h' 'data/*'
+only 'zlib\.h' 'data/*' 'formats/hdf5_chunk.c'
 only 'microhttpd\.h' 'serve/http.c'
 only 'pcre2\.h' 'tokenizer/*'
 only 'histedit\.h' 'cli/line_editor.c'
