@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 bool file_exists(const char *path)
@@ -378,6 +379,22 @@ static int list_below(const char *path, int depth, struct path_list *list, struc
     }
     closedir(dir);
     return code;
+}
+
+uint64_t file_free_space(const char *path)
+{
+    struct statvfs st;
+    char *folder = mem_string(path);
+    int failed;
+    while ((failed = statvfs(*folder ? folder : ".", &st)) != 0 && errno == ENOENT && *folder) {
+        char *slash = strrchr(folder, '/');
+        if (!slash)
+            *folder = '\0';
+        else
+            slash[slash == folder && slash[1]] = '\0'; /* of "/a" the root is left */
+    }
+    mem_free(folder);
+    return failed ? UINT64_MAX : (uint64_t)st.f_bavail * st.f_frsize;
 }
 
 int dir_list(const char *path, struct path_list *list, struct error *e)

@@ -13,6 +13,9 @@
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 int file_size(const char *path, uint64_t *size, struct error *e);
+/* Bytes that this user may still write where `path` is, or would be: the nearest of its folders that exists counts.
+ * UINT64_MAX where unknown. */
+uint64_t file_free_space(const char *path);
 
 /* Appends the whole file; fails when it holds more than `limit` bytes. */
 int file_read(const char *path, struct buffer *out, size_t limit, struct error *e);

@@ -56,6 +56,7 @@ extern const struct command command_pretrain;
 extern const struct command command_prune;
 extern const struct command command_quantize;
 extern const struct command command_serve;
+extern const struct command command_teacher, command_teacher_check;
 extern const struct command command_tokenizer_decode, command_tokenizer_encode,
     command_tokenizer_train;
 
@@ -69,7 +70,8 @@ int command_find(int n_words, char *const *words, const struct command **command
 
 /* help.c: screens, appended to `out`; `width` in columns. */
 void help_overview(struct buffer *out);
-/* The commands whose name begins with this word of two: "tokenizer"; false when there are none. */
+/* The commands whose name begins with this word of two: "tokenizer"; false when there are none, or when the word is a
+ * command itself. */
 bool help_family(const char *word, struct buffer *out);
 void help_command(const struct command *c, const struct options *o, size_t width,
                   struct buffer *out);

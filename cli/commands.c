@@ -15,6 +15,8 @@ const struct command *const commands[] = {
     &command_tokenizer_decode,
     &command_pretrain,
     &command_sft,
+    &command_teacher_check, /* before the command whose name it begins with */
+    &command_teacher,
     &command_distill,
     &command_generate,
     &command_chat,

@@ -38,6 +38,9 @@ bool help_family(const char *word, struct buffer *out)
 {
     size_t n = strlen(word);
     bool found = false;
+    for (const struct command *const *c = commands; *c; c++)
+        if (strcmp((*c)->name, word) == 0)
+            return false;
     for (const struct command *const *c = commands; *c; c++) {
         if (!n || strncmp((*c)->name, word, n) != 0 || (*c)->name[n] != ' ')
             continue;

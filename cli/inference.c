@@ -1,10 +1,12 @@
 #include "cli/inference.h"
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cli/tuned_run.h"
 #include "lora/load.h"
+#include "model/fingerprint.h"
 #include "model/load.h"
 
 #include <math.h>
@@ -257,6 +259,7 @@ int inference_load(const char *path, const struct option_strings *adapters, bool
             inference_free(in);
         return code;
     }
+    in->weights_hash = model_weights_hash(&in->model); /* before they are put into another order */
     if (!exact)
         model_use_integers(&in->model);
     if (model_interleave(&in->model, e) != OK) /* slower, and nothing is lost */
@@ -274,6 +277,20 @@ void inference_free(struct inference *in)
     model_free(&in->model);
     tokenizer_free(in->tokenizer);
     *in = (struct inference){0};
+}
+
+uint64_t inference_hash(const struct inference *in)
+{
+    uint64_t h = in->weights_hash;
+    for (size_t i = 0; i < in->n_adapters; i++) {
+        const struct lora_adapter *a = in->adapters[i].lora;
+        h = hash64(&a->strength, sizeof a->strength, h);
+        for (size_t k = 0; k < a->all.count; k++)
+            h = hash64(a->all.items[k]->value, a->all.items[k]->count * sizeof(float), h);
+        for (size_t k = 0; k < a->n_pairs; k++)
+            h = hash64(&a->pairs[k].scale, sizeof a->pairs[k].scale, h);
+    }
+    return h ? h : 1;
 }
 
 size_t inference_context(const struct model *m, size_t wanted)

@@ -18,6 +18,7 @@ struct inference {
     struct tokenizer *tokenizer;
     struct inference_adapter *adapters; /* in the order in which they came */
     size_t n_adapters;
+    uint64_t weights_hash; /* model_weights_hash, of the weights as they lie in their file */
 };
 
 /* The row of `--adapter` for a struct option_strings; `offset` is its place in the section's object. */
@@ -37,6 +38,9 @@ struct inference {
 int inference_load(const char *path, const struct option_strings *adapters, bool exact, struct inference *in,
                    struct error *e);
 void inference_free(struct inference *in);
+
+/* What makes its predictions: the weights' hash, and with adapters that of their numbers and strengths too. Not 0. */
+uint64_t inference_hash(const struct inference *in);
 
 /* "[NAME:]PATH=SCALE" into both, or without it a scale of 1; a file may have "=" in its name. The caller frees *path. ERR_USAGE. */
 int adapter_split(const char *word, char **path, float *scale, struct error *e);

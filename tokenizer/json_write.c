@@ -316,34 +316,41 @@ static int check_writable(const struct tokenizer *t, struct error *e)
     return OK;
 }
 
-int tokenizer_write_json(const struct tokenizer *t, const char *path, struct error *e)
+int tokenizer_print_json(const struct tokenizer *t, struct buffer *out, struct error *e)
 {
     int code = check_writable(t, e);
-    if (code) {
-        error_prefix(e, "%s", path);
+    if (code)
         return code;
-    }
-    struct buffer b = {0};
-    buffer_string(&b,
+    buffer_string(out,
                   "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
-    write_added_tokens(&b, t);
+    write_added_tokens(out, t);
     if (t->pipeline) {
-        write_component(&b, t, "normalizer");
-        write_component(&b, t, "pre_tokenizer");
+        write_component(out, t, "normalizer");
+        write_component(out, t, "pre_tokenizer");
     } else {
-        write_normalizer(&b, t);
-        write_pre_tokenizer(&b, t);
+        write_normalizer(out, t);
+        write_pre_tokenizer(out, t);
     }
-    write_post_processor(&b, t);
+    write_post_processor(out, t);
     if (t->pipeline)
-        write_component(&b, t, "decoder");
+        write_component(out, t, "decoder");
     else
-        write_decoder(&b, t);
+        write_decoder(out, t);
     if (t->model == MODEL_UNIGRAM)
-        write_unigram(&b, t);
+        write_unigram(out, t);
     else
-        write_bpe(&b, t);
-    code = file_write(path, b.data, b.size, e);
+        write_bpe(out, t);
+    return OK;
+}
+
+int tokenizer_write_json(const struct tokenizer *t, const char *path, struct error *e)
+{
+    struct buffer b = {0};
+    int code = tokenizer_print_json(t, &b, e);
+    if (code)
+        error_prefix(e, "%s", path);
+    else
+        code = file_write(path, b.data, b.size, e);
     buffer_free(&b);
     return code;
 }

@@ -124,6 +124,8 @@ void decode_stream_flush(struct decode_stream *s, struct buffer *out);
 int tokenizer_parse_json(const char *text, size_t n, struct tokenizer **t, struct error *e);
 int tokenizer_read_json(const char *path, struct tokenizer **t, struct error *e);
 int tokenizer_write_json(const struct tokenizer *t, const char *path, struct error *e);
+/* The same, appended to `out`; on failure that holds nothing new. */
+int tokenizer_print_json(const struct tokenizer *t, struct buffer *out, struct error *e);
 
 /* tokenizer.model, SentencePiece's own file (BPE and Unigram), with SentencePiece's ids. Reading also
  * looks into tokenizer_config.json, added_tokens.json, special_tokens_map.json and
