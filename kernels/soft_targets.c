@@ -222,7 +222,8 @@ static struct entries lay_out(const struct soft_targets *t, size_t row, size_t n
                             .p = scratch + 4 * stride, .others = k < n};
 }
 
-/* The entries' logits, which are set aside, and what the student and the teacher hold likeliest. */
+/* The entries' logits, which are set aside, and what the student and the teacher hold likeliest. What is left in their
+ * place adds no more than 4e-18 of the others' sum: it does not underflow, which takes processors fifty times as long. */
 static void take_entries(struct soft_row_job *w, const struct soft_targets *t, struct entries *s)
 {
     const float *log_probs = t->log_probs + t->begin[w->r->i];
@@ -239,6 +240,9 @@ static void take_entries(struct soft_row_job *w, const struct soft_targets *t, s
     }
     s->base = w->table->max(s->x, s->k);
     s->others_max = s->others ? w->table->max(logits, w->n) : -INFINITY;
+    float aside = s->others ? s->others_max - 40 * fmaxf(1, w->loss->temperature) : 0;
+    for (size_t i = 0; i < s->k; i++)
+        logits[s->ids[i]] = aside;
     w->out->agrees = s->x[likeliest] >= fmaxf(s->base, fmaxf(s->others_max, w->further_max));
 }
 
