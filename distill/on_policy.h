@@ -16,9 +16,9 @@
  * An example of which nothing is learned stays as it is. Tokens behind the last learned run are left out.
  *
  * A continuation has at most max_new_tokens tokens, and at most as many as there is place: the example's own behind its
- * prompt, and an equal share of what its row has free. A row of one example has all of the row then; rows that are packed are
- * all but full, and what the student writes there is about as long as the dataset's, at most. Examples stand back to back,
- * and a batch is as long as its longest row, as in data/example_rows.h.
+ * prompt, and an equal share of what its row has free. One that is alone in its row has all of it. Rows that are packed
+ * are all but full: there a continuation is cut at about the length of the dataset's own. Examples stand back to back, and a
+ * batch is as long as its longest row, as in data/example_rows.h.
  *
  *     struct on_policy o = {.rows = &rows, .lambda = 0.5, .seed = seed, .max_new_tokens = 256,
  *                           .student = complete_many_completer(&c), .failure = objective.failure};
