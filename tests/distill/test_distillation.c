@@ -26,13 +26,10 @@ static void make_model(struct model *m, size_t vocab, size_t width, uint64_t see
     const struct model_config c = {.vocab_size = vocab, .hidden_size = width, .intermediate_size = 2 * width,
                                    .num_hidden_layers = 2, .num_attention_heads = 4, .num_key_value_heads = 2,
                                    .rms_norm_eps = 1e-5, .rope_theta = 10000, .tie_word_embeddings = true,
-                                   .max_position_embeddings = T};
+                                   .initializer_range = 0.3, .max_position_embeddings = T}; /* far from uniform */
     assert_ok(model_init(m, &c, &e), e);
     assert_ok(model_allocate(m, &e), e);
     model_initialize(m, seed);
-    for (size_t i = 0; i < m->n_params; i++) /* far from uniform */
-        for (size_t k = 0; k < m->params[i].count; k++)
-            m->params[i].value[k] *= m->params[i].matrix ? 8 : 1;
 }
 
 struct texts {
@@ -256,10 +253,9 @@ static void a_dump_is_the_model_it_was_made_of(void **state)
         look_at_dump(all, &loss, &from_all);
         look_at_dump(some, &loss, &from_some);
         /* what is stored is in f16 */
-        assert_true(difference(&online, &from_dense) < 6e-3);
+        assert_true(difference(&online, &from_dense) < 2e-3);
         assert_true(difference(&from_dense, &from_all) < 1e-5);
-        assert_true(difference(&online, &from_some) > 1e-2); /* it is another divergence, but not a quite different one */
-        assert_true(difference(&online, &from_some) < 0.6);
+        assert_true(difference(&online, &from_some) > 1e-2); /* a coarser look at p */
         assert_true(fabs(online.measures[DISTILL_CROSS_ENTROPY] - from_some.measures[DISTILL_CROSS_ENTROPY]) < 1e-5);
         assert_true(online.measures[DISTILL_AGREEMENT] == from_some.measures[DISTILL_AGREEMENT]);
         assert_true(online.measures[DISTILL_DIVERGENCE] > from_some.measures[DISTILL_DIVERGENCE]);
