@@ -15,6 +15,7 @@
 #include "data/example.h"
 #include "kernels/soft_targets.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum dump_kind {
@@ -50,6 +51,9 @@ struct dump {
     size_t n_parts;
     uint64_t uses;
 };
+
+/* Whether `path` is a file that says it is a dump, or a folder whose first *.h5 file does. */
+bool dump_is(const char *path);
 
 /* Opens a file or a folder of parts (*.h5, those being written left out), reads tokens, sequences and which tokens are
  * supervised, and checks them: sizes against what the files hold, ids against vocab_size, parts against each other (the

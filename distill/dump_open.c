@@ -26,6 +26,20 @@ int dump_list(const char *path, struct path_list *list, struct error *e)
     return OK;
 }
 
+bool dump_is(const char *path)
+{
+    struct path_list files = {0};
+    struct hdf5_file *f = NULL;
+    char *format = NULL;
+    bool is = dump_list(path, &files, NULL) == OK && files.count &&
+              hdf5_open(files.paths[0], &f, NULL) == OK && hdf5_get_string(f, "format", &format, NULL) == OK &&
+              strcmp(format, DUMP_FORMAT) == 0;
+    mem_free(format);
+    hdf5_close(f);
+    path_list_free(&files);
+    return is;
+}
+
 /* ---- columns ---- */
 
 void dump_close_part(struct dump_part *p)
