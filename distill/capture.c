@@ -214,35 +214,50 @@ static void run_block(struct capture *c, const float *hidden, size_t from, size_
         keep(c, from + i, c->logits + i * layer.v);
 }
 
-static int check_block(const struct capture *c, size_t from, size_t n, struct error *e)
+/* Whether the output for targets [from, from + n) is numbers. */
+static bool block_is_good(const struct capture *c, size_t from, size_t n)
 {
-    const struct examples *x = c->examples;
-    for (size_t i = from; i < from + n; i++) {
-        const struct capture_target *t = &c->targets[i];
-        if (t->n > 0)
-            continue;
-        int token = (int)t->row - c->batch.first_key[t->row] + 1;
-        if (x->origins)
-            return error_set(e, ERR_FORMAT, "sequence %zu (%s:%llu): the model's output is not a number at its token %d",
-                             t->example, x->files[x->origins[t->example].file],
-                             (unsigned long long)x->origins[t->example].line, token);
-        return error_set(e, ERR_FORMAT, "sequence %zu: the model's output is not a number at its token %d", t->example,
-                         token);
-    }
-    return OK;
+    for (size_t i = from; i < from + n; i++)
+        if (c->targets[i].n == 0)
+            return false;
+    return true;
 }
 
-/* Everything of the pass but the dense rows, which are an example's at a time. */
-static int run_pass(struct capture *c, const float **hidden, struct error *e)
+static const float *forward(struct capture *c)
 {
-    int code = OK;
-    *hidden = c->batch.seq_len ? decoder_forward(c->model, &c->activations, &c->batch, NULL, 0) : NULL;
-    for (size_t from = 0; from < c->n_targets && !c->options.dense && !code; from += c->block_rows) {
+    return c->batch.seq_len ? decoder_forward(c->model, &c->activations, &c->batch, NULL, 0) : NULL;
+}
+
+/* All targets of the pass; false: the output is not numbers. Of a dense capture only that is of use. */
+static bool run_blocks(struct capture *c, const float *hidden)
+{
+    bool good = true;
+    for (size_t from = 0; from < c->n_targets && good; from += c->block_rows) {
         size_t left = c->n_targets - from, n = left < c->block_rows ? left : c->block_rows;
-        run_block(c, *hidden, from, n);
-        code = check_block(c, from, n, e);
+        run_block(c, hidden, from, n);
+        good = block_is_good(c, from, n);
     }
-    return code;
+    return good;
+}
+
+/* What is not a number spreads to others of its pass (times 0 it is none either), so each of them, up to `end`, runs
+ * alone. The pass is lost. */
+static int name_broken(struct capture *c, size_t end, struct error *e)
+{
+    const struct examples *x = c->examples;
+    for (; c->next < end; c->next++) {
+        size_t n = inputs_of(x, c->next), i = c->next;
+        if (n == 0)
+            continue;
+        fill(c, n, false);
+        if (run_blocks(c, forward(c)))
+            continue;
+        if (x->origins)
+            return error_set(e, ERR_FORMAT, "sequence %zu (%s:%llu): the model's output is not a number", i,
+                             x->files[x->origins[i].file], (unsigned long long)x->origins[i].line);
+        return error_set(e, ERR_FORMAT, "sequence %zu: the model's output is not a number", i);
+    }
+    return error_set(e, ERR_FORMAT, "the model's output for several sequences at once is not a number");
 }
 
 /* Entries of all targets side by side; they only move forwards. */
@@ -257,24 +272,25 @@ static void close_up(struct capture *c)
     }
 }
 
-/* Example i, whose n targets begin with number `from` of the pass. */
-static int write_example(struct capture *c, struct dump_writer *w, const float *hidden, size_t i, size_t from, size_t n,
-                         struct error *e)
+/* Example i of a pass up to `end`, whose n targets begin with number `from` of the pass. */
+static int write_example(struct capture *c, struct dump_writer *w, const float *hidden, size_t end, size_t i, size_t from,
+                         size_t n, struct error *e)
 {
     const struct examples *x = c->examples;
     struct soft_targets rows = c->rows;
-    int code = OK;
-    if (c->options.dense && n > 0) {
-        run_block(c, hidden, from, n);
-        code = check_block(c, from, n, e);
+    if (i < c->first)
+        return OK;
+    if (c->options.dense) {
+        if (n > 0)
+            run_block(c, hidden, from, n);
+        if (!block_is_good(c, from, n))
+            return name_broken(c, end, e);
         rows.logits = c->logits;
-    } else if (!c->options.dense) {
+    } else {
         rows.begin = c->begin + from; /* of the arrays that all of them share */
         rows.log_tail = c->log_tail + from;
     }
-    if (code || i < c->first)
-        return code;
-    code = dump_writer_add(w, x->ids + x->begin[i], x->learned + x->begin[i], length_of(x, i), &rows, e);
+    int code = dump_writer_add(w, x->ids + x->begin[i], x->learned + x->begin[i], length_of(x, i), &rows, e);
     if (code)
         return code;
     c->n_tokens += length_of(x, i);
@@ -285,7 +301,7 @@ static int write_example(struct capture *c, struct dump_writer *w, const float *
     return OK;
 }
 
-/* Passes whose examples all were written are not run. */
+/* The examples up to `end` are behind us. */
 static void step_over(struct capture *c, size_t end)
 {
     c->next = end;
@@ -294,19 +310,20 @@ static void step_over(struct capture *c, size_t end)
 
 int capture_pass(struct capture *c, struct dump_writer *w, struct error *e)
 {
-    const float *hidden;
     size_t end = fill(c, c->batch.capacity, false), at = 0;
-    while (end <= c->first && end < c->examples->count) {
+    while (end <= c->first && end < c->examples->count) { /* all of these were written */
         step_over(c, end);
         end = fill(c, c->batch.capacity, false);
     }
-    int code = end > c->first ? run_pass(c, &hidden, e) : OK;
-    if (!code && !c->options.dense)
+    const float *hidden = forward(c);
+    int code = OK;
+    if (!c->options.dense && !run_blocks(c, hidden))
+        return name_broken(c, end, e);
+    if (!c->options.dense)
         close_up(c);
-    for (size_t i = c->next; i < end && end > c->first && !code; i++) {
-        size_t n = count_targets(c->examples, i);
-        code = write_example(c, w, hidden, i, at, n, e);
-        at += n;
+    for (size_t i = c->next, n; i < end && !code; i++, at += n) {
+        n = count_targets(c->examples, i);
+        code = write_example(c, w, hidden, end, i, at, n, e);
     }
     if (!code)
         step_over(c, end);
@@ -315,19 +332,16 @@ int capture_pass(struct capture *c, struct dump_writer *w, struct error *e)
 
 int capture_try(struct capture *c, size_t most_tokens, struct capture_trial *trial, struct error *e)
 {
-    const float *hidden;
-    size_t next = c->next, position = c->next_position, from = 0;
+    const size_t next = c->next, position = c->next_position;
+    int code = OK;
     c->next = c->next_position = 0;
-    fill(c, most_tokens < c->batch.capacity ? most_tokens : c->batch.capacity, true);
+    size_t end = fill(c, most_tokens < c->batch.capacity ? most_tokens : c->batch.capacity, true);
     *trial = (struct capture_trial){.n_tokens = c->batch.seq_len, .n_positions = c->n_targets};
-    int code = run_pass(c, &hidden, e);
-    for (; from < c->n_targets && c->options.dense && !code; from += c->block_rows) {
-        size_t left = c->n_targets - from, n = left < c->block_rows ? left : c->block_rows;
-        run_block(c, hidden, from, n);
-        code = check_block(c, from, n, e);
-    }
-    for (size_t i = 0; i < c->n_targets; i++)
+    bool good = run_blocks(c, forward(c));
+    for (size_t i = 0; i < c->n_targets && good; i++)
         trial->n_entries += c->targets[i].n;
+    if (!good)
+        code = name_broken(c, end, e);
     c->next = next;
     c->next_position = position;
     return code;
