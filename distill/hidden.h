@@ -23,8 +23,8 @@
  *
  * with the scale that the objective itself got. The student's next decoder_backward then includes it.
  *
- * A row of the stream costs teacher's width floats for each pair (hidden_matching_bytes): for --plan it belongs into the
- * trainer's hook_bytes. */
+ * Each token of a batch costs as many floats as the teacher is wide, for each pair. hidden_matching_bytes is what the
+ * trainer's hook_bytes, and so --plan, should count. */
 #ifndef LINNET_DISTILL_HIDDEN_H
 #define LINNET_DISTILL_HIDDEN_H
 
