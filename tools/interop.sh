@@ -211,6 +211,7 @@ families() {
             --relative $bound"
         adapted $family $bound
         merged $family $bound
+        pruned $family $bound
     done
     check "adapter: the judge misses it" differs $distributions "$LINNET" "$out/family.gguf" \
         --adapter "$out/adapter.gguf" --ours=
@@ -252,6 +253,18 @@ merged() {
         --out "$out/merged.gguf" --force -q &&
         check "merge $1: output layer, llama.cpp" $distributions "$LINNET" "$out/merged.gguf" --relative "$2" \
             --model "$out/family.gguf" --ours "$out/adapter-head"
+}
+# pruned FAMILY BOUND: what is left of the model in family.gguf when a layer, most channels, and half of its heads or more
+# went: these stay in OpenELM, and where llama.cpp takes hidden_size for the width of all heads.
+pruned() {
+    kv="--kv-heads 1"
+    case $1 in
+    openelm | qwen2 | qwen2-* | phi* | stablelm* | olmo* | qwen2moe) kv= ;;
+    esac
+    # shellcheck disable=SC2086
+    check "prune $1" "$LINNET" prune --model "$out/family.gguf" --data "$corpus" --max-tokens 1024 --max-seq-length 128 \
+        --layers 3 --intermediate-size 24 $kv --out "$out/pruned.gguf" --force -q &&
+        check "prune $1: llama.cpp" $distributions "$LINNET" "$out/pruned.gguf" --relative "$2"
 }
 # refused WORDS COMMAND...: fails, and says so
 refused() {

@@ -102,6 +102,16 @@ usage_error 'prune ' '--keep-layers: layer 2 cannot become layer 1: in gemma2 mo
 run "$LINNET" prune --model "$tmp/windows.gguf" --data "$tmp/corpus.jsonl" --layers 2 --out "$tmp/windows-2.gguf" -q
 status 0
 
+# Families whose heads llama.cpp wants as wide as the hidden states: told where heads go, and only there
+model qwen --set model.architecture=qwen2
+run "$LINNET" prune --model "$tmp/qwen.gguf" --data "$tmp/corpus.jsonl" --kv-heads 1 --out "$tmp/qwen-1.gguf" -q
+status 0
+err "linnet: warning: $tmp/qwen-1.gguf: llama.cpp loads models of this family only where their query heads together are as \
+wide as the hidden states; linnet reads this file, and llama.cpp does not"
+run "$LINNET" prune --model "$tmp/qwen.gguf" --data "$tmp/corpus.jsonl" --layers 3 --out "$tmp/qwen-3.gguf" -q
+status 0
+err ''
+
 # Experts: those that no token reaches are told.
 model experts --set model.architecture=olmoe --set model.num_experts=64 --set model.num_experts_per_tok=1
 printf 'A text of a few tokens.\n' >"$tmp/short.txt"
