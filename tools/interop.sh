@@ -265,8 +265,7 @@ refused() {
 # looks for leaks when it ends.
 serving() {
     model=$1 asan=build/asan
-    make --no-print-directory -j"$(nproc)" BUILD=$asan CFLAGS="-O1 -g -fsanitize=address,undefined \
--fno-sanitize-recover=all -fno-omit-frame-pointer" $asan/linnet >"$out/log" 2>&1 ||
+    make --no-print-directory asan-linnet >"$out/log" 2>&1 ||
         { failed_to "serve: build"; return; }
     printf '%s' '{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ "\n" }}{% endfor %}<assistant>' >"$out/template.jinja"
     $asan/linnet serve --model "$model" --port 0 --chat-template "$out/template.jinja" --context 512 --slots 8 \
