@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "cli/command.h"
 #include "cli/shared.h"
+#include "distill/dump.h"
 
 #include <fnmatch.h>
 #include <string.h>
@@ -200,7 +201,8 @@ static void show(json_t *file, bool with_tensors, json_t *list)
 static int show_file(const char *path, bool with_tensors, json_t *list, struct error *e)
 {
     json_t *file;
-    int code = info_describe(path, flags.verify, &file, e);
+    int code = dump_is(path) ? info_describe_dump(path, flags.verify, &file, e)
+                             : info_describe(path, flags.verify, &file, e);
     if (!code)
         show(file, with_tensors, list);
     return code;
@@ -290,8 +292,8 @@ static int run(const struct command_input *in, struct error *e)
     int code = OK;
     for (size_t i = 0; i < in->positionals.count && !code; i++) {
         const char *path = in->positionals.items[i];
-        code = file_is_directory(path) ? show_directory(path, list, e)
-                                       : show_file(path, true, list, e);
+        code = file_is_directory(path) && !dump_is(path) ? show_directory(path, list, e)
+                                                         : show_file(path, true, list, e);
     }
     if (!code && flags.json)
         print_json(json_incref(list));
@@ -310,7 +312,8 @@ const struct command command_info = {
         "loss (--json and --verify: all its files too), of any other directory all of these files\n"
         "without the tables of tensors. Shapes are written slowest-varying dimension first, in\n"
         "every format. The shards of a model and the parts of a GGUF file are shown as the one model\n"
-        "they are.\n"
+        "they are, and so is a teacher dump; with --verify all its distributions are read, checked\n"
+        "and summed up.\n"
         "\n"
         "Examples:\n"
         "  linnet info model.gguf\n"

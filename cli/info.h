@@ -37,6 +37,8 @@ const char *info_splitter(const struct tokenizer *t);
  * data, how far it came and its best loss. */
 bool info_is_run(const char *directory);
 int info_describe_run(const char *run, json_t **out, struct error *e);
+/* info_dump.c: a teacher dump, a file or a folder (dump_is); with `verify` all of it is read and checked. */
+int info_describe_dump(const char *path, bool verify, json_t **out, struct error *e);
 /* info_gguf.c: fills in what a GGUF file holds. */
 int info_describe_gguf(const char *path, json_t *file, struct error *e);
 

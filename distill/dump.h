@@ -15,6 +15,7 @@
 #include "data/example.h"
 #include "kernels/soft_targets.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum dump_kind {
@@ -29,7 +30,7 @@ struct dump_description {
     size_t most;            /* entries of one position at most; dense: vocab_size */
     double temperature;     /* of the distributions: softmax(logits / temperature) */
     double cumulative;      /* entries end where their probabilities sum to this; 0: there are always `most` */
-    uint64_t tokenizer_hash; /* tokenizer_hash of the tokens' tokenizer; 0: see tokenizer_json */
+    uint64_t tokenizer_hash; /* tokenizer_hash of the tokens' tokenizer; 0: taken from tokenizer_json; without either not known */
     uint64_t teacher_hash;  /* model_weights_hash, or any other; 0: not known */
     char *teacher;          /* a name for people */
     char *settings;         /* how it was made, a JSON object for people; NULL: not said */
@@ -50,6 +51,9 @@ struct dump {
     size_t n_parts;
     uint64_t uses;
 };
+
+/* Whether `path` is a file that says it is a dump, or a folder whose first *.h5 file does. */
+bool dump_is(const char *path);
 
 /* Opens a file or a folder of parts (*.h5, those being written left out), reads tokens, sequences and which tokens are
  * supervised, and checks them: sizes against what the files hold, ids against vocab_size, parts against each other (the

@@ -424,8 +424,8 @@ def verify(path):
     """Reads and checks everything. Raises DumpError."""
     all_parts = parts(path)
     sums = np.concatenate([p.verify() for p in all_parts])
-    if all_parts[0].kind == "sampled" and len(sums):
-        mean, chance = sums.mean(), 5 * np.sqrt(((sums - 1) ** 2).mean() / len(sums))
+    if all_parts[0].kind == "sampled" and len(sums) >= 30:  # few do not tell
+        mean, chance = sums.mean(), 5 * sums.std() / np.sqrt(len(sums))
         if abs(mean - 1) > 0.01 + chance:
             raise DumpError("%s: the weights of a position add up to %.4f in the mean, not 1" % (path, mean))
     return all_parts

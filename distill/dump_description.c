@@ -113,6 +113,18 @@ static int read_tokenizer(struct hdf5_file *f, const char *path, struct dump_des
     return code;
 }
 
+int dump_hash_tokenizer(struct dump_description *d, const char *path, struct error *e)
+{
+    struct tokenizer *t = NULL;
+    if (d->tokenizer_hash || !d->tokenizer_json.size)
+        return OK;
+    if (tokenizer_parse_json(d->tokenizer_json.data, d->tokenizer_json.size, &t, e))
+        return error_prefix(e, "%s: tokenizer_json", path);
+    d->tokenizer_hash = tokenizer_hash(t);
+    tokenizer_free(t);
+    return OK;
+}
+
 int dump_read_description(struct hdf5_file *f, const char *path, struct dump_description *d, struct error *e)
 {
     *d = (struct dump_description){0};

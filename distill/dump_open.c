@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "distill/dump_private.h"
-#include "tokenizer/tokenizer.h"
 
 #include <string.h>
 
@@ -24,6 +23,20 @@ int dump_list(const char *path, struct path_list *list, struct error *e)
             mem_free(list->paths[i]);
     list->count = kept;
     return OK;
+}
+
+bool dump_is(const char *path)
+{
+    struct path_list files = {0};
+    struct hdf5_file *f = NULL;
+    char *format = NULL;
+    bool is = dump_list(path, &files, NULL) == OK && files.count &&
+              hdf5_open(files.paths[0], &f, NULL) == OK && hdf5_get_string(f, "format", &format, NULL) == OK &&
+              strcmp(format, DUMP_FORMAT) == 0;
+    mem_free(format);
+    hdf5_close(f);
+    path_list_free(&files);
+    return is;
 }
 
 /* ---- columns ---- */
@@ -260,25 +273,13 @@ static int open_distributions(const struct dump_description *d, struct dump_part
     return code ? code : check_entries(d, p, e);
 }
 
-static int hash_tokenizer(struct dump_description *d, const char *path, struct error *e)
-{
-    struct tokenizer *t = NULL;
-    if (d->tokenizer_hash || !d->tokenizer_json.size)
-        return OK;
-    if (tokenizer_parse_json(d->tokenizer_json.data, d->tokenizer_json.size, &t, e))
-        return error_prefix(e, "%s: dataset \"tokenizer_json\"", path);
-    d->tokenizer_hash = tokenizer_hash(t);
-    tokenizer_free(t);
-    return OK;
-}
-
 /* The part's own description against the first one's. */
 static int take_description(struct dump *d, struct dump_part *p, struct error *e)
 {
     struct dump_description own, *first = &d->description;
     int code = dump_read_description(p->file, p->path, &own, e);
     if (!code && p == d->parts) {
-        code = hash_tokenizer(&own, p->path, e);
+        code = dump_hash_tokenizer(&own, p->path, e);
         p->most = own.most;
         *first = own;
         return code;
@@ -287,7 +288,7 @@ static int take_description(struct dump *d, struct dump_part *p, struct error *e
         memcmp(own.tokenizer_json.data, first->tokenizer_json.data, own.tokenizer_json.size) == 0)
         own.tokenizer_hash = first->tokenizer_hash;
     if (!code)
-        code = hash_tokenizer(&own, p->path, e);
+        code = dump_hash_tokenizer(&own, p->path, e);
     if (!code)
         code = dump_check_same(first, d->parts->path, &own, p->path, e);
     first->most = first->most > own.most ? first->most : own.most;

@@ -162,7 +162,9 @@ int dump_writer_open(const struct dump_writer_options *o, const struct dump_desc
     w->compression = o->compression;
     w->description = dump_description_copy(description);
     w->positions_per_part = o->positions_per_part ? o->positions_per_part : default_part(description);
-    code = open_folder(w, o->resume, n_sequences, n_positions, e);
+    code = dump_hash_tokenizer(&w->description, o->path, e);
+    if (!code)
+        code = open_folder(w, o->resume, n_sequences, n_positions, e);
     if (code)
         dump_writer_close(w);
     else
