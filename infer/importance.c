@@ -166,7 +166,7 @@ static double cosine(const float *x, const float *y, size_t n)
         xx += (double)x[i] * x[i];
         yy += (double)y[i] * y[i];
     }
-    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : xx == yy;
+    return xx == 0 || yy == 0 ? xx == yy : xy / sqrt(xx * yy);
 }
 
 /* After a pass over n tokens. Each layer has its own sum, in the order of the tokens. */
@@ -256,6 +256,9 @@ int importance_finish(struct importance *im, struct error *e)
     if (im->broken)
         return error_set(e, ERR_FORMAT, "the inputs of %s are not finite numbers: the model is damaged, or too "
                          "large numbers were too much for its type", im->broken->name);
+    for (size_t i = 0; im->similarity && i < im->model->config.num_hidden_layers; i++)
+        if (!isfinite(im->similarity[i]))
+            return error_set(e, ERR_FORMAT, "what layer %zu gives is not finite numbers: the model is damaged", i);
     return OK;
 }
 

@@ -251,6 +251,22 @@ static void influence(void **state)
     model_free(&m);
 }
 
+/* A number that is none after the last matrix, which no other matrix reads. */
+static void what_is_no_number(void **state)
+{
+    (void)state;
+    const struct importance_options o = {.context = CONTEXT, .n_rows = 1, .similarity = true};
+    struct model m = family_model(family("llama"));
+    struct importance im;
+    struct error e;
+    role_of(&m, PARAM_FFN_DOWN, 3, -1)->value[5] = NAN;
+    assert_ok(importance_init(&im, &m, &o, &e), e);
+    assert_int_equal(importance_add(&im, ids, &e), ERR_FORMAT);
+    assert_string_equal(e.message, "what layer 3 gives is not finite numbers: the model is damaged");
+    importance_free(&im);
+    model_free(&m);
+}
+
 static bool same_kind(const struct model_config *c, size_t i, size_t at)
 {
     const struct layer_shape is = model_layer_shape(c, i), wanted = model_layer_shape(c, at);
@@ -539,6 +555,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layers_that_add_nothing),
         cmocka_unit_test(influence),
+        cmocka_unit_test(what_is_no_number),
         cmocka_unit_test(layers_keep_their_order),
         cmocka_unit_test(parts_that_give_nothing),
         cmocka_unit_test(query_heads),
