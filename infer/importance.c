@@ -174,7 +174,7 @@ static void add_similarity(struct importance *im, size_t n)
 {
     const struct activations *a = &im->activations;
     const size_t n_layers = im->model->config.num_hidden_layers, width = im->model->config.hidden_size;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * width > 65536)
     for (size_t i = 0; i < n_layers; i++) {
         const float *in = a->layers[i].input, *out = i + 1 < n_layers ? a->layers[i + 1].input : a->last;
         for (size_t j = 0; j < n; j++)
