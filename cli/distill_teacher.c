@@ -117,6 +117,16 @@ static int check_tokens(const struct distill_teacher *t, const struct tokenizer 
     return code;
 }
 
+/* A longer vocabulary that begins with the student's may be padded; its further tokens must not be in use. */
+static int check_ids(const struct examples *x, const char *path, size_t vocab_size, struct error *e)
+{
+    for (size_t i = 0; i < x->begin[x->count]; i++)
+        if ((size_t)x->ids[i] >= vocab_size)
+            return error_set(e, ERR_USAGE, "%s: token %zu is %d, but the student's tokenizer ends with %zu", path, i,
+                             (int)x->ids[i], vocab_size - 1);
+    return OK;
+}
+
 /* What a dump knows is at one temperature. */
 static int check_loss(const struct dump *d, const char *path, const struct soft_loss *loss, struct error *e)
 {
@@ -144,7 +154,9 @@ int distill_teacher_check(struct distill_teacher *t, const struct tokenizer *stu
         struct dump *d = i ? t->pair.held_out : &t->dump;
         if (!d)
             continue;
-        code = check_loss(d, t->path, loss, e);
+        code = check_ids(&d->examples, t->path, tokenizer_vocab_size(student), e);
+        if (!code)
+            code = check_loss(d, t->path, loss, e);
         if (!code)
             code = dump_verify(d, "check the dump", NULL, e);
     }
