@@ -134,7 +134,8 @@ static int check_loss(const struct dump *d, const char *path, const struct soft_
     if (s->kind == DUMP_SAMPLED && (loss->divergence != FORWARD_KL || fabs(s->temperature - loss->temperature) > 1e-6))
         return error_set(e, ERR_USAGE, "%s holds samples: with them only --divergence forward_kl at --temperature %g is right "
                          "in the mean", path, s->temperature);
-    if (s->kind == DUMP_TOP && loss->tail == TAIL_BUCKET && fabs(s->temperature - loss->temperature) > 1e-6)
+    bool bucket = loss->tail == TAIL_BUCKET || loss->tail == TAIL_TEXT;
+    if (s->kind == DUMP_TOP && bucket && fabs(s->temperature - loss->temperature) > 1e-6)
         return error_set(e, ERR_USAGE, "%s was made at temperature %g; how likely all other tokens are at %g cannot be known "
                          "from it: take that --temperature, or --tail renormalize", path, s->temperature,
                          (double)loss->temperature);

@@ -28,8 +28,8 @@ const struct option distill_options[] = {
      .maximum = 1, .help = "the teacher's share of the loss; the rest is the cross-entropy of the text"},
     {.key = "tail", .flag = "--tail", .type = OPTION_ENUM, .offset = FIELD(tail), .default_value = "bucket",
      .choices = tail_names,
-     .help = "where only the likeliest tokens are known: bucket takes all others as one outcome, renormalize compares "
-             "within the known ones, zero takes the others as impossible"},
+     .help = "where only the likeliest tokens are known: bucket takes all others as one outcome, text does too and learns "
+             "which of them from the text, renormalize compares within the known ones, zero takes the others as impossible"},
     {.key = "hidden_weight", .flag = "--hidden-weight", .type = OPTION_FLOAT, .offset = FIELD(hidden_weight),
      .default_value = "0", .minimum = 0, .maximum = 1e6,
      .help = "with a teacher that is a model: how much the distance of the hidden states counts beside the rest, through a "
