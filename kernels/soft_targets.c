@@ -1,11 +1,12 @@
-/* With s the student's log-probabilities of the outcomes, q = e^s, and g the divergence's gradient with respect to each
- * s by itself, that with respect to a logit z is (g - q G) / T, G being the sum of all g: s = z / T - log sum. A token in
- * the bucket b of all tokens that the teacher does not name has q' (g_b / q_b - G) / T, one factor for all of them, so a
- * sparse row costs what cross-entropy does, and a correction for each entry. Adding a multiple of q to g changes nothing.
+/* With s the student's log-probabilities of the outcomes, q = e^s, and g the divergence's gradient with respect to
+ * each s by itself, that with respect to a logit z is (g - q G) / T, G being the sum of all g: s = z / T - log sum. A
+ * token in the bucket b of all tokens that the teacher does not name has q' (g_b / q_b - G) / T, one factor for all of
+ * them, so a sparse row costs what cross-entropy does, and a correction for each entry. Adding a multiple of q to g
+ * changes nothing.
  *
  * A tail of the student is never 1 less a sum, which would cancel: the entries' logits are set aside and the others'
- * exponentials summed. TAIL_ZERO is a bucket that the teacher gives 0, for the sum over tokens of what p = 0 leaves of
- * each divergence is the same in q's sum. */
+ * exponentials summed. TAIL_ZERO is a bucket that the teacher gives 0: where p = 0, a divergence that allows it is
+ * linear in q, so that of a sum is the sum's. */
 #include "kernels/soft_targets.h"
 
 #include "base/check.h"
@@ -22,7 +23,7 @@ struct big_sum {
 
 static void sum_add(struct big_sum *s, double max, double sum)
 {
-    if (!(sum > 0))
+    if (sum == 0)
         return;
     if (max > s->max) {
         s->sum *= exp(s->max - max);
@@ -49,7 +50,7 @@ struct soft_row_job {
     bool mixed;          /* cross-entropy is part of the loss */
     bool wanted;         /* or only measured, though it may cost a pass */
     bool drawn;          /* the target is a sample of the tail */
-    double to_divergence; /* r->scale times the weight and T^2 / T: what its gradient by log-probabilities is multiplied by */
+    double to_divergence; /* r->scale times the weight and T^2 / T: the factor of its gradient by log-probabilities */
     double to_target;    /* r->scale times the weight of the cross-entropy */
     struct big_sum all;  /* of e^logit over the student's vocabulary */
     float further_max;   /* of the logits of tokens that only the student has */
@@ -225,7 +226,8 @@ static struct entries lay_out(const struct soft_targets *t, size_t row, size_t n
 }
 
 /* The entries' logits, which are set aside, and what the student and the teacher hold likeliest. What is left in their
- * place adds no more than 4e-18 of the others' sum: it does not underflow, which takes processors fifty times as long. */
+ * place adds no more than 4e-18 of the others' sum each: it does not underflow, which would take processors fifty times
+ * as long. */
 static void take_entries(struct soft_row_job *w, const struct soft_targets *t, struct entries *s)
 {
     const float *log_probs = t->log_probs + t->begin[w->r->i];
@@ -358,7 +360,7 @@ static double tail_loss(struct soft_row_job *w, const struct soft_targets *t, co
 
 static double sparse_row(struct soft_row_job *w, const struct soft_targets *t)
 {
-    bool backward = w->r->backward, twice = w->mixed && w->softened, renormalized = w->loss->tail == TAIL_RENORMALIZE;
+    bool backward = w->r->backward, twice = w->mixed && w->softened;
     size_t stride = stride_of(w->r->v), k = t->begin[w->r->i + 1] - t->begin[w->r->i];
     float *scratch = scratch_floats(2 * stride + 5 * stride_of(k + 1)), *further = scratch + stride + w->n;
     float *logits = w->r->logits;
@@ -366,7 +368,7 @@ static double sparse_row(struct soft_row_job *w, const struct soft_targets *t)
     float *hard = backward && w->mixed ? place(w, logits, scratch + stride) : NULL;
     struct entries s = lay_out(t, w->r->i, w->n, scratch + 2 * stride);
     take_entries(w, t, &s);
-    s.bucket = s.others && (t->sampled || !renormalized);
+    s.bucket = s.others && (t->sampled || w->loss->tail != TAIL_RENORMALIZE);
     struct soft_outcomes o = {.kind = w->loss->divergence, .beta = w->loss->beta, .n = k + s.bucket, .gradient = s.p};
     o.student = student_side(w, &s, soft);
     o.teacher = teacher_side(w, t, &s);

@@ -26,7 +26,8 @@ enum divergence_kind {
 enum tail_kind {
     TAIL_BUCKET,      /* all other tokens are one outcome, of p as of q */
     TAIL_RENORMALIZE, /* p and q given that the token is one of those that are known */
-    TAIL_ZERO,        /* p, renormalised, is 0 beyond them, q is over all: not with q in front (REVERSE_KL, SYMMETRIC_KL) */
+    TAIL_ZERO,        /* p, renormalised, is 0 beyond them, q is over all: not with q in front (REVERSE_KL,
+                         SYMMETRIC_KL) */
     TAIL_TEXT,        /* as TAIL_BUCKET; and where the row's own token is one of the others, the loss has -log of what q, at
                          the temperature, gives it of their probability: the text is a sample of the tail */
     TAILS,
@@ -63,15 +64,16 @@ struct soft_targets {
 struct soft_row {
     float divergence;    /* at the loss's temperature, without its square; forward KL against a teacher that knows only
                             some tokens is that of what the tail is taken for */
-    float cross_entropy; /* -log q(target) at temperature 1; NAN where it would cost a backward row another pass: without
-                            target_weight at another temperature, or with TAIL_RENORMALIZE */
+    float cross_entropy; /* -log q(target) at temperature 1; NAN where it would cost a backward row another pass:
+                            without target_weight at another temperature, or with TAIL_RENORMALIZE */
     bool agrees;         /* the student's likeliest token is the teacher's */
 };
 
-/* The loss of a row (struct row_loss): row r->i of `t`. target: its token, for the cross-entropy. Where one vocabulary is
- * longer (padded), both distributions are over the tokens that both have, and the student's others get no gradient from
- * the divergence. The student's logits are finite. Each row is computed by itself in kernels/scratch.h's memory of the
- * calling thread. What soft_loss and soft_targets exclude is a broken invariant. */
+/* The loss of a row (struct row_loss): row r->i of `t`. target: its token, for the cross-entropy. Where one vocabulary
+ * is longer (padded), both distributions are over the tokens that both have, and the student's others get no gradient
+ * from the divergence. The student's logits are finite (where one is no number, so is the loss that reads it). Each row
+ * is computed by itself, in the calling thread's scratch. What soft_loss and soft_targets exclude is a broken
+ * invariant. */
 float soft_target_row(const struct soft_loss *loss, const struct soft_targets *t, int32_t target,
                       const struct logit_row *r, struct soft_row *out);
 

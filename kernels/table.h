@@ -116,7 +116,7 @@ struct soft_outcomes {
     enum divergence_kind kind;
     float beta;
     struct soft_side student, teacher;
-    float *gradient; /* (n) with respect to the student's log-probabilities, each by itself; may be an e. NULL: unwanted */
+    float *gradient; /* (n) with respect to the student's log-probabilities, each by itself; may be an e; NULL: none */
     size_t n;
     /* what comes out: */
     double sum, slope; /* the divergence, and the sum of the gradient */
