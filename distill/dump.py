@@ -67,6 +67,8 @@ class Writer:
             raise DumpError("temperature must be above 0, cumulative 0 to 1")
         if not teacher:
             raise DumpError("teacher: a name is needed")
+        if kind != "dense" and self.k > 2**20:
+            raise DumpError("k = %d: over %d a dump must be dense" % (self.k, 2**20))
         self.counted = kind == "sampled" or (kind == "top-k" and self.cumulative > 0)
         if isinstance(tokenizer_json, (str, os.PathLike)):
             with open(tokenizer_json, "rb") as f:

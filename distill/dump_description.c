@@ -75,6 +75,9 @@ static int read_numbers(struct hdf5_file *f, const char *path, struct dump_descr
     if (!code && (k == 0 || k > vocab || (d->kind == DUMP_DENSE && k != vocab)))
         code = error_set(e, ERR_FORMAT, "%s: attribute \"k\" is %llu of a vocabulary of %llu tokens", path,
                          (unsigned long long)k, (unsigned long long)vocab);
+    if (!code && d->kind != DUMP_DENSE && k > DUMP_SPARSE_MOST)
+        code = error_set(e, ERR_FORMAT, "%s: attribute \"k\" is %llu; over %d a dump must be dense", path, (unsigned long long)k,
+                         DUMP_SPARSE_MOST);
     if (!code)
         code = hdf5_get_f64(f, "temperature", &d->temperature, e);
     if (!code && !(d->temperature > 0 && isfinite(d->temperature)))

@@ -343,6 +343,8 @@ int dump_open(const char *path, struct dump *d, struct error *e)
     }
     if (!code && d->examples.count == 0)
         code = error_set(e, ERR_FORMAT, "%s: holds no sequence", path);
+    if (!code && d->n_positions == 0)
+        code = error_set(e, ERR_FORMAT, "%s: none of its tokens is supervised, it says nothing of a teacher", path);
 done:
     path_list_free(&files);
     if (code)

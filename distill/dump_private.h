@@ -10,6 +10,7 @@
 
 enum {
     DUMP_BLOCK = 1024, /* positions between two entries of a part's index */
+    DUMP_SPARSE_MOST = 1 << 20, /* entries of a position, which readers have memory for */
     DUMP_OPEN_MOST = 32, /* parts whose files are open */
 };
 

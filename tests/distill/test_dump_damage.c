@@ -87,6 +87,7 @@ static void attributes_are_checked(void **state)
     r = raw_good(), r.vocab_size = 1ull << 31, expect(&r, "ids have 31 bits");
     r = raw_good(), r.k = 0, expect(&r, "attribute \"k\" is 0 of a vocabulary of 100");
     r = raw_good(), r.k = 101, expect(&r, "attribute \"k\" is 101 of a vocabulary of 100");
+    r = raw_good(), r.vocab_size = r.k = 1 << 21, expect(&r, "over 1048576 a dump must be dense");
     r = raw_good(), r.temperature = 0, expect(&r, "attribute \"temperature\" is 0");
     r = raw_good(), r.temperature = NAN, expect(&r, "attribute \"temperature\" is nan");
     r = raw_good(), r.cumulative = 1.5, expect(&r, "attribute \"cumulative\" is 1.5");
@@ -114,6 +115,8 @@ static void datasets_are_checked(void **state)
     r = raw_good(), r.n_sequences = 0, expect(&r, "must begin with 0 and end with 6");
     r = raw_good(), r.n_tokens = 0, r.n_sequences = 1, r.n_supervised = 0, r.n_gaps = r.n_probs = r.n_tails = 0;
     expect(&r, "holds no sequence");
+    r = raw_good(), memset(r.supervised, 0, sizeof r.supervised), r.n_gaps = r.n_probs = r.n_tails = 0;
+    expect(&r, "none of its tokens is supervised");
     r = raw_good(), r.n_supervised = 5, expect(&r, "dataset \"supervised\" has 5 elements, expected 6");
     r = raw_good(), r.supervised[3] = 1, expect(&r, "the first token of sequence 1 is supervised");
     r = raw_good(), r.supervised[1] = 2, expect(&r, "token 1 has 2; 0 and 1 are allowed");
@@ -250,6 +253,26 @@ static void damage_is_found(void **state)
     sample_free(&s);
 }
 
+/* The fuzzer's seeds. */
+static void seeds_are_read_or_refused(void **state)
+{
+    (void)state;
+    struct path_list list;
+    struct error e;
+    size_t good = 0, bad = 0;
+    assert_ok(dir_list("tests/fuzz/corpus/dump", &list, &e), e);
+    for (size_t i = 0; i < list.count; i++) {
+        const char *name = path_basename(list.paths[i]);
+        int code = try_dump(list.paths[i], &e);
+        if (strncmp(name, "good-", 5) == 0 ? code != OK : code == OK || strchr(e.message, '\n'))
+            fail_msg("%s: %s", list.paths[i], e.message);
+        good += !code;
+        bad += code != OK;
+    }
+    assert_true(good >= 4 && bad >= 6);
+    path_list_free(&list);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +283,7 @@ int main(void)
         cmocka_unit_test_teardown(weights_are_checked_in_the_mean, remove_dump),
         cmocka_unit_test_teardown(parts_must_agree, remove_dump),
         cmocka_unit_test_teardown(damage_is_found, remove_dump),
+        cmocka_unit_test(seeds_are_read_or_refused),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
