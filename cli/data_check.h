@@ -11,10 +11,11 @@ enum { LENGTH_BUCKETS = 33 }; /* bucket i: lengths of i bits, 2^(i-1) to 2^i - 1
 struct check_totals {
     size_t rows, bad, unwanted, by_schema[ROW_SCHEMAS];
     size_t over_long, split; /* rows that are too long: those that are not split, and texts that are */
-    size_t examples;         /* rows neither bad nor unwanted, uncut; instead of texts that are split their ... */
-    size_t windows;          /* ... windows, some of which may be held out; what follows is of examples, ... */
+    /* Of rows neither bad nor unwanted, uncut; in the place of texts that are split stand their windows, of which there
+     * may be some without the row, or fewer than it has: those held out or those that are not. */
+    size_t examples, windows;
     size_t tokens, learned, turns_unfinished;
-    /* ... and from here on of rows again, in tokens; most_of_them: 95% are no longer. */
+    /* Of whole rows again, in tokens; most_of_them: 95% are no longer. */
     size_t shortest, median, most_of_them, longest;
     size_t lengths[LENGTH_BUCKETS];
 };

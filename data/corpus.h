@@ -46,7 +46,7 @@ enum { CORPUS_PIECE = 1 << 20 };
 enum { CORPUS_LIMIT = 1 << 28 };
 
 /* Never cut documents, whatever their size; for vocabularies that are not split beforehand
- * (SentencePiece). Before the first corpus_next. */
+ * (SentencePiece), and for whoever wants a row at once. Before the first corpus_next. */
 void corpus_keep_whole(struct corpus *c);
 
 /* A run of documents and pieces: number i is text.data[offsets[i] .. offsets[i+1]). With

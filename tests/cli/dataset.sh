@@ -194,7 +194,7 @@ failure 'the dataset holds no row: empty.jsonl is empty'
 check --data missing.jsonl
 failure 'missing.jsonl: No such file or directory'
 check --data t.json
-usage_error 'data check ' 't.json: a dataset file ends in .jsonl or .jsonl.gz'
+usage_error 'data check ' 't.json: a dataset file ends in .txt, .jsonl, .txt.gz or .jsonl.gz'
 check --data one.jsonl --chat-template chatmll
 usage_error 'data check ' '--chat-template chatmll: there is no such file; did you mean "chatml"?'
 printf '{%% if %%}' >wrong.jinja
@@ -208,7 +208,81 @@ status 2
 check --data one.jsonl --template-date yesterday
 usage_error 'data check ' 'dataset.template_date: expected a day as YYYY-MM-DD, found "yesterday"'
 
+# Texts: a whole file is a row, and split into examples when it is too long; other rows are dropped.
+printf 'Once upon a time there was a book.\nIt said <|im_end|> and went on.\n' >book.txt
+check --data book.txt --max-seq-length 16 --over-long split --validation-fraction 0.3
+status 0
+err ''
+out '                                      to train on     held out
+rows                                            1            0
+  text                                          1            0
+tokens                                         64            8
+  supervised                                93.8%        87.5%
+shortest row, in tokens                        68            0
+  median                                       68            0
+  95% have at most                             68            0
+  longest                                      68            0
+  texts of more than 16: split                  1            0
+    into examples                               4            1
+chat template: none
+
+length in tokens
+       64 to 127               1  ########################################
+
+nothing is wrong with it'
+mkdir texts
+gzip -c book.txt >texts/a.txt.gz
+cp mixed.jsonl texts/b.jsonl
+printf short >texts/c.txt
+: >texts/d.txt
+check --data texts --chat-template plain --max-seq-length 24 --over-long split --validation-fraction 0
+status 0
+out_has 'rows                                           11'
+out_has '  text                                          3'
+out_has '  more than 24: dropped                         7'
+out_has '  texts of more than 24: split                  1'
+out_has '    into examples                               3'
+out_has 'rows that are too long, dropped: 7'
+out_has '  texts/b.jsonl:2: 26 tokens'
+check --data texts --chat-template plain --max-seq-length 24 --over-long split --validation-fraction 0 --json
+status 0
+out_has '    "examples": 12,'
+out_has '    "over_long": 7,'
+out_has '    "split": 1,'
+out_has '    "windows": 3,'
+check --data book.txt book.txt --validation-fraction 0
+out_has 'duplicate rows: 1'
+out_has '  book.txt:1: the same as book.txt:1'
+check --data book.txt --max-seq-length 1 --over-long split
+usage_error 'data check ' 'texts cannot be split into examples of 1 token: at least 2 are needed, the first of which is not learned'
+check --data book.txt --max-seq-length 16 --over-long error
+status 1
+err 'linnet: error: training would refuse this dataset: rows that are too long: 1 (--over-long drop or truncate goes on without)'
+printf 'ol\351' >latin.txt
+check --data book.txt latin.txt --on-bad-row skip
+failure 'latin.txt: invalid UTF-8 at offset 2 (line 1): byte 0xE9; convert the file to UTF-8'
+cp book.txt book.txt.gz
+check --data book.txt.gz
+failure 'book.txt.gz: ends in .gz but holds no gzip data'
+
 # ---- data show ----
+
+show 1 --data texts --max-seq-length 16 --over-long split
+status 0
+err ''
+out 'texts/a.txt.gz:1: text, 68 tokens, 67 learned (98.5%), no BOS, ends with EOS
+
+O[nce upon a time there was a book.\n
+It said <|im_end|> and went on.\n
+<|endoftext|>]
+
+note: more than the 16 tokens of --max-seq-length: training splits it into 5 examples'
+show 11 --data texts --ids
+out_has '     6       0  * <|endoftext|>'
+show 3 --data texts --chat-template plain --max-seq-length 16 --over-long split
+out_has 'note: more than the 16 tokens of --max-seq-length: training drops it'
+show 1 --data book.txt --max-seq-length 16 --over-long split --json
+grep -q '"over_long": true, "windows": 5, ' stdout || fail "no windows"
 
 show 3 --data mixed.jsonl --chat-template plain
 status 0

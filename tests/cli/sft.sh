@@ -181,6 +181,14 @@ sft --data qa.jsonl --model f32.gguf --out useless2 --products int8 --iters 10 -
 err "linnet: warning: tune.products has no effect: no weight of $(pwd -P)/f32.gguf is in blocks"
 [ ! -e useless/adapter ] || fail "an adapter of a run that has none"
 
+# a text, in windows of which some are held out
+run "$LINNET" data synth --out novel.txt --size 20k --seed 5 -q
+sft --model base --data novel.txt --over-long split --out novel --iters 4
+status 0
+grep -q '^data: 1 row in 1 file (1 text); 1 of more than 64 tokens split into 169 examples$' stderr || fail "not split"
+grep -q '^examples: 158 to train on (.* longest 64); 11 held out (.*longest 64)$' stderr || fail "other examples"
+better novel
+
 # ---- killed, and resumed ----
 
 
