@@ -211,6 +211,23 @@ grep -q 'Assistant: Hel' stdout || fail "not the answer"
 teacher --data chat.jsonl --out nothing -q --chat-template none
 status 1
 
+# ---- a command whose name another one begins with ----
+
+for form in "teacher --help" "help teacher" "teacher -h"; do
+    # shellcheck disable=SC2086
+    run "$LINNET" $form
+    status 0
+    out_has 'linnet teacher: what a model holds likely, at each position of a dataset, into a dump'
+done
+for form in "teacher check --help" "help teacher check"; do
+    # shellcheck disable=SC2086
+    run "$LINNET" $form
+    status 0
+    out_has 'linnet teacher check: whether a dump is whole, what is in it, and whose tokens they are'
+done
+run "$LINNET" teacher chek
+refused 'unexpected argument "chek"'
+
 # ---- what is refused ----
 
 teacher --data texts.jsonl --out dump -q
