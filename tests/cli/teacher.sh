@@ -81,11 +81,11 @@ is most 3
 
 # ---- going on ----
 
-teacher --data texts.jsonl --out killed --positions-per-part 700 -q &
+"$LINNET" teacher --model t.gguf --max-seq-length 64 --data texts.jsonl --out killed --positions-per-part 700 -q 2>/dev/null &
 pid=$!
 n=0
 until [ -e killed/part-00002.h5 ] || [ $((n += 1)) -gt 600 ]; do sleep 0.1; done
-kill -9 $pid $(pgrep -P $pid) 2>/dev/null
+kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
 teacher --data texts.jsonl --out killed --resume --positions-per-part 900 -q
 status 0
@@ -137,11 +137,11 @@ check stopped -q
 status 0
 
 # A file that cannot be written: the disk is full.
-"$LINNET" teacher --model t.gguf --max-seq-length 64 --data texts.jsonl --out full --positions-per-part 500 -q &
+"$LINNET" teacher --model t.gguf --max-seq-length 64 --data texts.jsonl --out full --positions-per-part 500 -q 2>/dev/null &
 pid=$!
 n=0
 until [ -e full/part-00001.h5 ] || [ $((n += 1)) -gt 600 ]; do sleep 0.1; done
-kill -9 $pid
+kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
 (ulimit -f 100; exec "$LINNET" teacher --model t.gguf --max-seq-length 64 --data texts.jsonl --out full --resume -q) >stdout 2>stderr
 got=$?
