@@ -143,6 +143,8 @@ void plan_print(const struct trainer *t, FILE *out)
     print_bytes(out, "logits", p.logits);
     print_bytes(out, "batches", p.batches);
     print_bytes(out, "packed for products", p.products);
+    if (p.objective)
+        print_bytes(out, "the teacher", p.objective);
     print_bytes(out, "program and libraries", program);
     size_t limit, available;
     mem_measure(&limit, &available);

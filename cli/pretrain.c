@@ -2,8 +2,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/further.h"
 #include "cli/plan.h"
-#include "cli/resume.h"
 #include "cli/run_directory.h"
 #include "cli/shared.h"
 #include "data/options.h"
@@ -17,32 +17,15 @@
 
 #include <string.h>
 
-static struct pretrain_flags {
-    char *out;
-    bool resume, plan, profile;
-} flags;
-
+static struct run_flags flags;
 static struct model_config model_section;
 static struct tokenizer_options tokenizer_section;
 static struct data_options data_section;
 static struct optim_settings optim_section;
 static struct train_settings train_section;
 
-#define FIELD(member) offsetof(struct pretrain_flags, member)
-static const struct option flag_rows[] = {
-    {.key = "out", .flag = "--out", .type = OPTION_STRING, .offset = FIELD(out),
-     .placeholder = "DIR", .help = "run directory to make"},
-    {.key = "resume", .flag = "--resume", .type = OPTION_BOOL, .offset = FIELD(resume),
-     .help = "go on from the last checkpoint in --out, with the configuration saved there; flags, "
-             "--set and -c change what can change"},
-    {.key = "plan", .flag = "--plan", .type = OPTION_BOOL, .offset = FIELD(plan),
-     .help = "print parameters, memory and an estimate of the time, and exit"},
-    {.key = "profile", .flag = "--profile", .type = OPTION_BOOL, .offset = FIELD(profile),
-     .help = "print in the end where the time of the steps went"},
-};
-
 static struct option_section sections[] = {
-    {.name = "", .rows = flag_rows, .n_rows = COUNT(flag_rows), .object = &flags, .help = "Run"},
+    {.name = "", .rows = run_options, .n_rows = N_RUN_OPTIONS, .object = &flags, .help = "Run"},
     {.name = "data", .rows = data_options, .n_rows = N_DATA_OPTIONS, .object = &data_section, .help = "Data"},
     {.name = "tokenizer", .rows = tokenizer_options, .n_rows = N_TOKENIZER_OPTIONS, .object = &tokenizer_section,
      .help = "Tokenizer"},
@@ -54,12 +37,6 @@ static struct option_section sections[] = {
 static bool data_is_shard(void)
 {
     return data_section.paths.count == 1 && path_has_suffix(data_section.paths.items[0], ".h5");
-}
-
-static int check_run_directory(const struct command_input *in, struct error *e)
-{
-    int code = option_require(in->options, "", "out", e);
-    return code ? code : run_directory_check(flags.out, flags.resume, e);
 }
 
 /* --- tokenizer and data --- */
@@ -307,17 +284,6 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
     return code;
 }
 
-/* Fills what was not given now from the stored run. */
-static int read_stored(const struct command_input *in, struct stored_run *stored, struct error *e)
-{
-    char *saved = run_file(flags.out, RUN_CONFIG);
-    int code = stored_run_read(flags.out, stored, e);
-    if (!code)
-        code = options_read_stored((struct options *)in->options, saved, e);
-    mem_free(saved);
-    return code;
-}
-
 static int check_stored(const struct stored_run *stored, const struct tokenizer *t,
                         const char *config, struct error *e)
 {
@@ -335,9 +301,7 @@ static int run(const struct command_input *in, struct error *e)
     struct shard shard = {0};
     struct buffer config = {0};
     struct stored_run stored = {0};
-    int code = flags.plan && !flags.resume ? OK : check_run_directory(in, e);
-    if (!code && flags.resume)
-        code = read_stored(in, &stored, e);
+    int code = further_settings(in, &flags, &stored, e);
     if (!code && flags.plan) {
         code = plan_without_data(e);
         goto done;

@@ -47,7 +47,7 @@ static void warn_of_no_effect(const struct options *all, const struct tune_optio
 
 void tune_options_settle(const struct options *all, struct tune_options *o)
 {
-    char *real = o->model[0] == '/' ? NULL : realpath(o->model, NULL);
+    char *real = !o->model || o->model[0] == '/' ? NULL : realpath(o->model, NULL);
     if (real) {
         mem_free(o->model);
         o->model = mem_string(real);
@@ -90,6 +90,21 @@ int tuned_open(const struct tune_options *o, const struct lora_options *lora, ui
     return OK;
 }
 
+int tuned_open_new(const struct tune_options *o, const struct model_config *c, struct tokenizer *tokenizer, uint64_t seed,
+                   struct tuned *t, struct error *e)
+{
+    *t = (struct tuned){.options = o, .is_new = true, .tokenizer = tokenizer};
+    int code = model_init(&t->model, c, e);
+    if (!code)
+        code = model_allocate(&t->model, e);
+    if (code)
+        return code;
+    model_initialize(&t->model, seed);
+    for (size_t i = 0; i < t->model.n_params; i++)
+        params_add(&t->trains, &t->model.params[i]);
+    return OK;
+}
+
 void tuned_free(struct tuned *t)
 {
     if (t->adapter.attached)
@@ -98,7 +113,8 @@ void tuned_free(struct tuned *t)
     params_free(&t->trains);
     shard_close(&t->probe_shard);
     model_free(&t->model);
-    tokenizer_free(t->tokenizer);
+    if (!t->is_new)
+        tokenizer_free(t->tokenizer);
     mem_free(t->adapter_path);
     *t = (struct tuned){0};
 }
@@ -114,6 +130,19 @@ const char *const tune_train_defaults[] = {
     "eval_interval", "a tenth of the run", "checkpoint_interval", "a tenth of the run", NULL,
 };
 
+/* A model that knows something already takes smaller steps than a new one. */
+static void settle_optim(const struct options *all, bool full, size_t iters, struct optim_settings *optim)
+{
+    if (!option_given(all, "optim", "learning_rate"))
+        optim->learning_rate = full ? 2e-5 : 2e-4;
+    if (!option_given(all, "optim", "weight_decay"))
+        optim->weight_decay = 0;
+    if (!option_given(all, "optim", "beta2"))
+        optim->beta2 = 0.999;
+    if (!option_given(all, "optim", "warmup_iters"))
+        optim->warmup_iters = iters * 3 / 100;
+}
+
 void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, struct train_settings *train,
                   struct optim_settings *optim)
 {
@@ -123,14 +152,8 @@ void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_
                   option_source(all, "tune", "epochs") > OPTION_FROM_STORED;
     if (longer || !option_given(all, "train", "iters"))
         train->iters = (size_t)fmax(1, ceil(t->options->epochs * (double)rows_per_epoch / (double)rows));
-    if (!option_given(all, "optim", "learning_rate"))
-        optim->learning_rate = full ? 2e-5 : 2e-4;
-    if (!option_given(all, "optim", "weight_decay"))
-        optim->weight_decay = 0;
-    if (!option_given(all, "optim", "beta2"))
-        optim->beta2 = 0.999;
-    if (!option_given(all, "optim", "warmup_iters"))
-        optim->warmup_iters = train->iters * 3 / 100;
+    if (!t->is_new)
+        settle_optim(all, full, train->iters, optim);
     /* some ten evaluations in a run, however short */
     size_t interval = train->iters / 10 > 1 ? train->iters / 10 : 1;
     if (!option_given(all, "train", "eval_interval"))
@@ -162,7 +185,7 @@ static int probe_tokens(const struct tuned *t, struct tokens *out, struct error 
 static int prepare_probe(struct tuned *t, struct trainer *trainer, struct error *e)
 {
     struct tokens tokens = {0};
-    if (!t->options->probe || strcmp(t->options->probe, "none") == 0)
+    if (t->is_new || !t->options->probe || strcmp(t->options->probe, "none") == 0)
         return OK;
     int code = probe_tokens(t, &tokens, e);
     if (!code) {
@@ -197,7 +220,7 @@ int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e)
     trainer->model = &t->model;
     trainer->params = &t->trains;
     trainer->state.tokenizer_hash = tokenizer_hash(t->tokenizer);
-    trainer->state.base_hash = model_weights_hash(&t->model);
+    trainer->state.base_hash = t->is_new ? 0 : model_weights_hash(&t->model);
     if (t->options->method == TUNE_LORA) {
         t->adapter_path = run_file(trainer->run, ADAPTER_IN_RUN);
         trainer->keep = keep_adapter;

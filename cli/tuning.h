@@ -29,14 +29,15 @@ extern const struct option tune_options[N_TUNE_OPTIONS];
 /* What --help says of the defaults that tuned_settle and the command settle: `settled` of struct option_section. */
 extern const char *const tune_optim_defaults[], *const tune_train_defaults[];
 
-/* Makes `model` a path that is good from every directory, for the run is used from others, and warns of what was asked
- * for and has no effect with this method. */
+/* Makes `model`, where there is one, a path that is good from every directory, for the run is used from others, and warns
+ * of what was asked for and has no effect with this method. */
 void tune_options_settle(const struct options *all, struct tune_options *o);
 
 /* A model that is trained further. Must not move. */
 struct tuned {
     const struct tune_options *options;
     struct model model;
+    bool is_new;                     /* from random weights */
     struct tokenizer *tokenizer;
     struct lora_adapter adapter;     /* attached; nothing in it where all weights train */
     struct param_list trains;
@@ -48,9 +49,14 @@ struct tuned {
 /* Loads the model and makes what trains of it, fresh from `seed`. tuned_free in any case. */
 int tuned_open(const struct tune_options *o, const struct lora_options *lora, uint64_t seed, struct tuned *t,
                struct error *e);
+/* The same for a model that begins with random weights, drawn from `seed`, all of which train: o->model is not looked at.
+ * Borrows the tokenizer. */
+int tuned_open_new(const struct tune_options *o, const struct model_config *c, struct tokenizer *tokenizer, uint64_t seed,
+                   struct tuned *t, struct error *e);
 void tuned_free(struct tuned *t);
 
-/* What settings that were not given should be for this: steps, learning rate, warm-up, decay, beta2, intervals. Epochs
+/* What settings that were not given should be for this: steps, intervals and, unless the model is new, learning rate,
+ * warm-up, decay and beta2. Epochs
  * that are given now are stronger than the steps of the run that is resumed. */
 void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, struct train_settings *train,
                   struct optim_settings *optim);

@@ -47,22 +47,16 @@ void example_rows_free(struct example_rows *r)
     *r = (struct example_rows){0};
 }
 
-/* The examples of a row by its number in the sequence of epochs. */
-struct items {
-    const size_t *numbers;
-    size_t n;
-};
-
-static struct items items_of(const struct example_rows *r, uint64_t number)
+struct example_row example_rows_at(const struct example_rows *r, uint64_t number)
 {
     const struct packing *p = &r->packing;
     if (!r->shuffle && number >= p->n_rows)
-        return (struct items){0};
+        return (struct example_row){0};
     size_t row = number;
     if (r->shuffle)
         row = rng_permute(number % p->n_rows, p->n_rows,
                           rng_at(rng_at(r->seed, STREAM_ORDER), number / p->n_rows));
-    return (struct items){p->items + p->begin[row], p->begin[row + 1] - p->begin[row]};
+    return (struct example_row){p->items + p->begin[row], p->begin[row + 1] - p->begin[row]};
 }
 
 /* What the longest of the batch's rows needs. */
@@ -70,7 +64,7 @@ static size_t batch_length(const struct example_rows *r, uint64_t first_row, siz
 {
     size_t longest = 1;
     for (size_t i = 0; i < n_rows; i++) {
-        struct items items = items_of(r, first_row + i);
+        struct example_row items = example_rows_at(r, first_row + i);
         size_t length = 0;
         for (size_t k = 0; k < items.n; k++)
             length += example_length(r->examples, items.numbers[k]);
@@ -84,7 +78,7 @@ static size_t batch_length(const struct example_rows *r, uint64_t first_row, siz
 static void fill_example(const struct example_rows *r, size_t example, struct batch *b, size_t row, size_t column)
 {
     const struct examples *x = r->examples;
-    size_t number = r->first_target[example];
+    size_t number = r->first_number + r->first_target[example];
     size_t begin = x->begin[example], n = example_length(x, example);
     for (size_t i = 0; i < n; i++) {
         size_t at = row + column + i;
@@ -99,7 +93,7 @@ static void fill_example(const struct example_rows *r, size_t example, struct ba
     }
 }
 
-static void fill_row(const struct example_rows *r, struct items items, struct batch *b, size_t row)
+static void fill_row(const struct example_rows *r, struct example_row items, struct batch *b, size_t row)
 {
     size_t column = 0;
     for (size_t k = 0; k < items.n; k++) {
@@ -121,7 +115,7 @@ static void fill(const void *source, uint64_t first_row, struct batch *b)
     b->seq_len = batch_length(r, first_row, b->n_rows);
     b->n_targets = 0;
     for (size_t i = 0; i < b->n_rows; i++)
-        fill_row(r, items_of(r, first_row + i), b, i * b->seq_len);
+        fill_row(r, example_rows_at(r, first_row + i), b, i * b->seq_len);
 }
 
 struct loader example_rows_loader(const struct example_rows *r)

@@ -20,6 +20,7 @@ struct example_rows {
     const struct examples *examples;
     size_t *first_target;   /* (count) of each example: the number of its first target among all of the dataset's */
     struct packing packing; /* its items are numbers of examples; packing_share says how full rows are */
+    size_t first_number;    /* added to the numbers of targets: 0, or set after the call where another dataset's come first */
     size_t seq_len;
     bool shuffle;
     uint64_t seed;
@@ -33,6 +34,13 @@ struct example_rows {
 void example_rows_init(struct example_rows *r, const struct examples *examples, const size_t *subset, size_t n,
                        size_t seq_len, bool packed, bool shuffle, uint64_t seed);
 void example_rows_free(struct example_rows *r);
+
+/* The examples of a row by its number in the sequence of epochs, in their order; none beyond what there is. */
+struct example_row {
+    const size_t *numbers; /* (n) borrowed from the rows */
+    size_t n;
+};
+struct example_row example_rows_at(const struct example_rows *r, uint64_t number);
 
 /* A loader at the first row; an epoch are packing.n_rows rows. r must outlive it. Batches have room for seq_len (CHECK).
  * A batch in which an epoch ends goes on with the first rows of the next. */

@@ -8,6 +8,10 @@
 
 struct teacher {
     void *context;
+    /* Bytes that it holds for batches of at most n_rows x seq_len tokens, and the call that takes them, before the first
+     * batch; NULL: none. */
+    size_t (*bytes)(const void *context, size_t n_rows, size_t seq_len);
+    int (*prepare)(void *context, size_t n_rows, size_t seq_len, struct error *e);
     /* Floats of scratch for blocks of at most n rows. */
     size_t (*scratch)(const void *context, size_t n);
     /* Before rows of a batch are asked for: a model runs on it. NULL: nothing to do. */

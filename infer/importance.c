@@ -4,6 +4,7 @@
 #include "kernels/linear_loss.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 /* --- adding up --- */
@@ -144,12 +145,51 @@ static void find_inputs(struct importance *im, bool head)
     }
 }
 
+const double *importance_sums(const struct importance *im, const struct param *p, size_t *count)
+{
+    const struct importance_input *input = im->input_of[p - im->model->params];
+    if (!input)
+        return NULL;
+    size_t expert = input->n_experts > 1 ? (size_t)p->expert : 0;
+    if (count)
+        *count = input->counts[expert];
+    return input->sums + expert * input->n_cols;
+}
+
+/* --- layers --- */
+
+/* Vectors of zeros have not turned. */
+static double cosine(const float *x, const float *y, size_t n)
+{
+    double xy = 0, xx = 0, yy = 0;
+    for (size_t i = 0; i < n; i++) {
+        xy += (double)x[i] * y[i];
+        xx += (double)x[i] * x[i];
+        yy += (double)y[i] * y[i];
+    }
+    return xx == 0 || yy == 0 ? xx == yy : xy / sqrt(xx * yy);
+}
+
+/* After a pass over n tokens. Each layer has its own sum, in the order of the tokens. */
+static void add_similarity(struct importance *im, size_t n)
+{
+    const struct activations *a = &im->activations;
+    const size_t n_layers = im->model->config.num_hidden_layers, width = im->model->config.hidden_size;
+#pragma omp parallel for schedule(static) if (n * width > 65536)
+    for (size_t i = 0; i < n_layers; i++) {
+        const float *in = a->layers[i].input, *out = i + 1 < n_layers ? a->layers[i + 1].input : a->last;
+        for (size_t j = 0; j < n; j++)
+            im->similarity[i] += cosine(in + j * width, out + j * width, width);
+    }
+}
+
 /* --- running --- */
 
 static void take_memory(struct importance *im)
 {
     const struct model_config *c = &im->model->config;
-    activations_init(&im->activations, im->model, DTYPE_F32, im->n_rows, im->context, KEEP_NOTHING, &im->arena);
+    activations_init(&im->activations, im->model, DTYPE_F32, im->n_rows, im->context,
+                     im->similarity ? KEEP_INPUTS : KEEP_NOTHING, &im->arena);
     batch_init(&im->batch, im->n_rows, im->context, &im->arena);
     im->scratch = arena_alloc(
         &im->arena, linear_loss_scratch(im->n_rows * im->context, c->hidden_size, c->vocab_size),
@@ -161,11 +201,14 @@ int importance_init(struct importance *im, struct model *m, const struct importa
 {
     CHECK(o->context >= 4 && o->n_rows > 0);
     *im = (struct importance){.model = m, .context = o->context, .n_rows = o->n_rows};
+    if (o->similarity)
+        im->similarity = mem_zero(m->config.num_hidden_layers, sizeof *im->similarity);
     take_memory(im);
     size_t size = im->arena.used;
     activations_free(&im->activations);
     int code = arena_init(&im->arena, size, "the activations of a batch", e);
     if (code) {
+        mem_free(im->similarity);
         *im = (struct importance){0};
         return code;
     }
@@ -188,6 +231,7 @@ void importance_free(struct importance *im)
     }
     mem_free(im->inputs);
     mem_free(im->input_of);
+    mem_free(im->similarity);
     tensor_list_free(&im->list);
     activations_free(&im->activations);
     arena_free(&im->arena);
@@ -205,11 +249,17 @@ int importance_finish(struct importance *im, struct error *e)
         add_rows(im, im->head, 0, hidden, NULL, b.n_rows * b.seq_len);
     im->score.nats += score_rows(im->model, hidden, b.targets, b.n_rows * b.seq_len, im->scratch);
     im->score.n_targets += b.n_rows * (im->context - 1 - im->context / 2);
+    if (im->similarity)
+        add_similarity(im, b.n_rows * b.seq_len);
     im->n_chunks += im->row;
+    im->n_tokens += b.n_rows * b.seq_len;
     im->row = 0;
     if (im->broken)
         return error_set(e, ERR_FORMAT, "the inputs of %s are not finite numbers: the model is damaged, or too "
                          "large numbers were too much for its type", im->broken->name);
+    for (size_t i = 0; im->similarity && i < im->model->config.num_hidden_layers; i++)
+        if (!isfinite(im->similarity[i]))
+            return error_set(e, ERR_FORMAT, "what layer %zu gives is not finite numbers: the model is damaged", i);
     return OK;
 }
 

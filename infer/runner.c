@@ -11,14 +11,19 @@ static void take_memory(struct runner *r)
     r->spans = arena_alloc(&r->arena, r->chunk, sizeof *r->spans);
 }
 
+size_t runner_bytes(const struct model *m, size_t chunk)
+{
+    struct runner r = {.model = (struct model *)m, .chunk = chunk}; /* which is only read */
+    take_memory(&r);
+    activations_free(&r.activations);
+    return r.arena.used;
+}
+
 int runner_init(struct runner *r, struct model *m, size_t chunk, struct error *e)
 {
     CHECK(chunk > 0);
     *r = (struct runner){.model = m, .chunk = chunk};
-    take_memory(r);
-    size_t size = r->arena.used;
-    activations_free(&r->activations);
-    int code = arena_init(&r->arena, size, "the activations of a prompt", e);
+    int code = arena_init(&r->arena, runner_bytes(m, chunk), "the activations of a prompt", e);
     if (!code)
         take_memory(r);
     else

@@ -18,6 +18,8 @@ struct runner {
 
 /* The model must outlive the runner; rotary angles are the caller's to reserve (model_reserve_positions). */
 int runner_init(struct runner *r, struct model *m, size_t chunk, struct error *e);
+/* The bytes that runner_init reserves. */
+size_t runner_bytes(const struct model *m, size_t chunk);
 void runner_free(struct runner *r);
 
 /* n > 0 tokens that follow those in the cache. */

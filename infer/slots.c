@@ -6,11 +6,16 @@
 #include <math.h>
 #include <string.h>
 
+static size_t chunk_of(size_t n)
+{
+    return RUNNER_CHUNK > 2 * n ? RUNNER_CHUNK : 2 * n;
+}
+
 int slots_init(struct slots *s, struct model *m, const struct tokenizer *t, size_t n, size_t context,
                enum dtype cache_type, struct error *e)
 {
     CHECK(n > 0 && context > 0);
-    size_t vocab = m->config.vocab_size, chunk = RUNNER_CHUNK > 2 * n ? RUNNER_CHUNK : 2 * n;
+    size_t vocab = m->config.vocab_size, chunk = chunk_of(n);
     *s = (struct slots){.model = m, .tokenizer = t, .n = n, .context = context, .n_choices = vocab};
     if (tokenizer_vocab_size(t) < s->n_choices)
         s->n_choices = tokenizer_vocab_size(t);
@@ -30,6 +35,13 @@ int slots_init(struct slots *s, struct model *m, const struct tokenizer *t, size
     return OK;
 }
 
+size_t slots_bytes(const struct model *m, size_t n, size_t context, enum dtype cache_type)
+{
+    size_t chunk = chunk_of(n);
+    return runner_bytes(m, chunk) + n * kv_cache_bytes(m, cache_type, context, chunk < context ? chunk : context) +
+           n * (m->config.hidden_size + m->config.vocab_size) * sizeof(float);
+}
+
 void slots_set_adapters(struct slots *s, struct lora_adapter *const *adapters, size_t n)
 {
     CHECK(s->n_adapters == 0 && s->n_running == 0);
@@ -37,6 +49,18 @@ void slots_set_adapters(struct slots *s, struct lora_adapter *const *adapters, s
     s->n_adapters = n;
     for (size_t i = 0; i < s->n; i++)
         s->slots[i].strengths = mem_zero(n, sizeof *s->slots[i].strengths);
+}
+
+void slots_forget(struct slots *s)
+{
+    CHECK(s->n_running == 0);
+    for (size_t i = 0; i < s->n; i++) {
+        struct slot *slot = &s->slots[i];
+        kv_cache_rewind(&slot->cache, 0);
+        slot->held.count = 0;
+        slot->last_used = slot->turn = 0;
+    }
+    s->clock = 0;
 }
 
 void slots_free(struct slots *s)
@@ -111,7 +135,7 @@ static void task_finish(struct task *t)
     if (t->delta.size > 0)
         t->job.progress(t->job.context, &(struct progress_step){.text = t->delta.data, .n = t->delta.size});
     struct job_result r = {.code = t->code, .error = t->code ? &t->error : NULL,
-                           .reason = t->generation.reason, .n_prompt = t->job.n_prompt,
+                           .reason = t->generation.reason, .tokens = &t->generation.tokens, .n_prompt = t->job.n_prompt,
                            .n_cached = t->n_cached, .n_generated = t->generation.tokens.count};
     t->job.finished(t->job.context, &r);
     task_free(t);

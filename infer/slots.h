@@ -30,6 +30,7 @@ struct job_result {
     int code; /* what was wrong: *error says it; else OK */
     const struct error *error;
     enum stop_reason reason;
+    const struct tokens *tokens; /* what was drawn, an end token included; until `finished` returns */
     size_t n_prompt, n_cached, n_generated; /* tokens: asked with, of these found in the cache, drawn */
 };
 
@@ -98,6 +99,11 @@ struct slots {
 int slots_init(struct slots *s, struct model *m, const struct tokenizer *t, size_t n, size_t context,
                enum dtype cache_type, struct error *e);
 void slots_free(struct slots *s);
+/* The bytes that slots_init reserves. */
+size_t slots_bytes(const struct model *m, size_t n, size_t context, enum dtype cache_type);
+/* Empties all slots, of which none may have a task (CHECK): the model's weights are others now. What comes then does not
+ * depend on what was. */
+void slots_forget(struct slots *s);
 /* The adapters that are attached to the model, before there is any task. Array and adapters must outlive the slots, to
  * which their strengths belong from now on. */
 void slots_set_adapters(struct slots *s, struct lora_adapter *const *adapters, size_t n);

@@ -102,8 +102,14 @@ static void row_scale_to_bf16(uint16_t *y, const float *x, float a, size_t n)
     STORE_AS(true, y, i, LOAD(x + i) * a);
 }
 
+static void row_log(float *y, const float *x, size_t n)
+{
+    FOR_VECTORS(i, n)
+    STORE(y + i, vf_log(LOAD(x + i)));
+}
+
 /* Lanes are summed in f32 over at most 1024 elements, those sums in f64. */
-static double row_exp_sum(float *y, const float *x, float shift, size_t n)
+INLINE double exp_sum_of(float *y, const float *x, float shift, const float scale, size_t n)
 {
     enum { CHUNK = 1024 };
     double total = 0;
@@ -112,7 +118,7 @@ static double row_exp_sum(float *y, const float *x, float shift, size_t n)
         vf sum = {0};
         FOR_VECTORS(i, size)
         {
-            vf e = vf_exp(LOAD(x + at + i) - shift);
+            vf e = vf_exp((LOAD(x + at + i) - shift) * scale);
             if (y)
                 STORE(y + at + i, e);
             sum += n_lanes == W ? e : vf_keep(e, vf_set(0), 0, (float)n_lanes);
@@ -120,6 +126,16 @@ static double row_exp_sum(float *y, const float *x, float shift, size_t n)
         total += (double)vf_sum(sum);
     }
     return total;
+}
+
+static double row_exp_sum(float *y, const float *x, float shift, size_t n)
+{
+    return exp_sum_of(y, x, shift, 1, n);
+}
+
+static double row_exp_sum_scaled(float *y, const float *x, float shift, float scale, size_t n)
+{
+    return exp_sum_of(y, x, shift, scale, n);
 }
 
 /* In bf16 each row of results takes the first half of its arguments' place, behind what is still read. */

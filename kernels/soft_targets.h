@@ -7,6 +7,10 @@
 
 #include <stdint.h>
 
+/* The least that TAIL_BUCKET takes the tail of p for where q is in front, which an impossible tail would make infinite:
+ * about as near to 1 as log-probabilities in f16 let the entries' sum come. */
+#define SOFT_LEAST_TAIL 1e-7f
+
 /* How far the student's distribution q is from the teacher's p, both softened by the temperature.
  * m = beta p + (1 - beta) q (Agarwal et al., "On-Policy Distillation of Language Models", 2024). */
 enum divergence_kind {
@@ -35,7 +39,9 @@ struct soft_loss {
     float target_weight;  /*        + target_weight * -log q(target), at temperature 1 */
 };
 
-/* The teacher's distributions at n rows: logits of every token, or log-probabilities of some. */
+/* The teacher's distributions at n rows: logits of every token, or log-probabilities of some. They are normalised: over
+ * all tokens that both vocabularies have, over the entries, or with TAIL_BUCKET over entries and tail. Where q is in
+ * front, log p counts as -80 where it is less (a logit of -infinity). */
 struct soft_targets {
     size_t v;            /* tokens it has */
     const float *logits; /* (n, v), of any sum, at temperature 1; NULL: sparse */
@@ -55,13 +61,15 @@ struct soft_targets {
 struct soft_row {
     float divergence;    /* at the loss's temperature, without its square; forward KL against a teacher that knows only
                             some tokens is that of what the tail is taken for */
-    float cross_entropy; /* -log q(target) */
+    float cross_entropy; /* -log q(target) at temperature 1; NAN where it would cost a backward row another pass: without
+                            target_weight at another temperature, or with TAIL_RENORMALIZE */
     bool agrees;         /* the student's likeliest token is the teacher's */
 };
 
 /* The loss of a row (struct row_loss): row r->i of `t`. target: its token, for the cross-entropy. Where one vocabulary is
  * longer (padded), both distributions are over the tokens that both have, and the student's others get no gradient from
- * the divergence. */
+ * the divergence. The student's logits are finite. Each row is computed by itself in kernels/scratch.h's memory of the
+ * calling thread. What soft_loss and soft_targets exclude is a broken invariant. */
 float soft_target_row(const struct soft_loss *loss, const struct soft_targets *t, int32_t target,
                       const struct logit_row *r, struct soft_row *out);
 

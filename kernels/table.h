@@ -11,6 +11,7 @@
 #include "kernels/moments.h"
 #include "kernels/norm.h"
 #include "kernels/rope.h"
+#include "kernels/soft_targets.h"
 #include "kernels/update.h"
 
 #include <stdbool.h>
@@ -105,6 +106,32 @@ struct panel_target {
     float beta;
 };
 
+/* A distribution over outcomes: log-probability (x - shift) * scale - log_sum, probability e * factor. */
+struct soft_side {
+    const float *x, *e;
+    float shift, scale, log_sum, factor;
+};
+/* A divergence of two (kernels/soft_targets.h). */
+struct soft_outcomes {
+    enum divergence_kind kind;
+    float beta;
+    struct soft_side student, teacher;
+    float *gradient; /* (n) with respect to the student's log-probabilities, each by itself; may be an e. NULL: unwanted */
+    size_t n;
+    /* what comes out: */
+    double sum, slope; /* the divergence, and the sum of the gradient */
+    float top;         /* the student's largest x where the teacher's is its shift */
+};
+/* A part of a row of gradients: y = (alpha x + beta z) of `type`, and times 1 - (capped / cap)^2 where capped is not
+ * NULL. z may be NULL. x, z and capped may be y, or in bf16 begin no earlier. */
+struct soft_blend {
+    void *y;
+    enum dtype type; /* f32 or bf16 */
+    const float *x, *z, *capped;
+    float alpha, beta, cap;
+    size_t n;
+};
+
 struct kernel_table {
     float (*dot)(const float *x, const float *y, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n); /* y += a x */
@@ -117,9 +144,15 @@ struct kernel_table {
     void (*adjust)(float *x, const float *bias, float scale, float cap, size_t n);
     /* sum of e^(x - shift); the terms go to y (may be x) unless y is NULL. */
     double (*exp_sum)(float *y, const float *x, float shift, size_t n);
+    double (*exp_sum_scaled)(float *y, const float *x, float shift, float scale, size_t n); /* of (x - shift) scale */
+    /* y = log x within 3 ulp for normal x; y may be x. */
+    void (*log)(float *y, const float *x, size_t n);
     /* x, n floats, becomes e^(x - shift) * factor * (1 - (x / cap)^2) of `type`, f32 or bf16, from the same
      * address on. */
     void (*capped_gradient)(void *x, enum dtype type, float shift, float factor, float cap, size_t n);
+
+    void (*soft_outcomes)(struct soft_outcomes *o);
+    void (*soft_blend)(const struct soft_blend *b);
 
     /* As in kernels/activation.h, for n elements from `from` on. */
     void (*glu_forward)(enum activation activation, void *y, const void *gate, const void *up,

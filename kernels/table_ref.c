@@ -3,6 +3,7 @@
 #include "kernels/table.h"
 
 #include "kernels/rows_body.h"
+#include "kernels/soft_targets_body.h"
 #include "kernels/tile_body.h"
 #include "kernels/widen_body.h"
 

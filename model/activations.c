@@ -175,3 +175,8 @@ void activations_free(struct activations *a)
     mem_free(a->layers);
     *a = (struct activations){0};
 }
+
+float *activations_stream(const struct activations *a, size_t layer, size_t n_layers)
+{
+    return layer + 1 == n_layers ? a->last : a->layers[layer + 1].input;
+}

@@ -6,6 +6,7 @@
 #define LINNET_MODEL_ACTIVATIONS_H
 
 #include "base/memory.h"
+#include "data/batch.h"
 #include "model/model.h"
 
 #include <stdint.h>
@@ -56,8 +57,27 @@ enum kept {
     KEEP_ALL,
 };
 
+/* The residual stream between blocks. */
+struct stream {
+    const struct batch *batch;
+    size_t layer;   /* the block that it leaves, from 0; behind the last it is what the final norm gets */
+    const float *x; /* (N, C) */
+    bool stays;     /* x is left as it is until the backward pass: something is kept for one */
+};
+
+/* What looks at the stream, and pulls at it, without the decoder knowing why. Any member may be NULL. */
+struct stream_hook {
+    void *context;
+    /* In the forward pass behind every block, in order. */
+    void (*see)(void *context, const struct stream *s);
+    /* In the backward pass before every block, from the last to the first: dx (N, C) is the gradient of s->x so far; what
+     * else is differentiated that depends on s->x adds its own, scaled as all of it is. */
+    void (*add_gradient)(void *context, const struct stream *s, float *dx);
+};
+
 struct activations {
     enum dtype type;
+    const struct stream_hook *stream_hook; /* NULL, as activations_init leaves it: none. Borrowed */
     size_t n_rows, seq_len;     /* capacity */
     enum kept kept;             /* unless all are, the layers share one set */
     struct layer_activations *layers; /* num_hidden_layers */
@@ -95,5 +115,9 @@ struct activations {
 void activations_init(struct activations *a, const struct model *m, enum dtype type, size_t n_rows,
                       size_t seq_len, enum kept kept, struct arena *arena);
 void activations_free(struct activations *a);
+
+/* The stream that leaves block `layer` of n_layers, (N, C): where the forward pass writes it. It is there afterwards if
+ * anything was kept. */
+float *activations_stream(const struct activations *a, size_t layer, size_t n_layers);
 
 #endif

@@ -88,6 +88,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
     {
         .name = "qwen2", .gguf_name = "qwen2", .model_type = "qwen2",
         .hf_class = "Qwen2ForCausalLM", .gguf_rope_style = ROPE_HALF, .biases = BIAS_QKV,
+        .full_heads_in_gguf = true,
         .keys = " ", .hf_ignored = " sliding_window ",
     },
     {
@@ -98,6 +99,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
     {
         .name = "phi3", .gguf_name = "phi3", .model_type = "phi3",
         .hf_class = "Phi3ForCausalLM", .gguf_rope_style = ROPE_HALF,
+        .full_heads_in_gguf = true,
         .keys = " sliding_window ", .names = phi3_names,
         .hf_defaults = " rms_norm_eps=1e-5 ",
     },
@@ -135,6 +137,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
     {
         .name = "stablelm", .gguf_name = "stablelm", .model_type = "stablelm",
         .hf_class = "StableLmForCausalLM", .gguf_rope_style = ROPE_HALF, .norm = NORM_LAYER,
+        .full_heads_in_gguf = true,
         .biases = BIAS_NORMS, .attention_biases = BIAS_QKV, .qk_norm = QK_NORM_EACH,
         .head_in_gguf = true,
         .keys = " attention_bias qk_layernorm use_parallel_residual ",
@@ -155,12 +158,14 @@ const struct architecture architectures[N_ARCHITECTURES] = {
     {
         .name = "olmo2", .gguf_name = "olmo2", .model_type = "olmo2",
         .hf_class = "Olmo2ForCausalLM", .gguf_rope_style = ROPE_HALF, .norm_place = NORM_AFTER,
+        .full_heads_in_gguf = true,
         .qk_norm = QK_NORM_WHOLE, .keys = " ",
         .hf_defaults = " rms_norm_eps=1e-5 ",
     },
     {
         .name = "olmoe", .gguf_name = "olmoe", .model_type = "olmoe",
         .hf_class = "OlmoeForCausalLM", .gguf_rope_style = ROPE_HALF, .qk_norm = QK_NORM_WHOLE,
+        .full_heads_in_gguf = true,
         .has_experts = true,
         .keys = " num_experts num_experts_per_tok norm_topk_prob router_aux_loss_coef ",
         .hf_defaults = " rms_norm_eps=1e-5 num_experts_per_tok=8 ",
@@ -168,6 +173,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
     {
         .name = "qwen2moe", .gguf_name = "qwen2moe", .model_type = "qwen2_moe",
         .hf_class = "Qwen2MoeForCausalLM", .gguf_rope_style = ROPE_HALF, .biases = BIAS_QKV,
+        .full_heads_in_gguf = true,
         .has_experts = true,
         .keys = " num_experts num_experts_per_tok moe_intermediate_size "
                 "shared_expert_intermediate_size norm_topk_prob router_aux_loss_coef ",
@@ -184,6 +190,7 @@ const struct architecture architectures[N_ARCHITECTURES] = {
     {
         .name = "phimoe", .gguf_name = "phimoe", .model_type = "phimoe",
         .hf_class = "PhimoeForCausalLM", .gguf_rope_style = ROPE_HALF, .norm = NORM_LAYER,
+        .full_heads_in_gguf = true,
         .biases = BIAS_NORMS, .attention_biases = BIAS_QKV | BIAS_OUTPUT, .has_experts = true,
         .sparsemixer = true,
         .keys = " attention_bias lm_head_bias sliding_window num_experts num_experts_per_tok "

@@ -62,6 +62,7 @@ struct architecture {
     bool renormalises;        /* the chosen experts' weights, unless norm_topk_prob is among the keys */
     bool head_in_gguf;        /* llama.cpp wants an output tensor, tied or not */
     bool never_head_in_gguf;  /* it takes the embedding for it, whatever the file has */
+    bool full_heads_in_gguf;  /* it takes hidden_size for the width of all query heads together */
 
     /* Options beyond the common ones that this family has, each between spaces. */
     const char *keys;

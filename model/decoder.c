@@ -114,13 +114,23 @@ static void attention_half(const struct pass *p, size_t i)
     add_branch(p, s->middle, s->input, i, 0);
 }
 
+static struct stream stream_behind(const struct pass *p, size_t i)
+{
+    return (struct stream){.batch = p->b, .layer = i, .stays = p->a->kept != KEEP_NOTHING,
+                           .x = activations_stream(p->a, i, p->m->config.num_hidden_layers)};
+}
+
 static void block_forward(const struct pass *p, size_t i)
 {
     struct activations *a = p->a;
-    bool last = i + 1 == p->m->config.num_hidden_layers;
+    const struct stream_hook *hook = a->stream_hook;
     attention_half(p, i);
     ffn_branch(p, i);
-    add_branch(p, last ? a->last : a->layers[i + 1].input, a->layers[i].middle, i, 1);
+    add_branch(p, activations_stream(a, i, p->m->config.num_hidden_layers), a->layers[i].middle, i, 1);
+    if (hook && hook->see) {
+        struct stream s = stream_behind(p, i);
+        hook->see(hook->context, &s);
+    }
 }
 
 static void block_backward(const struct pass *p, size_t i)
@@ -128,7 +138,12 @@ static void block_backward(const struct pass *p, size_t i)
     struct activations *a = p->a;
     struct layer_activations *s = &a->layers[i];
     const struct layer *l = &p->m->layers[i];
+    const struct stream_hook *hook = a->stream_hook;
     const float *doutput = a->dx;
+    if (hook && hook->add_gradient) {
+        struct stream stream = stream_behind(p, i);
+        hook->add_gradient(hook->context, &stream, a->dx);
+    }
     if (a->dblock) { /* side by side: attention's output is no input of the feed-forward */
         memcpy(a->dblock, a->dx, stream_size(p) * sizeof *a->dblock);
         doutput = a->dblock;

@@ -632,6 +632,9 @@ int gguf_config_write(struct gguf_writer *w, const struct model_config *c,
     if (c->sliding_window && (strcmp(a->gguf_name, "llama") == 0 || strncmp(a->gguf_name, "phi", 3) == 0))
         warn(warnings, "llama.cpp computes models of this family without their sliding window: texts longer "
                    "than the window get other numbers there");
+    if (a->full_heads_in_gguf && c->num_attention_heads * c->head_dim != c->hidden_size)
+        warn(warnings, "llama.cpp loads models of this family only where their query heads together are as wide as the "
+                   "hidden states; linnet reads this file, and llama.cpp does not");
     if (a->sparsemixer)
         warn(warnings, "llama.cpp computes models of this family otherwise than they were trained (RMSNorm for "
                    "LayerNorm, another weighing of experts): expect other numbers there");

@@ -12,7 +12,7 @@ int gguf_config_read(const struct gguf *g, struct model_config *c, struct error 
 /* Declares general.architecture and everything else that describes the architecture, and the tensors of
  * rotary factors. ERR_USAGE for what llama.cpp's graphs cannot express; `warnings`: where it would compute
  * something else, texts that live as long as the program, then NULL. */
-enum { GGUF_CONFIG_WARNINGS = 4 };
+enum { GGUF_CONFIG_WARNINGS = 5 };
 int gguf_config_write(struct gguf_writer *w, const struct model_config *c,
                       const char *warnings[GGUF_CONFIG_WARNINGS], struct error *e);
 

@@ -306,6 +306,14 @@ void model_join(struct model *m)
     }
 }
 
+bool model_is_split(const struct model *m)
+{
+    for (size_t i = 0; i < m->n_params; i++)
+        if (m->params[i].halves)
+            return true;
+    return false;
+}
+
 void model_use_integers(struct model *m)
 {
     for (size_t i = 0; i < m->n_params; i++)

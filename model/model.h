@@ -76,6 +76,7 @@ int model_allocate(struct model *m, struct error *e);
  * Only decoder and optimiser know what to do with a split model. No-ops where that is done. */
 void model_split(struct model *m);
 void model_join(struct model *m);
+bool model_is_split(const struct model *m);
 /* From now on products with weights in blocks round what they are multiplied with to 8 bits, and are several times
  * as fast (kernels/quantized.h): for inference. Without it they are as exact as those with f32. */
 void model_use_integers(struct model *m);

@@ -1,11 +1,14 @@
 #!/bin/sh
 # Holds linnet's tokenizers, model files and server against the real clients: Hugging Face's tokenizers,
 # llama.cpp (node-llama-cpp's prebuilt library), OpenAI's client and a browser. Needs node 20, npm and, the first time, a network.
-# usage: LINNET=build/linnet tools/interop.sh     from the repository root
+# usage: LINNET=build/linnet tools/interop.sh [GROUP...]     from the repository root
+# The checks are in groups, of which two run at a time (INTEROP_JOBS) and none needs what another makes; the lines
+# of each come out together, in the order of the groups. With names of groups, only those.
 set -u
 : "${LINNET:=build/linnet}"
 shared=${LINNET_SHARED:-../shared}
 out=build/interop
+corpus=$out/corpus.jsonl
 mkdir -p "$out"
 # Many short runs of tiny models: threads that wait by spinning would only be in each other's way.
 export OMP_WAIT_POLICY=passive
@@ -42,34 +45,25 @@ install_clients() {
     cp tests/interop/package.json "$out/package.installed.json"
 }
 
-passed=0 failed=0 skipped=0
 # check NAME COMMAND...: one line when it succeeds (with the command's last), all of it when not
 check() {
     title=$1
     shift
-    if "$@" >"$out/log" 2>&1; then
-        passed=$((passed + 1))
-        printf '  ok    %-34s %s\n' "$title" "$(tail -n 1 "$out/log" | cut -c 1-100)"
+    if "$@" >"$work/log" 2>&1; then
+        printf '  ok    %-34s %s\n' "$title" "$(tail -n 1 "$work/log" | cut -c 1-100)"
     else
-        failed=$((failed + 1))
         printf '  FAIL  %-34s %s\n' "$title" "$*"
-        tail -n 40 "$out/log" | sed 's/^/        /'
+        tail -n 40 "$work/log" | sed 's/^/        /'
         return 1
     fi
 }
 # failed_to TITLE: what wrote the log has failed.
 failed_to() {
-    cp "$out/log" "$out/why"
-    check "$1" sh -c "cat '$out/why'; false"
+    cp "$work/log" "$work/why"
+    check "$1" sh -c "cat '$work/why'; false"
 }
 skip() {
-    skipped=$((skipped + 1))
     echo "  skipped: $1"
-}
-finish() {
-    echo "interop: $passed passed, $failed failed, $skipped skipped"
-    [ "$failed" = 0 ]
-    exit
 }
 # differs COMMAND...: succeeds when the comparison says that the two differ
 differs() {
@@ -77,8 +71,6 @@ differs() {
     [ $? = 1 ]
 }
 
-install_clients || exit 1
-cp tests/interop/*.mjs "$out/"
 compare="node $out/compare.mjs"
 
 # The comparison itself first: llama.cpp against llama.cpp agrees, and each kind of fault is seen.
@@ -93,15 +85,15 @@ try_the_judge() {
 
 # The ids of every line of a text, and the text from the ids.
 same_ids() {
-    "$LINNET" tokenizer encode --tokenizer "$1" --file "$2" >"$out/ids" &&
-        node "$out/tokenizer.mjs" encode "$1" "$out/ids" "$2"
+    "$LINNET" tokenizer encode --tokenizer "$1" --file "$2" >"$work/ids" &&
+        node "$out/tokenizer.mjs" encode "$1" "$work/ids" "$2"
 }
 
 # same_merges SPLITTER TEXT: every merge, learnt from the same lines of a .jsonl of ours or of plain text.
 # Their trainer makes up to 30,000 tokens and fewer where the text has no more pairs; it says how many,
 # and ours is then asked for as many.
 same_merges() {
-    lines=$out/lines.txt
+    lines=$work/lines.txt
     node -e '
         const fs = require("fs");
         let texts = [fs.readFileSync(process.argv[1], "utf8").replace(/\n$/, "")];
@@ -109,26 +101,26 @@ same_merges() {
         const lines = texts.flatMap((t) => t.split("\n")).map((t) => t + "\n");
         fs.writeFileSync(process.argv[2], lines.join(""));
         fs.writeFileSync(process.argv[3], lines.map((t) => JSON.stringify({text: t}) + "\n").join(""));
-        ' "$2" "$lines" "$out/lines.jsonl" || return 1
+        ' "$2" "$lines" "$work/lines.jsonl" || return 1
     size=30000
     for attempt in first second; do
-        "$LINNET" tokenizer train --data "$out/lines.jsonl" --vocab-size $size --min-frequency 0 \
-            --splitter "$1" --out "$out/merges.json" || return 1
-        node "$out/tokenizer.mjs" train "$out/merges.json" "$lines" >"$out/merges.log" 2>&1 && break
-        size=$(sed -n 's/.*train with vocab_size \([0-9]*\).*/\1/p' "$out/merges.log")
+        "$LINNET" tokenizer train --data "$work/lines.jsonl" --vocab-size $size --min-frequency 0 \
+            --splitter "$1" --out "$work/merges.json" || return 1
+        node "$out/tokenizer.mjs" train "$work/merges.json" "$lines" >"$work/merges.log" 2>&1 && break
+        size=$(sed -n 's/.*train with vocab_size \([0-9]*\).*/\1/p' "$work/merges.log")
         [ $attempt = first ] && [ -n "$size" ] || break
     done
-    cat "$out/merges.log"
-    grep -q 'merges are the same' "$out/merges.log"
+    cat "$work/merges.log"
+    grep -q 'merges are the same' "$work/merges.log"
 }
 
 # Text from a trained model: exactly what llama.cpp continues with.
 continues() {
     model=$1 wanted=$2 n=$3
     "$LINNET" generate --model "$model" --prompt "Once upon a time" --temperature 0 \
-        --max-tokens "$n" --json >"$out/text.json" || return 1
+        --max-tokens "$n" --json >"$work/text.json" || return 1
     got=$(node -p 'JSON.parse(require("fs").readFileSync(process.argv[1], "utf8")).text' \
-        "$out/text.json") || return 1
+        "$work/text.json") || return 1
     case $got in
     "$wanted"*) echo "$n tokens" ;;
     *) printf 'got    %s\nwanted %s\n' "$got" "$wanted"; return 1 ;;
@@ -164,7 +156,7 @@ tolerance() {
 # llama.cpp's own rounding; and written out in f32, where nothing is rounded, to within f32's.
 rounded() {
     check "$1: llama.cpp" $compare "$LINNET" "$3" $(tolerance "$2")
-    widened=$out/widened.gguf
+    widened=$work/widened.gguf
     rm -f "$widened"
     check "$1: widen" "$LINNET" export --model "$3" --format gguf --dtype f32 --out "$widened" &&
         check "$1: widened" $compare "$LINNET" "$widened" --model "$3" --exact
@@ -174,12 +166,12 @@ rounded() {
 trained_model() {
     name=$1 splitter=$2
     shift 2
-    run=$out/run-$name
+    run=$work/run-$name
     rm -rf "$run"
     check "$name: pretrain" "$LINNET" pretrain -c configs/interop.yaml --data "$corpus" \
         --out "$run" --set "tokenizer.splitter=$splitter" "$@" || return
     for dtype in f32 f16 bf16; do
-        gguf=$out/$name-$dtype.gguf
+        gguf=$work/$name-$dtype.gguf
         rm -f "$gguf"
         check "$name $dtype: export" "$LINNET" export --model "$run" --format gguf \
             --dtype $dtype --out "$gguf" || return
@@ -189,7 +181,7 @@ trained_model() {
             rounded "$name $dtype" $dtype "$gguf"
         fi
     done
-    check "$name: run against f32 GGUF" $compare "$LINNET" "$out/$name-f32.gguf" --model "$run"
+    check "$name: run against f32 GGUF" $compare "$LINNET" "$work/$name-f32.gguf" --model "$run"
 }
 
 # A random model of every family, in f32 and with all its features: whole distributions, also beyond the
@@ -197,9 +189,6 @@ trained_model() {
 # (docs/results.md), Mistral without its window, and Phi-3.5-MoE otherwise than it was trained.
 families() {
     distributions="node $out/distributions.mjs"
-    make --no-print-directory build/tests/interop/random_model build/tests/interop/random_adapter >"$out/log" 2>&1 ||
-        { failed_to "families: build"; return; }
-    "$LINNET" tokenizer train --data "$corpus" --splitter bytes --out "$out/families.json" -q || return
     for family in $(build/tests/interop/random_model list); do
         case $family in
         *-window | phimoe) continue ;;
@@ -207,36 +196,37 @@ families() {
         *) bound=1e-3 ;;
         esac
         check "family $family" sh -c "build/tests/interop/random_model $family $out/families.json \
-            $out/family.gguf $out/family-hf && node $out/distributions.mjs $LINNET $out/family.gguf \
+            $work/family.gguf $work/family-hf && node $out/distributions.mjs $LINNET $work/family.gguf \
             --relative $bound"
         adapted $family $bound
         merged $family $bound
+        pruned $family $bound
     done
-    check "adapter: the judge misses it" differs $distributions "$LINNET" "$out/family.gguf" \
-        --adapter "$out/adapter.gguf" --ours=
-    check "merge: the judge misses it" differs $distributions "$LINNET" "$out/merged.gguf" --model "$out/family.gguf"
+    check "adapter: the judge misses it" differs $distributions "$LINNET" "$work/family.gguf" \
+        --adapter "$work/adapter.gguf" --ours=
+    check "merge: the judge misses it" differs $distributions "$LINNET" "$work/merged.gguf" --model "$work/family.gguf"
 }
 
 # adapted FAMILY BOUND: a random adapter on all layers of the model in family.gguf, at 0.7 of its strength, for
 # llama.cpp as a GGUF file and for linnet as that file and as PEFT's.
 adapted() {
-    build/tests/interop/random_adapter "$out/family.gguf" "$out/adapter.gguf" "$out/adapter-peft" >"$out/log" 2>&1 ||
+    build/tests/interop/random_adapter "$work/family.gguf" "$work/adapter.gguf" "$work/adapter-peft" >"$work/log" 2>&1 ||
         { failed_to "adapter $1: make"; return; }
     for form in adapter.gguf adapter-peft; do
-        check "adapter $1: $form" $distributions "$LINNET" "$out/family.gguf" --relative "$2" \
-            --adapter "$out/adapter.gguf" --scale 0.7 --ours "$out/$form"
+        check "adapter $1: $form" $distributions "$LINNET" "$work/family.gguf" --relative "$2" \
+            --adapter "$work/adapter.gguf" --scale 0.7 --ours "$work/$form"
     done
 }
 
 # merged FAMILY BOUND: the model in family.gguf with its adapter merged, for llama.cpp one file, for linnet still two;
 # and with an adapter of an output layer that was the embedding, where llama.cpp can load that.
 merged() {
-    rm -f "$out/merged.gguf"
-    check "merge $1" "$LINNET" merge --model "$out/family.gguf" --adapter "$out/adapter.gguf=0.7" \
-        --out "$out/merged.gguf" -q || return
-    check "merge $1: llama.cpp" $distributions "$LINNET" "$out/merged.gguf" --relative "$2" \
-        --model "$out/family.gguf" --ours "$out/adapter.gguf" --scale 0.7
-    build/tests/interop/random_adapter head "$out/family.gguf" "$out/adapter-head" >"$out/log" 2>&1
+    rm -f "$work/merged.gguf"
+    check "merge $1" "$LINNET" merge --model "$work/family.gguf" --adapter "$work/adapter.gguf=0.7" \
+        --out "$work/merged.gguf" -q || return
+    check "merge $1: llama.cpp" $distributions "$LINNET" "$work/merged.gguf" --relative "$2" \
+        --model "$work/family.gguf" --ours "$work/adapter.gguf" --scale 0.7
+    build/tests/interop/random_adapter head "$work/family.gguf" "$work/adapter-head" >"$work/log" 2>&1
     case $? in
     0) ;;
     3) return ;; # it has one of its own
@@ -244,36 +234,45 @@ merged() {
     esac
     case $1 in
     gemma | gemma2 | openelm)
-        check "merge $1: no output layer" refused "has no other output layer" "$LINNET" merge --model "$out/family.gguf" \
-            --adapter "$out/adapter-head" --out "$out/merged.gguf" --force
+        check "merge $1: no output layer" refused "has no other output layer" "$LINNET" merge --model "$work/family.gguf" \
+            --adapter "$work/adapter-head" --out "$work/merged.gguf" --force
         return ;;
     esac
-    check "merge $1: output layer" "$LINNET" merge --model "$out/family.gguf" --adapter "$out/adapter-head" \
-        --out "$out/merged.gguf" --force -q &&
-        check "merge $1: output layer, llama.cpp" $distributions "$LINNET" "$out/merged.gguf" --relative "$2" \
-            --model "$out/family.gguf" --ours "$out/adapter-head"
+    check "merge $1: output layer" "$LINNET" merge --model "$work/family.gguf" --adapter "$work/adapter-head" \
+        --out "$work/merged.gguf" --force -q &&
+        check "merge $1: output layer, llama.cpp" $distributions "$LINNET" "$work/merged.gguf" --relative "$2" \
+            --model "$work/family.gguf" --ours "$work/adapter-head"
+}
+# pruned FAMILY BOUND: what is left of the model in family.gguf when a layer, most channels, and half of its heads or more
+# went: these stay in OpenELM, and where llama.cpp takes hidden_size for the width of all heads.
+pruned() {
+    kv="--kv-heads 1"
+    case $1 in
+    openelm | qwen2 | qwen2-* | phi* | stablelm* | olmo* | qwen2moe) kv= ;;
+    esac
+    # shellcheck disable=SC2086
+    check "prune $1" "$LINNET" prune --model "$out/family.gguf" --data "$corpus" --max-tokens 1024 --max-seq-length 128 \
+        --layers 3 --intermediate-size 24 $kv --out "$out/pruned.gguf" --force -q &&
+        check "prune $1: llama.cpp" $distributions "$LINNET" "$out/pruned.gguf" --relative "$2"
 }
 # refused WORDS COMMAND...: fails, and says so
 refused() {
     words=$1
     shift
-    "$@" 2>"$out/refusal" && return 1
-    grep "$words" "$out/refusal"
+    "$@" 2>"$work/refusal" && return 1
+    grep "$words" "$work/refusal"
 }
 
 # The server under OpenAI's client, 64 clients at once and a browser; built with AddressSanitizer, which
 # looks for leaks when it ends.
 serving() {
     model=$1 asan=build/asan
-    make --no-print-directory -j"$(nproc)" BUILD=$asan CFLAGS="-O1 -g -fsanitize=address,undefined \
--fno-sanitize-recover=all -fno-omit-frame-pointer" $asan/linnet >"$out/log" 2>&1 ||
-        { failed_to "serve: build"; return; }
-    printf '%s' '{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ "\n" }}{% endfor %}<assistant>' >"$out/template.jinja"
-    $asan/linnet serve --model "$model" --port 0 --chat-template "$out/template.jinja" --context 512 --slots 8 \
-        --queue 40 --max-body 100k 2>"$out/server.log" &
+    printf '%s' '{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ "\n" }}{% endfor %}<assistant>' >"$work/template.jinja"
+    $asan/linnet serve --model "$model" --port 0 --chat-template "$work/template.jinja" --context 512 --slots 8 \
+        --queue 40 --max-body 100k 2>"$work/server.log" &
     server=$!
-    for attempt in 1 2 3 4 5 6 7 8 9 10; do
-        url=$(sed -n 's/^serving .* at //p' "$out/server.log")
+    for attempt in $(seq 60); do
+        url=$(sed -n 's/^serving .* at //p' "$work/server.log")
         [ -n "$url" ] && break
         sleep 1
     done
@@ -291,25 +290,23 @@ serving() {
 ended() {
     wait "$1"
     status=$?
-    cat "$out/server.log"
+    cat "$work/server.log"
     [ $status = 0 ]
 }
 
 # same_blocks MODEL.gguf TYPE [IMATRIX]: every type and every bit of what llama.cpp's own quantiser makes of it
 same_blocks() {
-    rm -f "$out/quantised.gguf"
-    "$LINNET" quantize --model "$1" --type "$2" ${3:+--imatrix "$3"} --out "$out/quantised.gguf" -q &&
-        LD_LIBRARY_PATH=$llama build/tests/interop/judge_quantize "$llama" "$1" "$out/quantised.gguf" ${3:+"$3"}
+    rm -f "$work/quantised.gguf"
+    "$LINNET" quantize --model "$1" --type "$2" ${3:+--imatrix "$3"} --out "$work/quantised.gguf" -q &&
+        LD_LIBRARY_PATH=$llama build/tests/interop/judge_quantize "$llama" "$1" "$work/quantised.gguf" ${3:+"$3"}
 }
 
 # Our quantiser against llama.cpp's, on models wide enough for every type: dense and tied, with experts, with fused
 # q, k and v; and the files of one as llama.cpp runs them.
 quantised() {
     llama=$(dirname "$(find "$out/node_modules/@node-llama-cpp" -name 'libggml-base.so' | head -n 1)")
-    make --no-print-directory build/tests/interop/random_model build/tests/interop/judge_quantize >"$out/log" 2>&1 ||
-        { failed_to "quantised: build"; return; }
     for family in llama mixtral phi3; do
-        wide=$out/wide-$family
+        wide=$work/wide-$family
         check "quantised $family: make" build/tests/interop/random_model $family "$out/families.json" "$wide.gguf" \
             "$wide-hf" wide || continue
         check "quantised $family: imatrix" "$LINNET" imatrix --model "$wide.gguf" --data "$corpus" --chunks 8 \
@@ -319,124 +316,214 @@ quantised() {
             check "quantised $family $type: weighted" same_blocks "$wide.gguf" $type "$wide.imatrix"
         done
     done
-    run=$out/run-wide
+    run=$work/run-wide
     rm -rf "$run"
     check "quantised trained: pretrain" "$LINNET" pretrain -c configs/interop.yaml --data "$corpus" --out "$run" \
         --set model.hidden_size=256 --set model.intermediate_size=256 --set train.iters=100 &&
         check "quantised trained: export" "$LINNET" export --model "$run" --format gguf --dtype f32 \
-            --out "$out/wide.gguf" --force || return
+            --out "$work/wide.gguf" --force || return
     for type in Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K_L Q4_K_M Q5_K_S Q6_K IQ4_NL IQ4_XS; do
-        check "quantised trained $type: blocks" same_blocks "$out/wide.gguf" $type &&
-            rounded "quantised trained $type" quantised "$out/quantised.gguf"
+        check "quantised trained $type: blocks" same_blocks "$work/wide.gguf" $type &&
+            rounded "quantised trained $type" quantised "$work/quantised.gguf"
     done
 }
 
-corpus=$out/corpus.jsonl
-check "synthetic corpus" "$LINNET" data synth --out "$corpus" --size 2M --seed 5 || finish
+# What the groups share: the clients, what is built, a corpus, the tokenizers of published models.
+prepare() {
+    install_clients || return
+    cp tests/interop/*.mjs "$out/"
+    check "programs" make --no-print-directory asan-linnet build/tests/interop/random_model \
+        build/tests/interop/random_adapter build/tests/interop/judge_quantize build/tests/interop/random_json || return
+    check "synthetic corpus" "$LINNET" data synth --out "$corpus" --size 2M --seed 5 || return
+    check "tokenizer of random models" "$LINNET" tokenizer train --data "$corpus" --splitter bytes \
+        --out "$out/families.json" || return
+    stack_corpus=$corpus
+    [ -f "$shared/data/wiki2-valid.txt" ] && stack_corpus=$shared/data/wiki2-valid.txt
+    head -c 400000 "$stack_corpus" >"$out/stacks.txt"
+    rm -rf "$out/stacks"
+    check "stacks: make" node "$out/stacks.mjs" make "$out/stacks" 2000 "$out/stacks.txt" "$LINNET" &&
+        check "hard strings" node "$out/stacks.mjs" texts "$out"
+}
 
+tokenizer() { # SPLITTER
+    tokenizer=$work/tokenizer.json
+    check "tokenizer $1: train" "$LINNET" tokenizer train --data "$corpus" \
+        --vocab-size 2000 --splitter "$1" --out "$tokenizer" || return
+    for text in $texts; do
+        check "tokenizer $1: ${text##*/}" same_ids "$tokenizer" "$text"
+    done
+    [ "$1" = bytes ] && return
+    check "tokenizer $1: merges" same_merges "$1" "$corpus"
+    if [ -f "$shared/data/wiki2-valid.txt" ]; then
+        check "tokenizer $1: merges of wiki2-valid" same_merges "$1" "$shared/data/wiki2-valid.txt"
+    else
+        skip "no $shared/data/wiki2-valid.txt to learn merges from"
+    fi
+}
+
+# The stacks of published models: Hugging Face's ids of strings that are hard and of whole files; and
+# for those that GGUF can hold, llama.cpp's ids of the exported file.
+stacks() {
+    for stack in "$out"/stacks/*/; do
+        name=$(basename "$stack")
+        check "stack $name: hard strings" node "$out/stacks.mjs" compare "$LINNET" "$stack/tokenizer.json"
+        check "stack $name: text" same_ids "$stack/tokenizer.json" "$out/stacks.txt"
+    done
+}
+long_texts() {
+    for name in smollm tekken llama2 metaspace-first unigram; do
+        for text in $texts; do
+            check "stack $name: ${text##*/}" same_ids "$out/stacks/$name/tokenizer.json" "$text"
+        done
+    done
+    for name in tekken deepseek-llm metaspace-first unigram smollm; do
+        check "stack $name: a million characters" node "$out/stacks.mjs" compare "$LINNET" \
+            "$out/stacks/$name/tokenizer.json" long
+    done
+}
+vocabularies() {
+    for name in gpt2 llama3 qwen2 smollm qwen35 tekken gpt4o deepseek-v3 deepseek-coder pre-default pre-falcon \
+        pre-deepseek-llm pre-bailingmoe pre-seed-coder pre-viking pre-poro-chat llama2 gemma metaspace-first; do
+        stack=$out/stacks/$name
+        check "stack $name: tiny model" node "$out/vocab.mjs" model "$stack" &&
+            check "stack $name: export" "$LINNET" export --model "$stack" --format gguf --out "$stack/model.gguf" &&
+            check "stack $name: llama.cpp" node "$out/vocab.mjs" compare "$LINNET" "$stack/model.gguf" "$out/stacks.txt"
+    done
+}
+
+sentencepiece() {
+    python=python3 # Debian's, whose packages we need, where there are two
+    [ -x /usr/bin/python3 ] && python=/usr/bin/python3
+    if $python -c "import sentencepiece" 2>/dev/null; then
+        check "tokenizer.model: SentencePiece" $python tests/interop/sentencepiece.py "$LINNET" "$work/sp" \
+            "$out/texts.json" "$out/stacks.txt"
+    else
+        skip "no python3-sentencepiece to read tokenizer.model with"
+    fi
+}
+
+# The chat fixtures again: what @huggingface/jinja makes of them is what the committed files say.
+chat_templates() {
+    rm -rf "$work/chat"
+    cp -r tests/fixtures/chat "$work/chat" || return
+    node tests/fixtures/make_chat.mjs "$out/node_modules/@huggingface/jinja/dist/index.js" "$work/chat" || return
+    cmp "$work/chat/conversations.json" tests/fixtures/chat/conversations.json &&
+        cmp "$work/chat/features.json" tests/fixtures/chat/features.json
+}
+
+# Random texts of the grammars made of schemas: Ajv says whether they satisfy them. And that it can say no.
+schemas() {
+    build/tests/interop/random_json tests/fixtures/json_schemas.json 100 >"$work/texts.jsonl" || return
+    sed 's/"maximum": 1205/"maximum": 100/' tests/fixtures/json_schemas.json >"$work/other_schemas.json"
+    node "$out/schemas.mjs" "$work/other_schemas.json" "$work/texts.jsonl" >/dev/null && return 1
+    node "$out/schemas.mjs" tests/fixtures/json_schemas.json "$work/texts.jsonl"
+}
+
+tied() {
+    trained_model tied gpt2
+    serving "$work/tied-f32.gguf"
+    try_the_judge "$work/tied-f32.gguf"
+    # The same parts, made by a script of ours, for llama.cpp and for linnet.
+    if command -v python3 >/dev/null 2>&1; then
+        rm -f "$work"/parts-*.gguf
+        check "tied f32 in parts: split" python3 tests/fixtures/split_gguf.py "$work/tied-f32.gguf" \
+            "$work/parts" 3 &&
+            check "tied f32 in parts: llama.cpp" $compare "$LINNET" "$work/parts-00001-of-00003.gguf"
+    else
+        skip "no python3 to split a model with"
+    fi
+}
+
+# The groups that take longest come first.
+groups="families quantised tied long_texts vocabularies stacks untied bytes golden sentencepiece formats"
+groups="$groups tokenizer-gpt2 tokenizer-llama3 tokenizer-qwen2 tokenizer-smollm tokenizer-bytes"
+run_group() {
+    case $1 in
+    tokenizer-*) tokenizer "${1#tokenizer-}" ;;
+    formats)
+        check "chat templates: @huggingface/jinja" chat_templates
+        check "JSON schemas: Ajv" schemas
+        ;;
+    untied)
+        trained_model untied llama3 --set model.tie_word_embeddings=false \
+            --set model.num_key_value_heads=1 --set model.head_dim=24
+        ;;
+    bytes) trained_model bytes bytes ;;
+    golden)
+        if [ -d "$shared/golden" ]; then
+            golden "$shared/golden"
+        else
+            skip "no golden models in $shared/golden"
+        fi
+        ;;
+    *) "$1" ;;
+    esac
+}
+
+tab=$(printf '\t')
 if [ -d "$shared/data" ]; then
     texts=$(ls "$shared"/data/*.txt "$shared"/data/*.jsonl)
 else
     texts=$corpus
 fi
-for splitter in gpt2 llama3 qwen2 smollm bytes; do
-    mkdir -p "$out/$splitter"
-    tokenizer=$out/$splitter/tokenizer.json
-    check "tokenizer $splitter: train" "$LINNET" tokenizer train --data "$corpus" \
-        --vocab-size 2000 --splitter $splitter --out "$tokenizer" || continue
-    for text in $texts; do
-        check "tokenizer $splitter: ${text##*/}" same_ids "$tokenizer" "$text"
-    done
-    [ $splitter = bytes ] && continue
-    check "tokenizer $splitter: merges" same_merges $splitter "$corpus"
-    if [ -f "$shared/data/wiki2-valid.txt" ]; then
-        check "tokenizer $splitter: merges of wiki2-valid" same_merges $splitter \
-            "$shared/data/wiki2-valid.txt"
-    else
-        skip "no $shared/data/wiki2-valid.txt to learn merges from"
-    fi
-done
-
-# The stacks of published models: Hugging Face's ids of strings that are hard and of whole files; and
-# for those that GGUF can hold, llama.cpp's ids of the exported file.
-stack_corpus=$corpus
-[ -f "$shared/data/wiki2-valid.txt" ] && stack_corpus=$shared/data/wiki2-valid.txt
-head -c 400000 "$stack_corpus" >"$out/stacks.txt"
-rm -rf "$out/stacks"
-check "stacks: make" node "$out/stacks.mjs" make "$out/stacks" 2000 "$out/stacks.txt" "$LINNET"
-for stack in "$out"/stacks/*/; do
-    name=$(basename "$stack")
-    check "stack $name: hard strings" node "$out/stacks.mjs" compare "$LINNET" "$stack/tokenizer.json"
-    check "stack $name: text" same_ids "$stack/tokenizer.json" "$out/stacks.txt"
-done
-for name in smollm tekken llama2 metaspace-first unigram; do
-    for text in $texts; do
-        check "stack $name: ${text##*/}" same_ids "$out/stacks/$name/tokenizer.json" "$text"
-    done
-done
-for name in tekken deepseek-llm metaspace-first unigram smollm; do
-    check "stack $name: a million characters" node "$out/stacks.mjs" compare "$LINNET" \
-        "$out/stacks/$name/tokenizer.json" long
-done
-for name in gpt2 llama3 qwen2 smollm qwen35 tekken gpt4o deepseek-v3 deepseek-coder pre-default pre-falcon \
-    pre-deepseek-llm pre-bailingmoe pre-seed-coder pre-viking pre-poro-chat llama2 gemma metaspace-first; do
-    stack=$out/stacks/$name
-    check "stack $name: tiny model" node "$out/vocab.mjs" model "$stack" &&
-        check "stack $name: export" "$LINNET" export --model "$stack" --format gguf --out "$stack/model.gguf" &&
-        check "stack $name: llama.cpp" node "$out/vocab.mjs" compare "$LINNET" "$stack/model.gguf" "$out/stacks.txt"
-done
-
-node "$out/stacks.mjs" texts "$out"
-python=python3 # Debian's, whose packages we need, where there are two
-[ -x /usr/bin/python3 ] && python=/usr/bin/python3
-if $python -c "import sentencepiece" 2>/dev/null; then
-    check "tokenizer.model: SentencePiece" $python tests/interop/sentencepiece.py "$LINNET" "$out/sp" \
-        "$out/texts.json" "$out/stacks.txt"
-else
-    skip "no python3-sentencepiece to read tokenizer.model with"
+# As one of the workers: the group's lines, each after its name.
+if [ "${1:-}" = --group ]; then
+    work=$out/work/$2
+    mkdir -p "$work"
+    { run_group "$2"; echo end; } 2>&1 | sed -u "s/^/$2$tab/"
+    exit 0
 fi
 
-# The chat fixtures again: what @huggingface/jinja makes of them is what the committed files say.
-chat_templates() {
-    rm -rf "$out/chat"
-    cp -r tests/fixtures/chat "$out/chat" || return
-    node tests/fixtures/make_chat.mjs "$out/node_modules/@huggingface/jinja/dist/index.js" "$out/chat" || return
-    cmp "$out/chat/conversations.json" tests/fixtures/chat/conversations.json &&
-        cmp "$out/chat/features.json" tests/fixtures/chat/features.json
+show_lines() {
+    [ ! -e "$out/work/$1.lines" ] || cat "$out/work/$1.lines"
 }
-check "chat templates: @huggingface/jinja" chat_templates
-
-# Random texts of the grammars made of schemas: Ajv says whether they satisfy them. And that it can say no.
-schemas() {
-    random=build/tests/interop/random_json
-    make --no-print-directory $random >/dev/null && $random tests/fixtures/json_schemas.json 100 >"$out/texts.jsonl" || return
-    sed 's/"maximum": 1205/"maximum": 100/' tests/fixtures/json_schemas.json >"$out/other_schemas.json"
-    node "$out/schemas.mjs" "$out/other_schemas.json" "$out/texts.jsonl" >/dev/null && return 1
-    node "$out/schemas.mjs" tests/fixtures/json_schemas.json "$out/texts.jsonl"
+# What the workers say, in the order of the groups: at once for the first that has not ended, the others' later.
+collect() {
+    passed=0 failed=0 skipped=0
+    while IFS=$tab read -r group line; do
+        case $line in
+        '  ok '*) passed=$((passed + 1)) ;;
+        '  FAIL '*) failed=$((failed + 1)) ;;
+        '  skipped: '*) skipped=$((skipped + 1)) ;;
+        esac
+        if [ "$line" = end ]; then
+            : >"$out/work/$group.ended"
+        elif [ "$group" = "${1:-}" ]; then
+            printf '%s\n' "$line"
+        else
+            printf '%s\n' "$line" >>"$out/work/$group.lines"
+        fi
+        while [ -e "$out/work/${1:-}.ended" ]; do
+            shift
+            show_lines "${1:-}"
+        done
+    done
+    first=${1:-}
+    for group in "$@"; do
+        [ "$group" = "$first" ] || show_lines "$group"
+    done
+    for group in "$@"; do
+        [ -e "$out/work/$group.ended" ] && continue
+        failed=$((failed + 1))
+        echo "  FAIL  $group: did not come to its end"
+        [ "$group" = prepare ] && break
+    done
+    echo "interop: $passed passed, $failed failed, $skipped skipped"
+    [ "$failed" = 0 ]
 }
-check "JSON schemas: Ajv" schemas
 
-trained_model tied gpt2
-serving "$out/tied-f32.gguf"
-try_the_judge "$out/tied-f32.gguf"
-# The same parts, made by a script of ours, for llama.cpp and for linnet.
-if command -v python3 >/dev/null 2>&1; then
-    rm -f "$out"/parts-*.gguf
-    check "tied f32 in parts: split" python3 tests/fixtures/split_gguf.py "$out/tied-f32.gguf" \
-        "$out/parts" 3 &&
-        check "tied f32 in parts: llama.cpp" $compare "$LINNET" "$out/parts-00001-of-00003.gguf"
-else
-    skip "no python3 to split a model with"
-fi
-trained_model untied llama3 --set model.tie_word_embeddings=false \
-    --set model.num_key_value_heads=1 --set model.head_dim=24
-trained_model bytes bytes
-families
-quantised
-
-if [ -d "$shared/golden" ]; then
-    golden "$shared/golden"
-else
-    skip "no golden models in $shared/golden"
-fi
-finish
+for group in "$@"; do
+    case " $groups " in
+    *" $group "*) ;;
+    *) echo "interop: no group $group; there are $groups" >&2; exit 2 ;;
+    esac
+done
+[ $# = 0 ] || groups=$*
+rm -rf "$out/work"
+work=$out/work/prepare
+mkdir -p "$work"
+# shellcheck disable=SC2086
+{
+    { prepare 2>&1 && : >"$work/done" && echo end; } | sed -u "s/^/prepare$tab/"
+    [ -e "$work/done" ] && printf '%s\n' $groups | xargs -P "${INTEROP_JOBS:-2}" -n 1 "$0" --group
+} | collect prepare $groups

@@ -1,5 +1,4 @@
 #include "kernels/cross_entropy.h"
-#include "model/decoder.h"
 #include "train/objective.h"
 
 static size_t scratch_floats(const struct objective *o, const struct model_config *c, size_t n)
@@ -13,15 +12,7 @@ static double loss(const struct objective *o, struct model *m, const struct batc
                    float *scratch)
 {
     (void)o;
-    struct param *head = m->head.weight;
-    struct output_layer layer = decoder_output_layer(m, type);
-    if (dhidden && head->grad) {
-        layer.dw = head->grad;
-        layer.dw_beta = param_grad_beta(head);
-    }
-    if (dhidden && m->head.bias && m->head.bias->grad) {
-        layer.dbias = m->head.bias->grad;
-    }
+    struct output_layer layer = objective_output_layer(m, type, dhidden != NULL);
     return linear_cross_entropy(&layer, type, hidden, b->targets, scale, NULL, dhidden,
                                 b->n_rows * b->seq_len, scratch);
 }

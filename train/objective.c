@@ -1,5 +1,20 @@
 #include "train/objective.h"
 
+#include "model/decoder.h"
+
+struct output_layer objective_output_layer(struct model *m, enum dtype type, bool backward)
+{
+    struct param *weight = m->head.weight, *bias = m->head.bias;
+    struct output_layer layer = decoder_output_layer(m, type);
+    if (backward && weight->grad) {
+        layer.dw = weight->grad;
+        layer.dw_beta = param_grad_beta(weight);
+    }
+    if (backward && bias && bias->grad)
+        layer.dbias = bias->grad;
+    return layer;
+}
+
 void objective_clear(const struct objective *o)
 {
     for (size_t i = 0; i < o->n_measures; i++)

@@ -25,6 +25,10 @@ struct objective {
     size_t n_measures;
     /* Filled by `loss` where it could not do its work; what it returned is then of no use. NULL: it cannot fail. */
     struct error *failure;
+    /* Bytes that it holds beside its scratch for batches of at most n_rows x seq_len tokens, and the call that takes them,
+     * before the first batch; NULL: none. */
+    size_t (*bytes)(const struct objective *o, size_t n_rows, size_t seq_len);
+    int (*prepare)(const struct objective *o, size_t n_rows, size_t seq_len, struct error *e);
     /* Floats of scratch that `loss` needs for n tokens. */
     size_t (*scratch)(const struct objective *o, const struct model_config *c, size_t n);
     /* The sum of the loss over b->n_targets targets, unscaled. hidden: (N, C) of `type`, in which
@@ -38,6 +42,8 @@ struct objective {
 /* Next-token prediction: the mean over targets of -log p(target). */
 extern const struct objective language_model_objective;
 
+/* The output layer for hidden states of `type`, with gradients of what of it trains if `backward`. */
+struct output_layer objective_output_layer(struct model *m, enum dtype type, bool backward);
 /* Sets all measures to 0. */
 void objective_clear(const struct objective *o);
 /* The code of what went wrong in `loss` since the failure was last cleared, with the error. */

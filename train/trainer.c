@@ -34,6 +34,7 @@ static void take_work(struct trainer *t, struct arena *arena)
     size_t n = s->batch_size * s->max_seq_length;
     activations_init(&t->activations, t->model, train_product_type(s), s->batch_size, s->max_seq_length,
                      s->grad_checkpoint ? KEEP_INPUTS : KEEP_ALL, arena);
+    t->activations.stream_hook = t->stream_hook;
     t->scratch = arena_alloc(arena, scratch_floats(t, c, n), sizeof(float));
     t->batches = mem_zero(s->grad_accumulation, sizeof *t->batches);
     for (size_t i = 0; i < s->grad_accumulation; i++)
@@ -111,13 +112,15 @@ struct memory_plan trainer_plan(const struct trainer *t)
     if (!size_mul(arena.used, s->grad_accumulation, &plan.batches) || plan.batches > ARENA_MOST)
         plan.batches = ARENA_MOST;
     plan.products = products_bytes(m, params, type, s);
+    if (t->objective->bytes)
+        plan.objective = t->objective->bytes(t->objective, s->batch_size, s->max_seq_length);
     if (t->hook_bytes)
         plan.products += t->hook_bytes(t->hook_context, s->batch_size * s->max_seq_length);
     for (size_t i = 0; i < params->count; i++)
         plan.checkpoints += 2 * params->items[i]->count * sizeof(float);
     plan.checkpoints += plan.optimizer;
     plan.total = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.logits +
-                 plan.batches + plan.products;
+                 plan.batches + plan.products + plan.objective;
     return plan;
 }
 
@@ -170,6 +173,8 @@ int trainer_init(struct trainer *t, struct error *e)
         code = arena_init(&t->moments, moments.used, "the optimiser's moments", e);
     if (!code)
         code = arena_init(&t->work, work.used, "the activations", e);
+    if (!code && t->objective->prepare)
+        code = t->objective->prepare(t->objective, t->settings->batch_size, t->settings->max_seq_length, e);
     if (code) {
         trainer_free(t);
         return code;

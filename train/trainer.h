@@ -14,7 +14,9 @@
 
 /* Bytes by arena, known before anything runs. */
 struct memory_plan {
-    size_t weights, gradients, optimizer, activations, logits, batches, products, total;
+    size_t weights, gradients, optimizer, activations, logits, batches, products;
+    size_t objective; /* what it holds: a teacher */
+    size_t total;
     size_t checkpoints; /* on disk: the last and the best */
 };
 
@@ -42,6 +44,8 @@ struct trainer {
     /* Bytes that hooks of the model's layers keep beside all that is counted, for passes over n rows; NULL: none. */
     size_t (*hook_bytes)(const void *context, size_t n);
     const void *hook_context;
+    const struct stream_hook *stream_hook; /* of the model's activations (model/activations.h), NULL: none; in training and
+                                              in every evaluation */
     /* private */
     struct run_state state;               /* the caller sets the two hashes */
     struct arena gradients, moments, work;

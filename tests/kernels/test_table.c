@@ -71,6 +71,34 @@ static void exp_saturates(void **state)
     }
 }
 
+/* Every 37th normal float, and around 1, where log crosses 0. */
+static void log_is_within_three_ulp(void **state)
+{
+    (void)state;
+    enum { CHUNK = 4096 };
+    float x[CHUNK], y[CHUNK];
+    for_each_level(level)
+    {
+        double worst = 0;
+        for (uint32_t bits = 0x00800000u, step = 37; bits < 0x7f800000u;) {
+            size_t n = 0;
+            for (; n < CHUNK && bits < 0x7f800000u; bits += step, n++) {
+                step = bits > 0x3f7ff000u && bits < 0x3f801000u ? 1 : 37;
+                x[n] = float_of(bits);
+            }
+            kernel_table()->log(y, x, n);
+            for (size_t i = 0; i < n; i++)
+                worst = fmax(worst, ulps(y[i], log(x[i])));
+        }
+        assert_within(worst, 3, "log, ulp");
+        float special[] = {0, 1e-40f, -1, 1, NAN};
+        kernel_table()->log(special, special, 5);
+        for (int i = 0; i < 3; i++)
+            assert_true(special[i] > -87.34f && special[i] < -87.33f);
+        assert_true(special[3] == 0 && isnan(special[4]));
+    }
+}
+
 static void rows_match_f64(void **state)
 {
     (void)state;
@@ -94,6 +122,13 @@ static void rows_match_f64(void **state)
             table->axpy(z, -0.5f, x, n);
             for (size_t i = 0; i < n; i++)
                 assert_within(fabs(z[i] - (y[i] - 0.5 * x[i])), 3e-7, "axpy of %zu", n);
+            double cold = 0;
+            for (size_t i = 0; i < n; i++)
+                cold += exp(((double)x[i] - 3.25) * 0.75);
+            assert_within(fabs(table->exp_sum_scaled(z, x, 3.25f, 0.75f, n) - cold), 4e-7 * cold,
+                          "exp_sum_scaled of %zu", n);
+            for (size_t i = 0; i < n; i++)
+                assert_within(fabs(z[i] / exp(((double)x[i] - 3.25) * 0.75) - 1), 1e-6, "terms of exp_sum_scaled");
             assert_true(table->exp_sum(z, x, 3.25f, n) == table->exp_sum(NULL, x, 3.25f, n));
             for (size_t i = 0; i < n; i++)
                 assert_within(ulps(z[i], exp((double)(x[i] - 3.25f))), 2, "terms of exp_sum");
@@ -200,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exp_is_within_two_ulp), cmocka_unit_test(exp_saturates),
+        cmocka_unit_test(log_is_within_three_ulp),
         cmocka_unit_test(tanh_is_within_four_ulp), cmocka_unit_test(adjustment_has_three_parts),
         cmocka_unit_test(rows_match_f64),        cmocka_unit_test(scale_multiplies),
         cmocka_unit_test(long_sums_stay_exact),  cmocka_unit_test(scratch_grows_and_is_aligned),

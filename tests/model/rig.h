@@ -20,6 +20,9 @@ struct rig {
     struct batch batch;
     struct arena arena;
     float *scratch;
+    /* What is added to the loss after the forward pass, as an objective adds its own: the unscaled sum. NULL: nothing. */
+    double (*beside)(void *context, const struct batch *b, float scale, bool backward);
+    void *beside_context;
 };
 
 static void rig_take(struct rig *r, size_t n_rows, size_t seq_len, struct arena *arena)
@@ -60,7 +63,8 @@ __attribute__((unused)) static double rig_loss(struct rig *r, uint64_t dropout_s
     if (r->type == DTYPE_BF16)
         model_split(&r->model);
     const void *hidden = decoder_forward(&r->model, &r->activations, &r->batch, NULL, dropout_seed);
-    return o->loss(o, &r->model, &r->batch, hidden, r->type, 0, NULL, r->scratch) +
+    double more = r->beside ? r->beside(r->beside_context, &r->batch, 0, false) : 0;
+    return o->loss(o, &r->model, &r->batch, hidden, r->type, 0, NULL, r->scratch) + more +
            r->router_loss * r->activations.router_loss * (double)r->batch.n_targets;
 }
 
@@ -74,6 +78,8 @@ __attribute__((unused)) static double rig_step(struct rig *r, uint64_t dropout_s
     const void *hidden = decoder_forward(&r->model, &r->activations, &r->batch, NULL, dropout_seed);
     double sum = o->loss(o, &r->model, &r->batch, hidden, r->type, 1 / (float)r->batch.n_targets,
                          r->activations.dnormed, r->scratch);
+    if (r->beside)
+        sum += r->beside(r->beside_context, &r->batch, 1 / (float)r->batch.n_targets, true);
     r->activations.router_loss_scale = r->router_loss / (float)r->model.config.num_hidden_layers;
     decoder_backward(&r->model, &r->activations, &r->batch, r->activations.dnormed, dropout_seed);
     return sum;

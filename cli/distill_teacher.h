@@ -1,0 +1,38 @@
+/* The teacher of a distillation as it is given on the command line: a dump, with what its sequences are, or a model. */
+#ifndef LINNET_CLI_DISTILL_TEACHER_H
+#define LINNET_CLI_DISTILL_TEACHER_H
+
+#include "cli/inference.h"
+#include "distill/dump_teacher.h"
+#include "distill/model_teacher.h"
+#include "distill/options.h"
+
+/* Must not move once it is open. */
+struct distill_teacher {
+    const char *path;
+    bool is_dump;
+    struct dump dump, held_out; /* held_out: of --validation-teacher; no parts where none was given */
+    struct dump_pair pair;
+    struct inference inference;
+    struct model_teacher model;
+    struct tokenizer *tokenizer; /* of its tokens; NULL: a dump that has none */
+    struct teacher *teacher;     /* for the objective */
+    struct teacher from_dump;
+};
+
+/* Whether a dump lies there: a file of that format, or a folder of some. */
+bool is_dump(const char *path);
+
+/* Opens it; of dumps the tokens alone, see distill_teacher_check. distill_teacher_free in any case. */
+int distill_teacher_open(const struct distill_options *o, struct distill_teacher *t, struct error *e);
+void distill_teacher_free(struct distill_teacher *t);
+
+/* Before anything is learned from it: that the student's tokens are its tokens, that the loss can be had from what it
+ * knows, and that a dump is whole. */
+int distill_teacher_check(struct distill_teacher *t, const struct tokenizer *student, const struct soft_loss *loss,
+                          struct error *e);
+
+/* A line about it. */
+void distill_teacher_say(const struct distill_teacher *t);
+
+#endif
