@@ -286,7 +286,8 @@ uint64_t inference_hash(const struct inference *in)
         const struct lora_adapter *a = in->adapters[i].lora;
         h = hash64(&a->strength, sizeof a->strength, h);
         for (size_t k = 0; k < a->all.count; k++)
-            h = hash64(a->all.items[k]->value, a->all.items[k]->count * sizeof(float), h);
+            if (a->all.items[k]->value)
+                h = hash64(a->all.items[k]->value, a->all.items[k]->count * sizeof(float), h);
         for (size_t k = 0; k < a->n_pairs; k++)
             h = hash64(&a->pairs[k].scale, sizeof a->pairs[k].scale, h);
     }

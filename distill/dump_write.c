@@ -29,7 +29,6 @@ struct dump_writer {
     size_t n_tokens, n_positions;                /* of the part at hand */
     bool has_parts;
     struct error failure;
-    struct buffer gaps, log_probs, counts, work; /* of the sequence at hand */
 };
 
 static bool counted(const struct dump_description *d)
@@ -253,85 +252,142 @@ static int compare_keys(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void append_half(struct buffer *out, float value)
+/* Log-probabilities as halves hold them: at most 0, and none becomes infinite. */
+static float clamp(float log_prob)
 {
-    uint16_t half;
-    value = value > 0 ? 0 : value < f16_lowest && isfinite(value) ? f16_lowest : value;
-    f16_from_f32(&value, &half, 1);
-    buffer_append(out, &half, sizeof half);
+    return log_prob > 0 ? 0 : log_prob < f16_lowest && log_prob > -INFINITY ? f16_lowest : log_prob;
 }
 
-static void append_whole(struct buffer *out, enum hdf5_type type, uint32_t value)
+/* Whole numbers in the type they are stored in, in place. */
+static void narrow(enum hdf5_type type, uint32_t *values, size_t n)
 {
-    uint16_t narrow = (uint16_t)value;
-    if (type == HDF5_U16)
-        buffer_append(out, &narrow, sizeof narrow);
-    else
-        buffer_append(out, &value, sizeof value);
-}
-
-/* The n entries of a row by id, each id in the upper half of a key, its place in the lower one. */
-static uint64_t *sort_entries(struct dump_writer *w, const int32_t *ids, size_t n)
-{
-    buffer_clear(&w->work);
-    bool sorted = true;
+    if (type != HDF5_U16)
+        return;
     for (size_t i = 0; i < n; i++) {
-        uint64_t key = (uint64_t)(uint32_t)ids[i] << 32 | i;
-        buffer_append(&w->work, &key, sizeof key);
-        sorted = sorted && (i == 0 || ids[i] > ids[i - 1]);
+        uint16_t value = (uint16_t)values[i];
+        memcpy((char *)values + i * sizeof value, &value, sizeof value);
     }
-    if (!sorted)
-        qsort(w->work.data, n, sizeof(uint64_t), compare_keys);
-    return (uint64_t *)(void *)w->work.data;
 }
 
-static int add_entries(struct dump_writer *w, const struct soft_targets *t, size_t row, struct error *e)
+/* Entries of a row by id: each id in the upper half of a key, its place in the lower one. Ascending ones need no keys: NULL. */
+static uint64_t *sort_entries(const int32_t *ids, size_t n)
 {
-    const struct dump_description *d = &w->description;
-    enum hdf5_type type = small_type(d->vocab_size - 1);
-    size_t first = t->begin[row], n = t->begin[row + 1] - first;
-    double sum = exp((double)t->log_tail[row]);
-    if (n == 0 || n > d->most || (!counted(d) && n != d->most))
-        return bad_row(row, "number of entries", (double)n, e);
-    const uint64_t *keys = sort_entries(w, t->ids + first, n);
+    size_t sorted = 1;
+    while (sorted < n && ids[sorted] > ids[sorted - 1])
+        sorted++;
+    if (sorted == n)
+        return NULL;
+    uint64_t *keys = mem_alloc(n, sizeof *keys);
+    for (size_t i = 0; i < n; i++)
+        keys[i] = (uint64_t)(uint32_t)ids[i] << 32 | i;
+    qsort(keys, n, sizeof *keys, compare_keys);
+    return keys;
+}
+
+/* One row's gaps and log-probabilities, n of each. NULL, or what is wrong with it, and the value that is. */
+static const char *make_entries(const struct dump_description *d, const int32_t *ids, const float *log_probs, float log_tail,
+                                size_t n, uint32_t *gaps, float *out, double *value)
+{
+    const char *wrong = NULL;
+    uint64_t *keys = sort_entries(ids, n);
+    double sum = exp((double)log_tail);
     uint32_t last = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t id = (uint32_t)(keys[i] >> 32);
-        float log_prob = t->log_probs[first + (keys[i] & UINT32_MAX)];
-        if (id >= d->vocab_size || (i && id == last))
-            return bad_row(row, "an id that is beyond the vocabulary or there twice", (double)(int32_t)id, e);
-        if (!(log_prob <= 1e-3f) || !isfinite(log_prob))
-            return bad_row(row, "a log-probability", (double)log_prob, e);
-        sum += exp((double)log_prob);
-        append_whole(&w->gaps, type, id - last);
-        append_half(&w->log_probs, log_prob);
+    for (size_t i = 0; i < n && !wrong; i++) {
+        size_t from = keys ? (size_t)(keys[i] & UINT32_MAX) : i;
+        uint32_t id = (uint32_t)ids[from];
+        float log_prob = log_probs[from];
+        gaps[i] = id - last;
+        out[i] = clamp(log_prob);
+        sum += (double)expf(log_prob);
+        if (id >= d->vocab_size || (i && id == last)) {
+            wrong = "an id that is beyond the vocabulary or there twice";
+            *value = (double)ids[from];
+        } else if (!(log_prob <= 1e-3f) || !isfinite(log_prob)) {
+            wrong = "a log-probability";
+            *value = (double)log_prob;
+        }
         last = id;
     }
-    if (!(sum >= 0) || (d->kind == DUMP_TOP && fabs(sum - 1) > 0.01))
-        return bad_row(row, "the sum of its probabilities and the tail's", sum, e);
-    append_whole(&w->counts, small_type(d->most), (uint32_t)n);
+    if (!wrong && (!(sum >= 0) || (d->kind == DUMP_TOP && fabs(sum - 1) > 0.01))) {
+        wrong = "the sum of its probabilities and the tail's";
+        *value = sum;
+    }
+    mem_free(keys);
+    return wrong;
+}
+
+/* The entries of n rows into gaps and log_probs, each as many as there are. */
+static int make_rows(const struct dump_description *d, const struct soft_targets *t, size_t n, uint32_t *gaps, float *log_probs,
+                     struct error *e)
+{
+    size_t bad = SIZE_MAX, first = t->begin[0];
+    double value = 0;
+#pragma omp parallel for schedule(static) reduction(min : bad)
+    for (size_t i = 0; i < n; i++) {
+        size_t at = t->begin[i], count = t->begin[i + 1] - at;
+        double ignored;
+        if (make_entries(d, t->ids + at, t->log_probs + at, t->log_tail[i], count, gaps + at - first, log_probs + at - first, &ignored))
+            bad = i < bad ? i : bad;
+    }
+    if (bad == SIZE_MAX)
+        return OK;
+    size_t at = t->begin[bad];
+    const char *wrong = make_entries(d, t->ids + at, t->log_probs + at, t->log_tail[bad], t->begin[bad + 1] - at, gaps,
+                                     log_probs, &value);
+    return bad_row(bad, wrong, value, e);
+}
+
+/* Entries of each row, and where it has any others than there may be. */
+static int make_counts(const struct dump_description *d, const struct soft_targets *t, size_t n, uint32_t *counts, struct error *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t count = t->begin[i + 1] - t->begin[i];
+        if (count == 0 || count > d->most || (!counted(d) && count != d->most))
+            return bad_row(i, "number of entries", (double)count, e);
+        counts[i] = (uint32_t)count;
+    }
     return OK;
+}
+
+static int append_whole(struct dump_writer *w, int column, enum hdf5_type type, uint32_t *values, size_t n, struct error *e)
+{
+    narrow(type, values, n);
+    return hdf5_column_append(w->columns[column], values, n, e);
+}
+
+static int append_halves(struct dump_writer *w, int column, const float *values, size_t n, struct error *e)
+{
+    uint16_t *halves = mem_alloc(n, sizeof *halves);
+    f16_from_f32(values, halves, n);
+    int code = hdf5_column_append(w->columns[column], halves, n, e);
+    mem_free(halves);
+    return code;
 }
 
 static int write_sparse(struct dump_writer *w, const struct soft_targets *t, size_t n, struct error *e)
 {
-    size_t gap_bytes = small_type(w->description.vocab_size - 1) == HDF5_U16 ? 2 : 4;
-    buffer_clear(&w->gaps);
-    buffer_clear(&w->log_probs);
-    buffer_clear(&w->counts);
-    int code = OK;
-    for (size_t i = 0; i < n && !code; i++)
-        code = add_entries(w, t, i, e);
-    if (!code && counted(&w->description))
-        code = hdf5_column_append(w->columns[COLUMN_COUNTS], w->counts.data, n, e);
+    const struct dump_description *d = &w->description;
+    uint32_t *counts = mem_alloc(n, sizeof *counts);
+    int code = make_counts(d, t, n, counts, e);
+    size_t entries = code ? 0 : t->begin[n] - t->begin[0];
+    uint32_t *gaps = mem_alloc(entries, sizeof *gaps);
+    float *log_probs = mem_alloc(entries + n, sizeof *log_probs), *tails = log_probs + entries;
     if (!code)
-        code = hdf5_column_append(w->columns[COLUMN_GAPS], w->gaps.data, w->gaps.size / gap_bytes, e);
-    if (!code)
-        code = hdf5_column_append(w->columns[COLUMN_PROBS], w->log_probs.data, w->log_probs.size / 2, e);
-    buffer_clear(&w->work);
+        code = make_rows(d, t, n, gaps, log_probs, e);
     for (size_t i = 0; i < n; i++)
-        append_half(&w->work, t->log_tail[i]);
-    return code ? code : hdf5_column_append(w->columns[COLUMN_TAIL], w->work.data, n, e);
+        tails[i] = clamp(t->log_tail[i]);
+    if (!code && counted(d))
+        code = append_whole(w, COLUMN_COUNTS, small_type(d->most), counts, n, e);
+    if (!code)
+        code = append_whole(w, COLUMN_GAPS, small_type(d->vocab_size - 1), gaps, entries, e);
+    if (!code)
+        code = append_halves(w, COLUMN_PROBS, log_probs, entries, e);
+    if (!code)
+        code = append_halves(w, COLUMN_TAIL, tails, n, e);
+    mem_free(counts);
+    mem_free(gaps);
+    mem_free(log_probs);
+    return code;
 }
 
 /* log softmax(logits / temperature) as halves; false where there is none. */
@@ -351,10 +407,8 @@ static bool normalise(const float *logits, size_t v, float temperature, uint16_t
     float log_sum = (float)log(sum), block[256];
     for (size_t i = 0; i < v; i += 256) {
         size_t n = v - i < 256 ? v - i : 256;
-        for (size_t j = 0; j < n; j++) {
-            float x = (logits[i + j] - most) / temperature - log_sum;
-            block[j] = x > 0 ? 0 : x < f16_lowest && x > -INFINITY ? f16_lowest : x;
-        }
+        for (size_t j = 0; j < n; j++)
+            block[j] = clamp((logits[i + j] - most) / temperature - log_sum);
         f16_from_f32(block, out + i, n);
     }
     return true;
@@ -408,19 +462,22 @@ static int check_sequence(const struct dump_writer *w, const int32_t *ids, const
 
 static int write_tokens(struct dump_writer *w, const int32_t *ids, const uint8_t *supervised, size_t n, struct error *e)
 {
-    enum hdf5_type type = small_type(w->description.vocab_size - 1);
-    buffer_clear(&w->gaps);
-    buffer_clear(&w->work);
+    uint32_t *tokens = mem_alloc(n, sizeof *tokens);
+    uint8_t *bits = mem_alloc(n, 1);
     for (size_t i = 0; i < n; i++) {
-        append_whole(&w->gaps, type, (uint32_t)ids[i]);
-        buffer_byte(&w->work, supervised[i] != 0);
+        tokens[i] = (uint32_t)ids[i];
+        bits[i] = supervised[i] != 0;
     }
     w->n_tokens += n;
     uint64_t end = w->n_tokens;
-    int code = hdf5_column_append(w->columns[COLUMN_TOKENS], w->gaps.data, n, e);
+    int code = append_whole(w, COLUMN_TOKENS, small_type(w->description.vocab_size - 1), tokens, n, e);
     if (!code)
-        code = hdf5_column_append(w->columns[COLUMN_SUPERVISED], w->work.data, n, e);
-    return code ? code : hdf5_column_append(w->columns[COLUMN_SEQUENCES], &end, 1, e);
+        code = hdf5_column_append(w->columns[COLUMN_SUPERVISED], bits, n, e);
+    if (!code)
+        code = hdf5_column_append(w->columns[COLUMN_SEQUENCES], &end, 1, e);
+    mem_free(tokens);
+    mem_free(bits);
+    return code;
 }
 
 static int add_sequence(struct dump_writer *w, const int32_t *ids, const uint8_t *supervised, size_t n,
@@ -473,10 +530,6 @@ void dump_writer_close(struct dump_writer *w)
         hdf5_column_finish(w->columns[i], NULL); /* of a file that is given up */
     hdf5_close(w->file);
     dump_description_free(&w->description);
-    buffer_free(&w->gaps);
-    buffer_free(&w->log_probs);
-    buffer_free(&w->counts);
-    buffer_free(&w->work);
     mem_free(w->folder);
     mem_free(w);
 }

@@ -158,3 +158,40 @@ failure "$tmp/list.json: JSON, but no configuration and no tokenizer"
 printf '{"a": 1' >"$tmp/open.json"
 run "$LINNET" info "$tmp/open.json"
 failure "$tmp/open.json: line 1, column 7: not valid JSON: '}' expected near end of file"
+
+# teacher dumps, as a file and as a folder of parts
+mkdir "$tmp/dump"
+for i in 0 1; do cp tests/fuzz/corpus/dump/good-chunks "$tmp/dump/part-0000$i.h5"; done
+printf anything >"$tmp/dump/part-00002.h5.tmp77" # being written
+run "$LINNET" info "$tmp/dump"
+status 0
+out "$tmp/dump: teacher dump, 2 files, 45.0 kB
+
+  kind              top-k
+  vocab_size        100
+  k                 3
+  temperature       1.0
+  teacher           t
+  teacher_hash      not known
+  tokenizer_hash    not known
+  tokenizer_json    none
+  sequences         4
+  tokens            12
+  positions         8
+  bytes_a_position  5628.0
+"
+run "$LINNET" info --verify "$tmp/dump/part-00001.h5"
+status 0
+out_has '  positions         4'
+out_has '  covered           0.875'
+out_has '  tail              0.125'
+cp tests/fuzz/corpus/dump/bad-id "$tmp/dump/part-00001.h5"
+run "$LINNET" info "$tmp/dump"
+status 0
+run "$LINNET" info --verify "$tmp/dump"
+status 1
+grep -q "^linnet: error: $tmp/dump/part-00001.h5: dataset \"id_gaps\", chunk 0, position 2: an id is beyond the vocabulary (122); \
+write this part again" "$tmp/stderr" || fail "the bad id is not named"
+cp tests/fuzz/corpus/dump/bad-sequences "$tmp/dump/part-00001.h5"
+run "$LINNET" info "$tmp/dump"
+failure "$tmp/dump/part-00001.h5: dataset \"sequences\": sequence 1 ends at 6, but begins at 6"
