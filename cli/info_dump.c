@@ -49,7 +49,7 @@ static void add_statistics(json_t *file, const struct dump_statistics *s)
                 {"top_probability", s->top},            {"agreement", s->agreement},
                 {"cross_entropy", s->cross_entropy},    {"target_covered", s->target_covered}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        info_add(file, rows[i].name, rounded(rows[i].value, 1e-4));
+        info_add(file, rows[i].name, rows[i].value == rows[i].value ? rounded(rows[i].value, 1e-4) : json_null());
 }
 
 int info_describe_dump(const char *path, bool verify, json_t **out, struct error *e)

@@ -70,7 +70,7 @@ struct dump_statistics {
     double entropy;        /* in nats, of entries and tail as one outcome: not more than the teacher's own */
     double top;            /* probability of the likeliest token, mean */
     double agreement;      /* share of positions whose likeliest token is the one that stands there */
-    double cross_entropy;  /* mean of -log p of the tokens that stand there, where they are among the entries */
+    double cross_entropy;  /* mean of -log p of the tokens that stand there, where they are among the entries; NaN: nowhere */
     double target_covered; /* share of positions where they are */
 };
 

@@ -51,4 +51,19 @@ void dump_close_part(struct dump_part *p);
 /* A chunk's fault in positions of the part, as the error line says it. */
 int dump_chunk_error(struct dump_part *p, const char *name, const struct hdf5_fault *fault, struct error *e);
 
+/* --- dump_rows.c: a teacher's rows as they are stored; errors are ERR_USAGE and name the row --- */
+
+bool dump_counted(const struct dump_description *d); /* whether linnet writes counts */
+int dump_bad_row(size_t row, const char *what, double value, struct error *e);
+/* Log-probabilities as halves hold them: at most 0, and none becomes infinite. */
+float dump_clamp(float log_prob);
+/* Entries of each of n rows; an error where they are others than there may be. */
+int dump_make_counts(const struct dump_description *d, const struct soft_targets *t, size_t n, uint32_t *counts,
+                     struct error *e);
+/* The entries of n rows, of each by id, into gaps and log_probs, each as many as there are. */
+int dump_make_entries(const struct dump_description *d, const struct soft_targets *t, size_t n, uint32_t *gaps,
+                      float *log_probs, struct error *e);
+/* log softmax(logits / temperature) as halves; false where there is none. */
+bool dump_normalise(const float *logits, size_t v, float temperature, uint16_t *out);
+
 #endif

@@ -111,7 +111,7 @@ static void set_statistics(const struct verification *v, struct dump_statistics 
     double n = (double)v->dump->n_positions;
     n = n > 0 ? n : 1;
     *s = (struct dump_statistics){v->entries / n, v->covered / n,   v->tail / n, v->entropy / n, v->top / n, v->agreement / n,
-                                  v->target_covered > 0 ? v->cross_entropy / v->target_covered : 0, v->target_covered / n};
+                                  v->target_covered > 0 ? v->cross_entropy / v->target_covered : NAN, v->target_covered / n};
 }
 
 static void allocate(struct verification *v)

@@ -6,7 +6,6 @@
 #include "kernels/dtype.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -14,7 +13,6 @@ enum {
     PART_BYTES = 300000000,
     PARTS_MOST = 100000,
 };
-static const float f16_lowest = -65504;
 
 enum { COLUMN_TOKENS = DUMP_COLUMNS, COLUMN_SEQUENCES, COLUMN_SUPERVISED, WRITTEN_COLUMNS };
 
@@ -30,11 +28,6 @@ struct dump_writer {
     bool has_parts;
     struct error failure;
 };
-
-static bool counted(const struct dump_description *d)
-{
-    return d->kind == DUMP_SAMPLED || (d->kind == DUMP_TOP && d->cumulative > 0);
-}
 
 static enum hdf5_type small_type(size_t largest)
 {
@@ -190,7 +183,7 @@ static int create_columns(struct dump_writer *w, struct error *e)
         {COLUMN_TOKENS, "tokens", small_type(d->vocab_size - 1), 0, CHUNK_ELEMENTS, false},
         {COLUMN_SEQUENCES, "sequences", HDF5_U64, 0, CHUNK_ELEMENTS / 8, false},
         {COLUMN_SUPERVISED, "supervised", HDF5_U8, 0, 2 * CHUNK_ELEMENTS, false},
-        {COLUMN_COUNTS, "counts", small_type(d->most), 0, CHUNK_ELEMENTS, !counted(d)},
+        {COLUMN_COUNTS, "counts", small_type(d->most), 0, CHUNK_ELEMENTS, !dump_counted(d)},
         {COLUMN_GAPS, "id_gaps", small_type(d->vocab_size - 1), 0, CHUNK_ELEMENTS, dense},
         {COLUMN_PROBS, "log_probs", HDF5_F16, dense ? row : 0, !dense ? CHUNK_ELEMENTS : rows ? rows : 1, false},
         {COLUMN_TAIL, "log_tail", HDF5_F16, 0, CHUNK_ELEMENTS, dense},
@@ -241,23 +234,6 @@ static int complete_part(struct dump_writer *w, struct error *e)
 
 /* ---- rows ---- */
 
-static int bad_row(size_t row, const char *what, double value, struct error *e)
-{
-    return error_set(e, ERR_USAGE, "a teacher's distribution at target %zu of a sequence: %s (%g)", row, what, value);
-}
-
-static int compare_keys(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* Log-probabilities as halves hold them: at most 0, and none becomes infinite. */
-static float clamp(float log_prob)
-{
-    return log_prob > 0 ? 0 : log_prob < f16_lowest && log_prob > -INFINITY ? f16_lowest : log_prob;
-}
-
 /* Whole numbers in the type they are stored in, in place. */
 static void narrow(enum hdf5_type type, uint32_t *values, size_t n)
 {
@@ -267,86 +243,6 @@ static void narrow(enum hdf5_type type, uint32_t *values, size_t n)
         uint16_t value = (uint16_t)values[i];
         memcpy((char *)values + i * sizeof value, &value, sizeof value);
     }
-}
-
-/* Entries of a row by id: each id in the upper half of a key, its place in the lower one. Ascending ones need no keys: NULL. */
-static uint64_t *sort_entries(const int32_t *ids, size_t n)
-{
-    size_t sorted = 1;
-    while (sorted < n && ids[sorted] > ids[sorted - 1])
-        sorted++;
-    if (sorted == n)
-        return NULL;
-    uint64_t *keys = mem_alloc(n, sizeof *keys);
-    for (size_t i = 0; i < n; i++)
-        keys[i] = (uint64_t)(uint32_t)ids[i] << 32 | i;
-    qsort(keys, n, sizeof *keys, compare_keys);
-    return keys;
-}
-
-/* One row's gaps and log-probabilities, n of each. NULL, or what is wrong with it, and the value that is. */
-static const char *make_entries(const struct dump_description *d, const int32_t *ids, const float *log_probs, float log_tail,
-                                size_t n, uint32_t *gaps, float *out, double *value)
-{
-    const char *wrong = NULL;
-    uint64_t *keys = sort_entries(ids, n);
-    double sum = exp((double)log_tail);
-    uint32_t last = 0;
-    for (size_t i = 0; i < n && !wrong; i++) {
-        size_t from = keys ? (size_t)(keys[i] & UINT32_MAX) : i;
-        uint32_t id = (uint32_t)ids[from];
-        float log_prob = log_probs[from];
-        gaps[i] = id - last;
-        out[i] = clamp(log_prob);
-        sum += (double)expf(log_prob);
-        if (id >= d->vocab_size || (i && id == last)) {
-            wrong = "an id that is beyond the vocabulary or there twice";
-            *value = (double)ids[from];
-        } else if (!(log_prob <= 1e-3f) || !isfinite(log_prob)) {
-            wrong = "a log-probability";
-            *value = (double)log_prob;
-        }
-        last = id;
-    }
-    if (!wrong && (!(sum >= 0) || (d->kind == DUMP_TOP && fabs(sum - 1) > 0.01))) {
-        wrong = "the sum of its probabilities and the tail's";
-        *value = sum;
-    }
-    mem_free(keys);
-    return wrong;
-}
-
-/* The entries of n rows into gaps and log_probs, each as many as there are. */
-static int make_rows(const struct dump_description *d, const struct soft_targets *t, size_t n, uint32_t *gaps, float *log_probs,
-                     struct error *e)
-{
-    size_t bad = SIZE_MAX, first = t->begin[0];
-    double value = 0;
-#pragma omp parallel for schedule(static) reduction(min : bad)
-    for (size_t i = 0; i < n; i++) {
-        size_t at = t->begin[i], count = t->begin[i + 1] - at;
-        double ignored;
-        if (make_entries(d, t->ids + at, t->log_probs + at, t->log_tail[i], count, gaps + at - first, log_probs + at - first, &ignored))
-            bad = i < bad ? i : bad;
-    }
-    if (bad == SIZE_MAX)
-        return OK;
-    size_t at = t->begin[bad];
-    const char *wrong = make_entries(d, t->ids + at, t->log_probs + at, t->log_tail[bad], t->begin[bad + 1] - at, gaps,
-                                     log_probs, &value);
-    return bad_row(bad, wrong, value, e);
-}
-
-/* Entries of each row, and where it has any others than there may be. */
-static int make_counts(const struct dump_description *d, const struct soft_targets *t, size_t n, uint32_t *counts, struct error *e)
-{
-    for (size_t i = 0; i < n; i++) {
-        size_t count = t->begin[i + 1] - t->begin[i];
-        if (count == 0 || count > d->most || (!counted(d) && count != d->most))
-            return bad_row(i, "number of entries", (double)count, e);
-        counts[i] = (uint32_t)count;
-    }
-    return OK;
 }
 
 static int append_whole(struct dump_writer *w, int column, enum hdf5_type type, uint32_t *values, size_t n, struct error *e)
@@ -368,15 +264,15 @@ static int write_sparse(struct dump_writer *w, const struct soft_targets *t, siz
 {
     const struct dump_description *d = &w->description;
     uint32_t *counts = mem_alloc(n, sizeof *counts);
-    int code = make_counts(d, t, n, counts, e);
+    int code = dump_make_counts(d, t, n, counts, e);
     size_t entries = code ? 0 : t->begin[n] - t->begin[0];
     uint32_t *gaps = mem_alloc(entries, sizeof *gaps);
     float *log_probs = mem_alloc(entries + n, sizeof *log_probs), *tails = log_probs + entries;
     if (!code)
-        code = make_rows(d, t, n, gaps, log_probs, e);
+        code = dump_make_entries(d, t, n, gaps, log_probs, e);
     for (size_t i = 0; i < n; i++)
-        tails[i] = clamp(t->log_tail[i]);
-    if (!code && counted(d))
+        tails[i] = dump_clamp(t->log_tail[i]);
+    if (!code && dump_counted(d))
         code = append_whole(w, COLUMN_COUNTS, small_type(d->most), counts, n, e);
     if (!code)
         code = append_whole(w, COLUMN_GAPS, small_type(d->vocab_size - 1), gaps, entries, e);
@@ -390,30 +286,6 @@ static int write_sparse(struct dump_writer *w, const struct soft_targets *t, siz
     return code;
 }
 
-/* log softmax(logits / temperature) as halves; false where there is none. */
-static bool normalise(const float *logits, size_t v, float temperature, uint16_t *out)
-{
-    float most = -INFINITY;
-    double sum = 0;
-    bool good = true;
-    for (size_t i = 0; i < v; i++) {
-        good = good && logits[i] < INFINITY; /* a NaN is not */
-        most = logits[i] > most ? logits[i] : most;
-    }
-    if (!good || most == -INFINITY)
-        return false;
-    for (size_t i = 0; i < v; i++)
-        sum += (double)expf((logits[i] - most) / temperature);
-    float log_sum = (float)log(sum), block[256];
-    for (size_t i = 0; i < v; i += 256) {
-        size_t n = v - i < 256 ? v - i : 256;
-        for (size_t j = 0; j < n; j++)
-            block[j] = clamp((logits[i + j] - most) / temperature - log_sum);
-        f16_from_f32(block, out + i, n);
-    }
-    return true;
-}
-
 static int write_dense(struct dump_writer *w, const struct soft_targets *t, size_t n, struct error *e)
 {
     enum { ROWS = 64 };
@@ -425,9 +297,9 @@ static int write_dense(struct dump_writer *w, const struct soft_targets *t, size
         size_t rows = n - i < ROWS ? n - i : ROWS, bad = SIZE_MAX;
 #pragma omp parallel for schedule(dynamic, 1) reduction(min : bad)
         for (size_t j = 0; j < rows; j++)
-            if (!normalise(t->logits + (i + j) * v, v, temperature, halves + j * v))
+            if (!dump_normalise(t->logits + (i + j) * v, v, temperature, halves + j * v))
                 bad = j < bad ? j : bad;
-        code = bad != SIZE_MAX ? bad_row(i + bad, "a logit that is infinite or no number", NAN, e)
+        code = bad != SIZE_MAX ? dump_bad_row(i + bad, "a logit that is infinite or no number", NAN, e)
                                : hdf5_column_append(w->columns[COLUMN_PROBS], halves, rows, e);
     }
     mem_free(halves);
