@@ -206,6 +206,8 @@ static int load_examples(struct run *r, const struct command_input *in, struct e
     double fraction = dataset_section.validation_fraction;
     if (t->is_dump) /* read to be compared, in the order of the rows */
         dataset_section.validation_fraction = 0;
+    if (!option_given(in->options, "dataset", "over_long"))
+        dataset_section.over_long = OVER_LONG_SPLIT;
     int code = dataset_settle(in->options, &dataset_section, &train_section, e);
     if (!code)
         code = dataset_load(&dataset_section, r->student.tokenizer, train_section.max_seq_length, train_section.seed,
@@ -297,12 +299,18 @@ static int let_student_write(struct run *r, struct error *e)
     return OK;
 }
 
+static int check_online(const struct run *r, struct error *e)
+{
+    const struct distill_options *o = &distill_section;
+    if (!r->teacher.is_dump || (o->hidden_weight == 0 && o->on_policy == 0))
+        return OK;
+    return error_set(e, ERR_USAGE, "%s needs a teacher that is a model; %s is a dump",
+                     o->hidden_weight > 0 ? "--hidden-weight" : "--on-policy", r->teacher.path);
+}
+
 static int prepare_online(struct run *r, struct error *e)
 {
     const struct distill_options *o = &distill_section;
-    if (r->teacher.is_dump && (o->hidden_weight > 0 || o->on_policy > 0))
-        return error_set(e, ERR_USAGE, "%s needs a teacher that is a model; %s is a dump",
-                         o->hidden_weight > 0 ? "--hidden-weight" : "--on-policy", r->teacher.path);
     int code = o->hidden_weight > 0 ? match_hidden_states(r, e) : OK;
     return code || o->on_policy == 0 ? code : let_student_write(r, e);
 }
@@ -319,6 +327,8 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
 {
     int code = distill_teacher_open(&distill_section, &r->teacher, e);
     bool student_first = distill_section.align != ALIGN_NONE; /* rows are as long as they are in its tokens */
+    if (!code)
+        code = check_online(r, e);
     if (!code && student_first)
         code = open_student(r, e);
     if (!code)

@@ -191,6 +191,16 @@ static int check_tokens(const struct distill_teacher *t, const struct tokenizer 
     return code;
 }
 
+/* A longer vocabulary that begins with the student's may be padded; its further tokens must not be in use. */
+static int check_ids(const struct examples *x, const char *path, size_t vocab_size, struct error *e)
+{
+    for (size_t i = 0; i < x->begin[x->count]; i++)
+        if ((size_t)x->ids[i] >= vocab_size)
+            return error_set(e, ERR_USAGE, "%s: token %zu is %d, but the student's tokenizer ends with %zu", path, i,
+                             (int)x->ids[i], vocab_size - 1);
+    return OK;
+}
+
 /* What a dump knows is at one temperature. */
 static int check_loss(const struct dump *d, bool aligned, const char *path, const struct soft_loss *loss, struct error *e)
 {
@@ -208,7 +218,8 @@ static int check_loss(const struct dump *d, bool aligned, const char *path, cons
 int distill_teacher_check(struct distill_teacher *t, const struct tokenizer *student, const struct soft_loss *loss,
                           struct error *e)
 {
-    int code = t->pair.alignment ? OK : check_tokens(t, student, e);
+    bool aligned = t->pair.alignment != NULL;
+    int code = aligned ? OK : check_tokens(t, student, e);
     if (!code && !t->is_dump && t->inference.model.config.vocab_size < tokenizer_vocab_size(student))
         return error_set(e, ERR_USAGE, "%s: the teacher knows %zu tokens, the student's tokenizer has %zu", t->path,
                          t->inference.model.config.vocab_size, tokenizer_vocab_size(student));
@@ -218,7 +229,9 @@ int distill_teacher_check(struct distill_teacher *t, const struct tokenizer *stu
         struct dump *d = i ? t->pair.held_out : &t->dump;
         if (!d)
             continue;
-        code = check_loss(d, t->pair.alignment != NULL, t->path, loss, e);
+        code = aligned ? OK : check_ids(&d->examples, t->path, tokenizer_vocab_size(student), e);
+        if (!code)
+            code = check_loss(d, aligned, t->path, loss, e);
         if (!code)
             code = dump_verify(d, "check the dump", NULL, e);
     }

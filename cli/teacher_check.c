@@ -267,9 +267,11 @@ static void print_shown(const struct check *c, const struct shown *s)
     for (size_t i = 0; i < s->n; i++) {
         buffer_clear(&line);
         token_text(c->own, s->ids[i], &line);
-        printf("  %8.4f%%  %6d %s%s\n", 100 * exp((double)s->log_probs[i]), (int)s->ids[i], line.data,
-               s->ids[i] == stands_there(c, s) ? "  <- stands there" : "");
+        printf("  %8.4f%%  %6d %s\n", 100 * exp((double)s->log_probs[i]), (int)s->ids[i], line.data);
     }
+    buffer_clear(&line);
+    token_text(c->own, stands_there(c, s), &line);
+    printf("  in the text %6d %s\n", (int)stands_there(c, s), line.data);
     buffer_free(&line);
 }
 

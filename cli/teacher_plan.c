@@ -39,12 +39,14 @@ static void count(struct teacher_plan *p, const struct examples *x)
     }
 }
 
-/* Of a position, before there is any. An entry is 16 bits of probability and 16 or 32 of an id, compressed; measured:
- * see docs/distillation.md. */
+/* Of a position, before there is any. k ids among v tokens are gaps of v / k in the mean, of about log2(e v / k) bits, and
+ * deflate needs a tenth more; of the 16 bits of a log-probability sign and exponent are nearly free. */
 static double guess_bytes(const struct teacher_plan *p)
 {
+    const struct dump_description *d = p->description;
     double tokens = p->n_positions ? (double)p->n_tokens / (double)p->n_positions : 0;
-    return (p->description->kind == DUMP_DENSE ? 1.5 : 3.0) * p->entries + 4 + 2 * tokens;
+    double id = d->kind == DUMP_DENSE ? 0 : 1.1 * log2(exp(1) * (double)d->vocab_size / p->entries) / 8;
+    return p->entries * (id + 1.6) + 4 + 2 * tokens;
 }
 
 int teacher_plan_make(struct teacher_plan *p, struct capture *c, const struct dump_description *d,

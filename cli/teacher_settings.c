@@ -17,20 +17,28 @@ static size_t count_parts(const struct path_list *files)
     return n;
 }
 
+/* A file that is neither a part nor what a killed writer left of one; NULL: there is none. */
+static const char *find_other(const struct path_list *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        if (!path_has_suffix(files->paths[i], ".h5") && !strstr(path_basename(files->paths[i]), ".h5.tmp"))
+            return files->paths[i];
+    return NULL;
+}
+
 int teacher_check_out(const char *out, bool resume, struct error *e)
 {
     struct path_list files = {0};
-    int code = OK;
     if (!file_exists(out))
         return resume ? error_set(e, ERR_USAGE, "--resume: there is no %s; without --resume it is begun", out) : OK;
     if (!file_is_directory(out))
         return error_set(e, ERR_USAGE, "--out %s is a file; a dump is a folder", out);
-    code = dir_list(out, &files, e);
-    size_t n = code ? 0 : count_parts(&files);
-    if (!code && n > 0 && !resume)
+    int code = dir_list(out, &files, e);
+    const char *other = code ? NULL : find_other(&files);
+    if (other)
+        code = error_set(e, ERR_USAGE, "%s holds other files (%s); choose another --out", out, other);
+    else if (!code && count_parts(&files) > 0 && !resume)
         code = error_set(e, ERR_USAGE, "%s already holds a dump; go on with --resume, or choose another --out", out);
-    else if (!code && files.count > n)
-        code = error_set(e, ERR_USAGE, "%s holds other files (%s); choose another --out", out, files.paths[0]);
     path_list_free(&files);
     return code;
 }
@@ -113,7 +121,7 @@ static const struct {
     const char *key, *words;
     bool is_hash;
 } compared[] = {
-    {"model_hash", "the model, or an adapter or its scale", true},
+    {"model_hash", "the model (or an adapter, or its scale)", true},
     {"tokenizer_hash", "the tokenizer", true},
     {"dense", "--dense", false},
     {"k", "--k", false},
@@ -143,15 +151,24 @@ static size_t first_difference(const struct examples *a, const struct examples *
     return i;
 }
 
+/* Where the data leaves what the dump has. */
+static int say_data_differs(const char *out, const struct examples *stored, const struct examples *now, struct error *e)
+{
+    static const char start[] = "--resume: the data is not what";
+    size_t same = first_difference(stored, now);
+    if (same == stored->count)
+        return error_set(e, ERR_USAGE, "%s %s was made of: it differs behind the %zu sequences there", start, out, same);
+    if (same == now->count)
+        return error_set(e, ERR_USAGE, "%s %s was made of: it ends with %zu of the %zu sequences there", start, out, same,
+                         stored->count);
+    return error_set(e, ERR_USAGE, "%s %s was made of: sequence %zu differs", start, out, same);
+}
+
 static int say_difference(const char *out, size_t i, const json_t *was, const json_t *is, const struct dump *stored,
                           const struct examples *examples, struct error *e)
 {
-    size_t same = first_difference(&stored->examples, examples);
-    if (strcmp(compared[i].key, "data_hash") == 0 && same < stored->examples.count)
-        return error_set(e, ERR_USAGE, "--resume: the data is not what %s was made of: sequence %zu differs", out, same);
     if (strcmp(compared[i].key, "data_hash") == 0)
-        return error_set(e, ERR_USAGE, "--resume: the data is not what %s was made of: it differs behind its %zu sequences",
-                         out, same);
+        return say_data_differs(out, &stored->examples, examples, e);
     if (compared[i].is_hash)
         return error_set(e, ERR_USAGE, "--resume: %s is not what %s was made with", compared[i].words, out);
     char *before = json_dumps(was, JSON_ENCODE_ANY), *now = json_dumps(is, JSON_ENCODE_ANY);

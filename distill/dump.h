@@ -30,7 +30,7 @@ struct dump_description {
     size_t most;            /* entries of one position at most; dense: vocab_size */
     double temperature;     /* of the distributions: softmax(logits / temperature) */
     double cumulative;      /* entries end where their probabilities sum to this; 0: there are always `most` */
-    uint64_t tokenizer_hash; /* tokenizer_hash of the tokens' tokenizer; 0: see tokenizer_json */
+    uint64_t tokenizer_hash; /* tokenizer_hash of the tokens' tokenizer; 0: taken from tokenizer_json; without either not known */
     uint64_t teacher_hash;  /* model_weights_hash, or any other; 0: not known */
     char *teacher;          /* a name for people */
     char *settings;         /* how it was made, a JSON object for people; NULL: not said */

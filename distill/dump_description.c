@@ -75,6 +75,9 @@ static int read_numbers(struct hdf5_file *f, const char *path, struct dump_descr
     if (!code && (k == 0 || k > vocab || (d->kind == DUMP_DENSE && k != vocab)))
         code = error_set(e, ERR_FORMAT, "%s: attribute \"k\" is %llu of a vocabulary of %llu tokens", path,
                          (unsigned long long)k, (unsigned long long)vocab);
+    if (!code && d->kind != DUMP_DENSE && k > DUMP_SPARSE_MOST)
+        code = error_set(e, ERR_FORMAT, "%s: attribute \"k\" is %llu; over %d a dump must be dense", path, (unsigned long long)k,
+                         DUMP_SPARSE_MOST);
     if (!code)
         code = hdf5_get_f64(f, "temperature", &d->temperature, e);
     if (!code && !(d->temperature > 0 && isfinite(d->temperature)))
@@ -111,6 +114,18 @@ static int read_tokenizer(struct hdf5_file *f, const char *path, struct dump_des
     }
     hdf5_column_close(c);
     return code;
+}
+
+int dump_hash_tokenizer(struct dump_description *d, const char *path, struct error *e)
+{
+    struct tokenizer *t = NULL;
+    if (d->tokenizer_hash || !d->tokenizer_json.size)
+        return OK;
+    if (tokenizer_parse_json(d->tokenizer_json.data, d->tokenizer_json.size, &t, e))
+        return error_prefix(e, "%s: tokenizer_json", path);
+    d->tokenizer_hash = tokenizer_hash(t);
+    tokenizer_free(t);
+    return OK;
 }
 
 int dump_read_description(struct hdf5_file *f, const char *path, struct dump_description *d, struct error *e)

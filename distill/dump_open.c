@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "distill/dump_private.h"
-#include "tokenizer/tokenizer.h"
 
 #include <string.h>
 
@@ -274,25 +273,13 @@ static int open_distributions(const struct dump_description *d, struct dump_part
     return code ? code : check_entries(d, p, e);
 }
 
-static int hash_tokenizer(struct dump_description *d, const char *path, struct error *e)
-{
-    struct tokenizer *t = NULL;
-    if (d->tokenizer_hash || !d->tokenizer_json.size)
-        return OK;
-    if (tokenizer_parse_json(d->tokenizer_json.data, d->tokenizer_json.size, &t, e))
-        return error_prefix(e, "%s: dataset \"tokenizer_json\"", path);
-    d->tokenizer_hash = tokenizer_hash(t);
-    tokenizer_free(t);
-    return OK;
-}
-
 /* The part's own description against the first one's. */
 static int take_description(struct dump *d, struct dump_part *p, struct error *e)
 {
     struct dump_description own, *first = &d->description;
     int code = dump_read_description(p->file, p->path, &own, e);
     if (!code && p == d->parts) {
-        code = hash_tokenizer(&own, p->path, e);
+        code = dump_hash_tokenizer(&own, p->path, e);
         p->most = own.most;
         *first = own;
         return code;
@@ -301,7 +288,7 @@ static int take_description(struct dump *d, struct dump_part *p, struct error *e
         memcmp(own.tokenizer_json.data, first->tokenizer_json.data, own.tokenizer_json.size) == 0)
         own.tokenizer_hash = first->tokenizer_hash;
     if (!code)
-        code = hash_tokenizer(&own, p->path, e);
+        code = dump_hash_tokenizer(&own, p->path, e);
     if (!code)
         code = dump_check_same(first, d->parts->path, &own, p->path, e);
     first->most = first->most > own.most ? first->most : own.most;
@@ -356,6 +343,8 @@ int dump_open(const char *path, struct dump *d, struct error *e)
     }
     if (!code && d->examples.count == 0)
         code = error_set(e, ERR_FORMAT, "%s: holds no sequence", path);
+    if (!code && d->n_positions == 0)
+        code = error_set(e, ERR_FORMAT, "%s: none of its tokens is supervised, it says nothing of a teacher", path);
 done:
     path_list_free(&files);
     if (code)

@@ -10,6 +10,7 @@
 
 enum {
     DUMP_BLOCK = 1024, /* positions between two entries of a part's index */
+    DUMP_SPARSE_MOST = 1 << 20, /* entries of a position, which readers have memory for */
     DUMP_OPEN_MOST = 32, /* parts whose files are open */
 };
 
@@ -33,6 +34,8 @@ struct dump_part {
 
 /* A part's attributes and what agrees between parts. */
 int dump_read_description(struct hdf5_file *f, const char *path, struct dump_description *d, struct error *e);
+/* The tokenizer's hash where only the tokenizer itself is known. path: for the error. */
+int dump_hash_tokenizer(struct dump_description *d, const char *path, struct error *e);
 int dump_write_description(struct hdf5_file *f, const struct dump_description *d, struct error *e);
 /* Whether parts of the one and the other belong together; the error names what differs. `what`: names the other. */
 int dump_check_same(const struct dump_description *a, const char *a_name, const struct dump_description *b,

@@ -50,6 +50,8 @@ static int check_description(const struct dump_description *d, struct error *e)
         return error_set(e, ERR_USAGE, "a vocabulary of %zu tokens: ids have 31 bits", d->vocab_size);
     if (d->most == 0 || d->most > d->vocab_size || (d->kind == DUMP_DENSE && d->most != d->vocab_size))
         return error_set(e, ERR_USAGE, "%zu entries of a position, of a vocabulary of %zu tokens", d->most, d->vocab_size);
+    if (d->kind != DUMP_DENSE && d->most > DUMP_SPARSE_MOST)
+        return error_set(e, ERR_USAGE, "%zu entries of a position: over %d a dump must be dense", d->most, DUMP_SPARSE_MOST);
     if (!(d->temperature > 0 && isfinite(d->temperature)))
         return error_set(e, ERR_USAGE, "a temperature of %g: it must be above 0", d->temperature);
     if (!(d->cumulative >= 0 && d->cumulative <= 1))
@@ -162,7 +164,9 @@ int dump_writer_open(const struct dump_writer_options *o, const struct dump_desc
     w->compression = o->compression;
     w->description = dump_description_copy(description);
     w->positions_per_part = o->positions_per_part ? o->positions_per_part : default_part(description);
-    code = open_folder(w, o->resume, n_sequences, n_positions, e);
+    code = dump_hash_tokenizer(&w->description, o->path, e);
+    if (!code)
+        code = open_folder(w, o->resume, n_sequences, n_positions, e);
     if (code)
         dump_writer_close(w);
     else
@@ -454,6 +458,8 @@ int dump_writer_finish(struct dump_writer *w, struct error *e)
             *e = w->failure;
         return w->failure.code;
     }
+    if (w->file && !w->has_parts && w->n_positions == 0)
+        return error_set(e, ERR_USAGE, "%s: no token of any sequence is supervised, there is nothing to write", w->folder);
     if (w->file)
         return complete_part(w, e);
     return w->has_parts ? OK : error_set(e, ERR_USAGE, "%s: no sequence was added, there is nothing to write", w->folder);

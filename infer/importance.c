@@ -167,7 +167,7 @@ static double cosine(const float *x, const float *y, size_t n)
         xx += (double)x[i] * x[i];
         yy += (double)y[i] * y[i];
     }
-    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : xx == yy;
+    return xx == 0 || yy == 0 ? xx == yy : xy / sqrt(xx * yy);
 }
 
 /* After a pass over n tokens. Each layer has its own sum, in the order of the tokens. */
@@ -175,7 +175,7 @@ static void add_similarity(struct importance *im, size_t n)
 {
     const struct activations *a = &im->activations;
     const size_t n_layers = im->model->config.num_hidden_layers, width = im->model->config.hidden_size;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * width > 65536)
     for (size_t i = 0; i < n_layers; i++) {
         const float *in = a->layers[i].input, *out = i + 1 < n_layers ? a->layers[i + 1].input : a->last;
         for (size_t j = 0; j < n; j++)
@@ -257,6 +257,9 @@ int importance_finish(struct importance *im, struct error *e)
     if (im->broken)
         return error_set(e, ERR_FORMAT, "the inputs of %s are not finite numbers: the model is damaged, or too "
                          "large numbers were too much for its type", im->broken->name);
+    for (size_t i = 0; im->similarity && i < im->model->config.num_hidden_layers; i++)
+        if (!isfinite(im->similarity[i]))
+            return error_set(e, ERR_FORMAT, "what layer %zu gives is not finite numbers: the model is damaged", i);
     return OK;
 }
 

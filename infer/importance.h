@@ -54,7 +54,7 @@ void importance_free(struct importance *im);
 
 /* Adds a chunk of `context` tokens, rows of the embedding (CHECK). Runs whole batches as they fill; finish
  * runs what is left, after which sums and score are complete. ERR_FORMAT when an input is not finite, or its
- * square more than f32 holds: names the tensor. */
+ * square more than f32 holds: names the tensor; with `similarity` also when what a layer gives is not. */
 int importance_add(struct importance *im, const int32_t *ids, struct error *e);
 int importance_finish(struct importance *im, struct error *e);
 

@@ -332,7 +332,7 @@ quantised() {
 prepare() {
     install_clients || return
     cp tests/interop/*.mjs "$out/"
-    check "programs" make --no-print-directory -j"$(nproc)" asan-linnet build/tests/interop/random_model \
+    check "programs" make --no-print-directory asan-linnet build/tests/interop/random_model \
         build/tests/interop/random_adapter build/tests/interop/judge_quantize build/tests/interop/random_json || return
     check "synthetic corpus" "$LINNET" data synth --out "$corpus" --size 2M --seed 5 || return
     check "tokenizer of random models" "$LINNET" tokenizer train --data "$corpus" --splitter bytes \

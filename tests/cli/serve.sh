@@ -38,7 +38,7 @@ start() {
     "$LINNET" serve --model "$tmp/run" --port 0 --threads 1 "$@" >"$tmp/server.out" 2>"$tmp/server.err" &
     server=$!
     url=
-    for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    for attempt in $(seq 240); do
         url=$(sed -n "s/^serving .* at \(http:.*\)/\1/p" "$tmp/server.err")
         [ -n "$url" ] && return
         sleep 0.25

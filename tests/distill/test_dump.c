@@ -176,6 +176,39 @@ static void what_is_written_is_read(void **state)
     round_trip(wide, 2, 0, 1);
 }
 
+/* Where only the tokenizer is in the dump, its hash is what a reader says. */
+static void the_tokenizer_may_be_in_the_dump(void **state)
+{
+    (void)state;
+    static const char json[] = "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"ab\": 2}, "
+                               "\"merges\": [[\"a\", \"b\"]]}}";
+    struct dump_description d = top;
+    struct tokenizer *t;
+    struct sample s;
+    struct dump dump;
+    struct error e;
+    d.tokenizer_hash = 0;
+    buffer_string(&d.tokenizer_json, json);
+    assert_ok(tokenizer_parse_json(json, sizeof json - 1, &t, &e), e);
+    sample_init(&s, &d, 20, 1);
+    write_dump(&s, 100);
+    assert_ok(dump_open(path, &dump, &e), e);
+    assert_true(dump.n_parts > 1);
+    assert_true(dump.description.tokenizer_hash == tokenizer_hash(t) && tokenizer_hash(t) != 0);
+    assert_int_equal(dump.description.tokenizer_json.size, sizeof json - 1);
+    assert_string_equal(dump.description.tokenizer_json.data, json);
+    dump_close(&dump);
+    size_t there;
+    struct dump_writer *w = open_writer(&d, 0, true, &there); /* the same one */
+    dump_writer_close(w);
+    buffer_free(&d.tokenizer_json);
+    d.tokenizer_hash = tokenizer_hash(t);
+    w = open_writer(&d, 0, true, &there); /* and by its hash */
+    dump_writer_close(w);
+    tokenizer_free(t);
+    sample_free(&s);
+}
+
 /* ---- parts ---- */
 
 static size_t count_files(void)
@@ -342,6 +375,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_is_written_is_read, remove_dump),
+        cmocka_unit_test_teardown(the_tokenizer_may_be_in_the_dump, remove_dump),
         cmocka_unit_test_teardown(a_killed_writer_costs_the_part_at_hand, remove_dump),
         cmocka_unit_test_teardown(there_may_be_many_parts, remove_dump),
         cmocka_unit_test_teardown(a_writer_refuses_what_does_not_fit, remove_dump),
