@@ -81,12 +81,6 @@ static int check_settings(const struct command_input *in, struct run *r, struct 
         code = option_require(all, "distill", "teacher", e);
     if (!code)
         code = distill_options_loss(&distill_section, &r->loss, e);
-    if (!code && distill_section.align != ALIGN_NONE && !tune_section.model)
-        code = error_set(e, ERR_USAGE, "--align text is for a student that has a tokenizer already, --model PATH; a new one gets "
-                         "the teacher's");
-    if (!code && distill_section.align != ALIGN_NONE && dataset_section.paths.count)
-        code = error_set(e, ERR_USAGE, "--data goes with --align none: the dump brings its texts with it, and aligned ones are not "
-                         "what a dataset becomes");
     if (code)
         return code;
     bool asked_for_lora = option_given(all, "tune", "method") && tune_section.method == TUNE_LORA;
@@ -308,6 +302,19 @@ static int check_online(const struct run *r, struct error *e)
                      o->hidden_weight > 0 ? "--hidden-weight" : "--on-policy", r->teacher.path);
 }
 
+static int check_align(struct error *e)
+{
+    if (distill_section.align == ALIGN_NONE)
+        return OK;
+    if (!tune_section.model)
+        return error_set(e, ERR_USAGE, "--align text is for a student that has a tokenizer already, --model PATH; a new one gets "
+                         "the teacher's");
+    if (dataset_section.paths.count)
+        return error_set(e, ERR_USAGE, "--align text goes without --data: the dump brings its texts with it, in the tokens of its "
+                         "teacher");
+    return OK;
+}
+
 static int prepare_online(struct run *r, struct error *e)
 {
     const struct distill_options *o = &distill_section;
@@ -329,6 +336,8 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
     bool student_first = distill_section.align != ALIGN_NONE; /* rows are as long as they are in its tokens */
     if (!code)
         code = check_online(r, e);
+    if (!code)
+        code = check_align(e);
     if (!code && student_first)
         code = open_student(r, e);
     if (!code)

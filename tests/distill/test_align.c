@@ -1,4 +1,5 @@
 /* distill/align: a dump in another tokenizer's tokens, held against what is worked out token by token here. */
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "distill/align.h"
@@ -509,6 +510,96 @@ static void the_student_may_have_longer_tokens(void **state)
     tokenizer_free(teacher);
 }
 
+/* --- every kind of tokenizer --- */
+
+static const char *const kinds[] = {"gpt2", "llama3", "qwen2", "llama2", "gemma", "metaspace-first", "unigram-bytes"};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* A name of something shared, replaced by the thing. */
+static void resolve(const json_t *fixture, json_t *object, const char *key)
+{
+    const char *name = json_string_value(json_object_get(object, key));
+    if (name)
+        json_object_set(object, key, json_object_get(json_object_get(fixture, "shared"), name));
+}
+
+static struct tokenizer *load_kind(const json_t *fixture, const char *name)
+{
+    struct tokenizer *t;
+    struct error e;
+    json_t *root = json_deep_copy(json_object_get(json_object_get(json_object_get(fixture, "stacks"), name), "root"));
+    assert_non_null(root);
+    resolve(fixture, root, "added_tokens");
+    resolve(fixture, json_object_get(root, "model"), "vocab");
+    resolve(fixture, json_object_get(root, "model"), "merges");
+    char *text = json_dumps(root, 0);
+    assert_ok(tokenizer_parse_json(text, strlen(text), &t, &e), e);
+    free(text);
+    json_decref(root);
+    return t;
+}
+
+/* The same text before each target as before the teacher's token, and each of the map's tokens a beginning. */
+static void check_kinds(const struct tokenizer *teacher, const struct tokenizer *student, const char *what)
+{
+    struct dump d;
+    struct token_map map;
+    struct alignment a;
+    struct error e;
+    char *path;
+    make_dump(teacher, (struct setting){.k = 4, .temperature = 1}, &d, &path);
+    token_map_init(&map, teacher, d.description.vocab_size, student, tokenizer_vocab_size(student));
+    assert_ok(alignment_init(&a, &d, &map, teacher, student, &e), e);
+    if (a.n_left_out || a.n_positions < d.n_positions / 2 || a.n_same < a.n_positions / 2)
+        fail_msg("%s: %zu sequences left out, %zu of %zu positions, %zu the same", what, a.n_left_out, a.n_positions,
+                 d.n_positions, a.n_same);
+    const struct examples *x = &d.examples, *y = &a.examples;
+    size_t position = 0, next = 0;
+    for (size_t i = 0; i < x->count; i++)
+        for (size_t j = x->begin[i]; j < x->begin[i + 1]; position += x->learned[j++]) {
+            if (!x->learned[j] || next == a.n_positions || a.positions[next] != position)
+                continue;
+            size_t at = y->begin[i], skip = next++;
+            for (size_t k = 0; k < y->begin[i]; k++)
+                skip -= y->learned[k];
+            while (!y->learned[at] || skip-- > 0)
+                at++;
+            assert_true(at < y->begin[i + 1]);
+            struct buffer before = {0}, there = {0};
+            tokenizer_decode(teacher, x->ids + x->begin[i], j - x->begin[i], false, &before);
+            tokenizer_decode(student, y->ids + y->begin[i], at - y->begin[i], false, &there);
+            if (before.size != there.size || (before.size && memcmp(before.data, there.data, before.size) != 0))
+                fail_msg("%s, sequence %zu, token %zu: behind \"%.*s\" and \"%.*s\"", what, i, j, (int)before.size, before.data,
+                         (int)there.size, there.data);
+            buffer_free(&before);
+            buffer_free(&there);
+        }
+    assert_int_equal(next, a.n_positions);
+    alignment_free(&a);
+    token_map_free(&map);
+    drop_dump(&d, path);
+}
+
+static void all_kinds_meet_at_the_same_text(void **state)
+{
+    (void)state;
+    json_t *fixture;
+    struct error e;
+    struct tokenizer *t[KINDS];
+    assert_ok(json_read("tests/fixtures/tokenizer_stacks.json", &fixture, &e), e);
+    for (size_t i = 0; i < KINDS; i++)
+        t[i] = load_kind(fixture, kinds[i]);
+    for (size_t i = 0; i < KINDS; i++)
+        for (size_t j = 0; j < KINDS; j++) {
+            char *what = mem_printf("%s to %s", kinds[i], kinds[j]);
+            check_kinds(t[i], t[j], what);
+            mem_free(what);
+        }
+    for (size_t i = 0; i < KINDS; i++)
+        tokenizer_free(t[i]);
+    json_decref(fixture);
+}
+
 static void where_nothing_has_a_place_the_text_stands(void **state)
 {
     (void)state;
@@ -572,6 +663,7 @@ int main(void)
         cmocka_unit_test(a_vocabulary_is_its_bytes),
         cmocka_unit_test(a_student_must_spell_something),
         cmocka_unit_test(the_student_may_have_longer_tokens),
+        cmocka_unit_test(all_kinds_meet_at_the_same_text),
         cmocka_unit_test(where_nothing_has_a_place_the_text_stands),
         cmocka_unit_test(samples_are_refused),
     };
