@@ -115,15 +115,21 @@ static int open_new_student(struct run *r, struct error *e)
 
 static int open_student(struct run *r, struct error *e)
 {
+    struct distill_teacher *t = &r->teacher;
     int code = tune_section.model ? tuned_open(&tune_section, &lora_section, train_section.seed, &r->student, e)
                                   : open_new_student(r, e);
     if (code)
         return code;
+    t->pair.vocab_size = r->student.model.config.vocab_size;
+    return distill_teacher_align(t, &distill_section, r->student.tokenizer, t->pair.vocab_size, e);
+}
+
+static int check_length(const struct run *r, struct error *e)
+{
     size_t most = r->student.model.config.max_position_embeddings;
     if (most > 0 && train_section.max_seq_length > most)
         return error_set(e, ERR_USAGE, "rows of %zu tokens (train.max_seq_length) are longer than the %zu the student was "
                          "made for", train_section.max_seq_length, most);
-    r->teacher.pair.vocab_size = r->student.model.config.vocab_size;
     return OK;
 }
 
@@ -153,9 +159,9 @@ static int settle_length(const struct command_input *in, struct run *r, struct e
             train_section.max_seq_length = most;
         return plan_check_batch(&train_section, e);
     }
-    size_t longest = longest_of(&t->dump.examples);
-    if (distill_section.validation_teacher && longest_of(&t->held_out.examples) > longest)
-        longest = longest_of(&t->held_out.examples);
+    size_t longest = longest_of(t->examples);
+    if (t->held_out_examples && longest_of(t->held_out_examples) > longest)
+        longest = longest_of(t->held_out_examples);
     if (!given)
         train_section.max_seq_length = (longest + EXAMPLE_ROWS_STEP - 1) / EXAMPLE_ROWS_STEP * EXAMPLE_ROWS_STEP;
     if (train_section.max_seq_length < longest)
@@ -187,8 +193,8 @@ static int load_examples(struct run *r, const struct command_input *in, struct e
 {
     struct distill_teacher *t = &r->teacher;
     if (t->is_dump && !dataset_section.paths.count) {
-        r->examples = &t->dump.examples;
-        r->held_out = distill_section.validation_teacher ? &t->held_out.examples : NULL;
+        r->examples = t->examples;
+        r->held_out = t->held_out_examples;
         return OK;
     }
     double fraction = dataset_section.validation_fraction;
@@ -203,8 +209,8 @@ static int load_examples(struct run *r, const struct command_input *in, struct e
     dataset_section.validation_fraction = fraction;
     if (!code && t->is_dump)
         code = compare_texts(&t->dump.examples, &r->dataset.train, t->path, e);
-    r->examples = t->is_dump ? &t->dump.examples : &r->dataset.train;
-    r->held_out = t->is_dump ? (distill_section.validation_teacher ? &t->held_out.examples : NULL)
+    r->examples = t->is_dump ? t->examples : &r->dataset.train;
+    r->held_out = t->is_dump ? t->held_out_examples
                   : r->dataset.validation.count ? &r->dataset.validation : NULL;
     return code;
 }
@@ -242,7 +248,7 @@ static void make_rows(struct run *r, const struct options *all)
         r->trainer.has_validation = r->held_out != NULL;
         if (r->held_out)
             example_rows_init(&r->validation, r->held_out, NULL, 0, s->max_seq_length, dataset_section.packing, false, 0);
-        r->validation.first_number = r->teacher.is_dump ? r->teacher.dump.n_positions : 0;
+        r->validation.first_number = r->teacher.is_dump ? dump_pair_train_positions(&r->teacher.pair) : 0;
     }
     r->trainer.train = example_rows_loader(&r->train);
     if (r->trainer.has_validation)
@@ -296,6 +302,19 @@ static int check_online(const struct run *r, struct error *e)
                      o->hidden_weight > 0 ? "--hidden-weight" : "--on-policy", r->teacher.path);
 }
 
+static int check_align(struct error *e)
+{
+    if (distill_section.align == ALIGN_NONE)
+        return OK;
+    if (!tune_section.model)
+        return error_set(e, ERR_USAGE, "--align text is for a student that has a tokenizer already, --model PATH; a new one gets "
+                         "the teacher's");
+    if (dataset_section.paths.count)
+        return error_set(e, ERR_USAGE, "--align text goes without --data: the dump brings its texts with it, in the tokens of its "
+                         "teacher");
+    return OK;
+}
+
 static int prepare_online(struct run *r, struct error *e)
 {
     const struct distill_options *o = &distill_section;
@@ -314,12 +333,19 @@ static uint64_t data_hash(const struct run *r)
 static int prepare(struct run *r, const struct command_input *in, struct error *e)
 {
     int code = distill_teacher_open(&distill_section, &r->teacher, e);
+    bool student_first = distill_section.align != ALIGN_NONE; /* rows are as long as they are in its tokens */
     if (!code)
         code = check_online(r, e);
     if (!code)
-        code = settle_length(in, r, e);
-    if (!code)
+        code = check_align(e);
+    if (!code && student_first)
         code = open_student(r, e);
+    if (!code)
+        code = settle_length(in, r, e);
+    if (!code && !student_first)
+        code = open_student(r, e);
+    if (!code)
+        code = check_length(r, e);
     if (!code)
         code = distill_teacher_check(&r->teacher, r->student.tokenizer, &r->loss, e);
     if (!code)

@@ -12,7 +12,11 @@ struct distill_teacher {
     const char *path;
     bool is_dump;
     struct dump dump, held_out; /* held_out: of --validation-teacher; no parts where none was given */
+    const struct examples *examples, *held_out_examples; /* of dumps, aligned or as they are; held_out_examples may be NULL */
     struct dump_pair pair;
+    struct token_map map;                      /* with --align, */
+    struct alignment alignment, held_out_alignment;
+    struct alignment_shares shares;
     struct inference inference;
     struct model_teacher model;
     struct tokenizer *tokenizer; /* of its tokens; NULL: a dump that has none */
@@ -27,7 +31,12 @@ bool is_dump(const char *path);
 int distill_teacher_open(const struct distill_options *o, struct distill_teacher *t, struct error *e);
 void distill_teacher_free(struct distill_teacher *t);
 
-/* Before anything is learned from it: that the student's tokens are its tokens, that the loss can be had from what it
+/* With --align (else it does nothing), before the check: the examples are from then on in the student's tokens, of a
+ * model with vocab_size of them. */
+int distill_teacher_align(struct distill_teacher *t, const struct distill_options *o, const struct tokenizer *student,
+                          size_t vocab_size, struct error *e);
+
+/* Before anything is learned from it: that the student's tokens are its tokens (or aligned), that the loss can be had from what it
  * knows, and that a dump is whole. */
 int distill_teacher_check(struct distill_teacher *t, const struct tokenizer *student, const struct soft_loss *loss,
                           struct error *e);

@@ -2,17 +2,43 @@
 
 #include <math.h>
 
-/* Scratch for n rows, and how it is shared out: what is of 8 bytes first. */
-static size_t lay_out(const struct dump *d, size_t n, float *base, struct dump_rows *rows, size_t **positions)
+size_t dump_pair_train_positions(const struct dump_pair *pair)
 {
+    return pair->alignment ? pair->alignment->n_positions : pair->train->n_positions;
+}
+
+/* What a row is read from. */
+struct source {
+    struct dump *dump;
+    const struct alignment *alignment;
+};
+
+static struct source source_of(const struct dump_pair *pair, bool held_out)
+{
+    return held_out ? (struct source){pair->held_out, pair->held_out_alignment} : (struct source){pair->train, pair->alignment};
+}
+
+/* Where the rows are read to. */
+struct room {
+    struct dump_rows rows;
+    size_t *positions;
+    int32_t *targets; /* aligned alone */
+};
+
+/* Scratch for n rows, and how it is shared out: what is of 8 bytes first. */
+static size_t lay_out(struct source s, size_t n, float *base, struct room *r)
+{
+    const struct dump *d = s.dump;
+    struct dump_rows *rows = &r->rows;
     size_t most = d->description.most, words = sizeof(size_t) / sizeof(float), used = 0;
-    bool dense = d->description.kind == DUMP_DENSE;
+    bool has_ids = d->description.kind != DUMP_DENSE || s.alignment;
     *rows = (struct dump_rows){.capacity = n, .most = most};
-    *positions = (size_t *)(base + used), used += words * n;
+    r->positions = (size_t *)(base + used), used += words * n;
     rows->begin = (size_t *)(base + used), used += words * (n + 1);
     rows->log_tail = base + used, used += n;
     rows->log_probs = base + used, used += n * most;
-    rows->ids = (int32_t *)(base + used), used += dense ? 0 : n * most;
+    rows->ids = (int32_t *)(base + used), used += has_ids ? n * most : 0;
+    r->targets = (int32_t *)(base + used), used += s.alignment ? n : 0;
     return used;
 }
 
@@ -20,11 +46,9 @@ static size_t scratch(const void *context, size_t n)
 {
     const struct dump_pair *pair = context;
     static float nowhere[1];
-    struct dump_rows rows;
-    size_t *positions;
-    size_t used = lay_out(pair->train, n, nowhere, &rows, &positions), other = 0;
-    if (pair->held_out)
-        other = lay_out(pair->held_out, n, nowhere, &rows, &positions);
+    struct room room;
+    size_t used = lay_out(source_of(pair, false), n, nowhere, &room);
+    size_t other = pair->held_out ? lay_out(source_of(pair, true), n, nowhere, &room) : 0;
     return used > other ? used : other;
 }
 
@@ -55,16 +79,22 @@ static int read_rows(void *context, const struct batch *b, const uint32_t *index
                      struct soft_targets *out, struct error *e)
 {
     const struct dump_pair *pair = context;
-    bool held_out = n > 0 && b->target_numbers[index[0]] >= pair->train->n_positions;
-    struct dump *d = held_out ? pair->held_out : pair->train;
-    struct dump_rows rows;
-    size_t *positions;
-    lay_out(d, n, base, &rows, &positions);
-    for (size_t i = 0; i < n; i++)
-        positions[i] = b->target_numbers[index[i]] - (held_out ? pair->train->n_positions : 0);
-    int code = dump_read(d, positions, n, &rows, out, e);
-    if (!code && !out->logits && d->description.vocab_size > pair->vocab_size)
-        drop_beyond(out, &rows, n, pair->vocab_size);
+    size_t n_train = dump_pair_train_positions(pair);
+    bool held_out = n > 0 && b->target_numbers[index[0]] >= n_train;
+    struct source s = source_of(pair, held_out);
+    struct room room;
+    lay_out(s, n, base, &room);
+    for (size_t i = 0; i < n; i++) {
+        size_t number = b->target_numbers[index[i]] - (held_out ? n_train : 0);
+        room.positions[i] = s.alignment ? s.alignment->positions[number] : number;
+        if (s.alignment)
+            room.targets[i] = b->targets[index[i]];
+    }
+    int code = dump_read(s.dump, room.positions, n, &room.rows, out, e);
+    if (!code && s.alignment)
+        token_map_rows(s.alignment->map, room.targets, n, &room.rows, out);
+    else if (!code && !out->logits && s.dump->description.vocab_size > pair->vocab_size)
+        drop_beyond(out, &room.rows, n, pair->vocab_size);
     return code;
 }
 

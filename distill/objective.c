@@ -6,7 +6,7 @@
 
 const char *const divergence_names[] = {"forward_kl", "reverse_kl", "symmetric_kl", "jensen_shannon", "total_variation",
                                         NULL};
-const char *const tail_names[] = {"bucket", "renormalize", "zero", "text", NULL};
+const char *const tail_names[] = {"bucket", "renormalize", "zero", NULL};
 
 /* Floats that n objects of `size` bytes take, so that what follows is aligned. */
 static size_t floats_of(size_t n, size_t size)

@@ -3,6 +3,7 @@
 #include "distill/objective.h"
 
 static const char *const hidden_names[] = {"mse", "cosine", NULL};
+static const char *const align_names[] = {"none", "text", NULL};
 
 #define FIELD(member) offsetof(struct distill_options, member)
 
@@ -14,7 +15,11 @@ const struct option distill_options[] = {
      .offset = FIELD(validation_teacher), .placeholder = "DUMP",
      .help = "a dump to evaluate with; without one dataset.validation_fraction of the teacher's is held out"},
     {.key = "tokenizer", .flag = "--tokenizer", .type = OPTION_STRING, .offset = FIELD(tokenizer), .placeholder = "PATH",
-     .help = "for a student from scratch and a dump without a tokenizer: the one its tokens are of"},
+     .help = "for a dump without a tokenizer, and a student from scratch or --align: the one its tokens are of"},
+    {.key = "align", .flag = "--align", .type = OPTION_ENUM, .offset = FIELD(align), .default_value = "none",
+     .choices = align_names,
+     .help = "text: the dump is of another tokenizer than the student's, which learns from it where tokens of both begin at "
+             "the same byte"},
     {.key = "divergence", .flag = "--divergence", .type = OPTION_ENUM, .offset = FIELD(divergence), .default_value = "forward_kl",
      .choices = divergence_names,
      .help = "how far student q is from teacher p: forward_kl KL(p|q) spreads, reverse_kl KL(q|p) seeks the likeliest, "
@@ -24,12 +29,12 @@ const struct option distill_options[] = {
     {.key = "temperature", .flag = "--temperature", .type = OPTION_FLOAT, .offset = FIELD(temperature),
      .default_value = "1", .minimum = 0.01, .maximum = 100,
      .help = "both distributions are softmax(logits / temperature), and their loss is times its square"},
-    {.key = "alpha", .flag = "--alpha", .type = OPTION_FLOAT, .offset = FIELD(alpha), .default_value = "1", .minimum = 0,
+    {.key = "alpha", .flag = "--alpha", .type = OPTION_FLOAT, .offset = FIELD(alpha), .default_value = "0.8", .minimum = 0,
      .maximum = 1, .help = "the teacher's share of the loss; the rest is the cross-entropy of the text"},
     {.key = "tail", .flag = "--tail", .type = OPTION_ENUM, .offset = FIELD(tail), .default_value = "bucket",
      .choices = tail_names,
-     .help = "where only the likeliest tokens are known: bucket takes all others as one outcome, text does too and learns "
-             "which of them from the text, renormalize compares within the known ones, zero takes the others as impossible"},
+     .help = "where only the likeliest tokens are known: bucket takes all others as one outcome, renormalize compares "
+             "within the known ones, zero takes the others as impossible"},
     {.key = "hidden_weight", .flag = "--hidden-weight", .type = OPTION_FLOAT, .offset = FIELD(hidden_weight),
      .default_value = "0", .minimum = 0, .maximum = 1e6,
      .help = "with a teacher that is a model: how much the distance of the hidden states counts beside the rest, through a "

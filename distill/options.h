@@ -6,10 +6,16 @@
 #include "distill/hidden.h"
 #include "kernels/soft_targets.h"
 
+enum distill_align {
+    ALIGN_NONE, /* the student's tokens are the teacher's */
+    ALIGN_TEXT, /* distill/align.h */
+};
+
 struct distill_options {
     char *teacher;            /* a dump, or a model */
     char *validation_teacher; /* a dump for evaluation; NULL: a share of the teacher's */
     char *tokenizer;          /* of a student from scratch, where the teacher has none */
+    int align;                /* enum distill_align */
     int divergence;           /* enum divergence_kind */
     double beta, temperature, alpha;
     int tail; /* enum tail_kind */
@@ -20,7 +26,7 @@ struct distill_options {
     size_t max_new_tokens;
     double sampling_temperature;
 };
-enum { N_DISTILL_OPTIONS = 14 };
+enum { N_DISTILL_OPTIONS = 15 };
 extern const struct option distill_options[N_DISTILL_OPTIONS];
 
 /* ERR_USAGE for settings that no loss can have together. */

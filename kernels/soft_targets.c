@@ -49,7 +49,6 @@ struct soft_row_job {
     bool softened;       /* the temperature is not 1 */
     bool mixed;          /* cross-entropy is part of the loss */
     bool wanted;         /* or only measured, though it may cost a pass */
-    bool drawn;          /* the target is a sample of the tail */
     double to_divergence; /* r->scale times the weight and T^2 / T: the factor of its gradient by log-probabilities */
     double to_target;    /* r->scale times the weight of the cross-entropy */
     struct big_sum all;  /* of e^logit over the student's vocabulary */
@@ -103,8 +102,7 @@ static void put(const struct soft_row_job *w, int32_t at, float logit, double va
 static void write_part(const struct soft_row_job *w, struct soft_blend b, size_t from)
 {
     size_t at = (size_t)w->target - from;
-    double less = (w->mixed ? w->to_target : 0) + (w->drawn ? w->to_divergence : 0);
-    bool here = less > 0 && (size_t)w->target >= from && at < b.n;
+    bool here = w->mixed && (size_t)w->target >= from && at < b.n;
     float value = here ? b.alpha * b.x[at] + (b.z ? b.beta * b.z[at] : 0) : 0;
     b.y = element(w, from);
     b.type = w->r->type;
@@ -112,7 +110,7 @@ static void write_part(const struct soft_row_job *w, struct soft_blend b, size_t
     b.capped = b.cap > 0 ? w->r->logits + from : NULL;
     w->table->soft_blend(&b);
     if (here)
-        put(w, w->target, w->target_logit, (double)value - less);
+        put(w, w->target, w->target_logit, (double)value - w->to_target);
 }
 
 static void write_zeros(const struct soft_row_job *w, size_t from, size_t n)
@@ -314,7 +312,7 @@ static void write_others(const struct soft_row_job *w, const struct entries *s, 
     double on_soft = 0, on_hard = 0;
     if (s->bucket) {
         double q = (double)(s->e[s->k] * o->student.factor);
-        on_soft = w->to_divergence * ((double)o->gradient[s->k] - q * o->slope + w->drawn) / s->others_sum;
+        on_soft = w->to_divergence * ((double)o->gradient[s->k] - q * o->slope) / s->others_sum;
     }
     if (w->mixed)
         on_hard = w->to_target * exp((double)s->others_max - sum_log(&w->all));
@@ -341,23 +339,6 @@ static void write_entries(const struct soft_row_job *w, const struct entries *s,
     }
 }
 
-static bool is_entry(const struct entries *s, int32_t id)
-{
-    for (size_t i = 0; i < s->k; i++)
-        if (s->ids[i] == id)
-            return true;
-    return false;
-}
-
-/* -log of the target's share of the other tokens, if it is a sample of the tail. */
-static double tail_loss(struct soft_row_job *w, const struct soft_targets *t, const struct entries *s)
-{
-    w->drawn = w->loss->tail == TAIL_TEXT && s->bucket && !t->sampled && (size_t)w->target < w->n &&
-               !is_entry(s, w->target);
-    return w->drawn ? log(s->others_sum) - ((double)w->target_logit - (double)s->others_max) / (double)w->loss->temperature
-                    : 0;
-}
-
 static double sparse_row(struct soft_row_job *w, const struct soft_targets *t)
 {
     bool backward = w->r->backward, twice = w->mixed && w->softened;
@@ -373,7 +354,6 @@ static double sparse_row(struct soft_row_job *w, const struct soft_targets *t)
     o.student = student_side(w, &s, soft);
     o.teacher = teacher_side(w, t, &s);
     w->table->soft_outcomes(&o);
-    double tail = tail_loss(w, t, &s);
     if (w->wanted || (!w->softened && (s.bucket || !s.others)))
         sum_all(w, &s, hard, further);
     if (backward) {
@@ -381,7 +361,7 @@ static double sparse_row(struct soft_row_job *w, const struct soft_targets *t)
         write_entries(w, &s, &o);
         write_further(w, further);
     }
-    return o.sum + tail;
+    return o.sum;
 }
 
 static void check(const struct soft_loss *loss, const struct soft_targets *t)

@@ -28,8 +28,6 @@ enum tail_kind {
     TAIL_RENORMALIZE, /* p and q given that the token is one of those that are known */
     TAIL_ZERO,        /* p, renormalised, is 0 beyond them, q is over all: not with q in front (REVERSE_KL,
                          SYMMETRIC_KL) */
-    TAIL_TEXT,        /* as TAIL_BUCKET; and where the row's own token is one of the others, the loss has -log of what q, at
-                         the temperature, gives it of their probability: the text is a sample of the tail */
     TAILS,
 };
 
@@ -54,7 +52,7 @@ struct soft_targets {
     const float *log_probs; /* at most 0, at the temperature of the loss already, or at any with TAIL_RENORMALIZE and
                                TAIL_ZERO, see source_temperature */
     const float *log_tail;  /* (n) of the probability of all other tokens; -infinity: none */
-    float source_temperature; /* of log_probs; TAIL_BUCKET and TAIL_TEXT with a tail need it to be the loss's */
+    float source_temperature; /* of log_probs; TAIL_BUCKET with a tail needs it to be the loss's */
     /* log_probs are an estimate whose expectation is p (importance sampling: Anshumann et al., "Sparse Logit Sampling",
      * 2025), summing to 1 in the mean: taken as they are, for FORWARD_KL alone and at source_temperature. */
     bool sampled;
