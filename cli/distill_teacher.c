@@ -3,39 +3,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/shared.h"
-#include "formats/hdf5_file.h"
 #include "tokenizer/compare.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <string.h>
-
-static bool is_dump_file(const char *path)
-{
-    struct hdf5_file *f = NULL;
-    char *format = NULL;
-    bool is = !hdf5_open(path, &f, NULL) && !hdf5_get_string(f, "format", &format, NULL) &&
-              strncmp(format, "linnet-teacher-dump-", 20) == 0;
-    mem_free(format);
-    hdf5_close(f);
-    return is;
-}
-
-bool is_dump(const char *path)
-{
-    if (!file_is_directory(path))
-        return path_has_suffix(path, ".h5") && is_dump_file(path);
-    DIR *directory = opendir(path);
-    bool is = false;
-    for (struct dirent *entry; directory && !is && (entry = readdir(directory));) {
-        char *file = path_join(path, entry->d_name);
-        is = path_has_suffix(file, ".h5") && is_dump_file(file);
-        mem_free(file);
-    }
-    if (directory)
-        closedir(directory);
-    return is;
-}
 
 /* --- opening --- */
 
@@ -78,7 +49,7 @@ static int open_model(const struct distill_options *o, struct distill_teacher *t
 
 int distill_teacher_open(const struct distill_options *o, struct distill_teacher *t, struct error *e)
 {
-    *t = (struct distill_teacher){.path = o->teacher, .is_dump = is_dump(o->teacher)};
+    *t = (struct distill_teacher){.path = o->teacher, .is_dump = dump_is(o->teacher)};
     return (t->is_dump ? open_dumps : open_model)(o, t, e);
 }
 

@@ -24,9 +24,6 @@ struct distill_teacher {
     struct teacher from_dump;
 };
 
-/* Whether a dump lies there: a file of that format, or a folder of some. */
-bool is_dump(const char *path);
-
 /* Opens it; of dumps the tokens alone, see distill_teacher_check. distill_teacher_free in any case. */
 int distill_teacher_open(const struct distill_options *o, struct distill_teacher *t, struct error *e);
 void distill_teacher_free(struct distill_teacher *t);
