@@ -416,7 +416,7 @@ static int run(const struct command_input *in, struct error *e)
 
 const struct command command_distill = {
     .name = "distill",
-    .group = "Train",
+    .group = "Distil",
     .summary = "train a student on what a teacher holds likely: from a dump, or a model beside it",
     .usage = "--teacher PATH --out DIR [--model STUDENT | -c FILE] [--data PATH...]",
     .notes =

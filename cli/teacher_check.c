@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/shared.h"
 #include "cli/teacher.h"
+#include "tokenizer/compare.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -108,23 +109,14 @@ static int hash_content(struct check *c, struct error *e)
 
 /* --- tokenizers --- */
 
-static bool same_token(const struct tokenizer *a, const struct tokenizer *b, int32_t id)
-{
-    size_t n_a = 0, n_b = 0;
-    const char *text_a = (size_t)id < tokenizer_vocab_size(a) ? tokenizer_token(a, id, &n_a) : NULL;
-    const char *text_b = (size_t)id < tokenizer_vocab_size(b) ? tokenizer_token(b, id, &n_b) : NULL;
-    return text_a && text_b && n_a == n_b && memcmp(text_a, text_b, n_a) == 0;
-}
-
 /* More tokens than the dump's are no difference: nothing in it speaks of them. */
 static void compare_tokens(struct check *c)
 {
-    c->n_tokens = tokenizer_vocab_size(c->own);
-    for (size_t i = c->n_tokens; i-- > 0;)
-        if (!same_token(c->own, c->other, (int32_t)i)) {
-            c->n_different++;
-            c->first_different = (int32_t)i;
-        }
+    struct tokenizer_difference d = tokenizer_compare(c->own, c->other);
+    size_t missing = d.sizes[0] > d.sizes[1] ? d.sizes[0] - d.sizes[1] : 0;
+    c->n_tokens = d.sizes[0];
+    c->n_different = d.n_different + missing;
+    c->first_different = d.n_different ? d.first : (int32_t)d.sizes[1];
 }
 
 static int open_tokenizers(struct check *c, struct error *e)
