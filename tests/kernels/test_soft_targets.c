@@ -420,7 +420,7 @@ static void threads_change_no_bit(void **state)
         for (int bf16 = 0; bf16 < 2; bf16++) {
             for (int t = 0; t < 2; t++) {
                 memcpy(rows[t], logits, N * V * sizeof *logits);
-#pragma omp parallel for num_threads(t ? 5 : 1) schedule(dynamic)
+#pragma omp parallel for num_threads(t ? 3 : 1) schedule(dynamic)
                 for (size_t i = 0; i < N; i++)
                     losses[t][i] = batch_row(&b, &(struct logit_row){
                                                      .logits = rows[t] + i * V, .v = V, .row = i, .i = i, .scale = 1,
