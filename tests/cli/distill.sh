@@ -159,6 +159,31 @@ status 0
 distill --teacher dump --model other2 --out x
 status 2
 grep -q "the teacher's tokenizer is not the student's: 400 tokens against 400, [0-9]* of them other strings; the first is" stderr || fail "another tokenizer"
+
+# ---- another tokenizer ----
+
+distill --teacher dump --model other2 --align text --validation-teacher parts --method full --iters 10 --out aligned
+status 0
+grep -q "^aligned [0-9.]*k of the student's [0-9.]*k tokens ([0-9]*%) begin where one of the teacher's does, [0-9]*% of them the same" stderr ||
+    fail "says nothing of the alignment"
+grep -q "^        of the teacher's probability .*% falls on tokens of the same bytes, .*% on beginnings, .*% on the tail" stderr ||
+    fail "says nothing of the vocabularies"
+cmp -s aligned/tokenizer.json other2/tokenizer.json || fail "another tokenizer"
+losses aligned | awk -F'"validation_forward_kl": ' 'NF > 1 {n++; v = $2 + 0; if (n == 1) first = v; last = v} END {exit !(n > 1 && last < first)}' ||
+    fail "has not learned"
+distill --teacher dump --align text --out x
+usage_error "distill " "--align text is for a student that has a tokenizer already, --model PATH; a new one gets the teacher's"
+distill --teacher teacher --model other2 --data corpus.jsonl --align text --out x
+usage_error "distill " "--align text needs a dump, and teacher is none: make one first, linnet teacher --model teacher --data PATH --out DUMP"
+distill --teacher dump --model other2 --data corpus.jsonl --align text --out x
+usage_error "distill " "--align text goes without --data: the dump brings its texts with it, in the tokens of its teacher"
+distill --teacher dump --model other2 --tokenizer other2/tokenizer.json --align text --out x
+status 2
+grep -q 'linnet: error: dump: its tokens are of another tokenizer ([0-9a-f]*) than --tokenizer ([0-9a-f]*)' stderr || fail "not its tokenizer"
+run "$LINNET" teacher --model teacher --data corpus.jsonl --k 4 --samples 8 --limit 500 --max-seq-length 64 --out samples -q
+status 0
+distill --teacher samples --model other2 --align text --out x
+usage_error "distill " "--align text needs a dump of the likeliest tokens: this one holds samples, whose weights cannot be moved to other tokens"
 [ ! -e x ] || fail "something was left behind"
 
 # a damaged dump is refused before anything is trained
