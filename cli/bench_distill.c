@@ -93,10 +93,11 @@ static struct soft_targets fill_random(struct random_rows *r, size_t n, size_t v
                                  .log_probs = r->log_probs, .log_tail = r->log_tail, .source_temperature = 1};
 }
 
-static int write_dump(const char *path, size_t n_sequences, size_t n, size_t v, size_t k, struct error *e)
+static int write_dump(const char *path, size_t n_sequences, size_t n, size_t v, size_t k, double temperature,
+                      struct error *e)
 {
     char name[] = "random";
-    struct dump_description d = {.kind = k < v ? DUMP_TOP : DUMP_DENSE, .vocab_size = v, .most = k, .temperature = 1,
+    struct dump_description d = {.kind = k < v ? DUMP_TOP : DUMP_DENSE, .vocab_size = v, .most = k, .temperature = temperature,
                                  .tokenizer_hash = 1, .teacher = name};
     struct dump_writer_options o = {.path = path, .compression = 1};
     struct dump_writer *w = NULL;
@@ -206,7 +207,7 @@ static int measure(struct model *m, const struct soft_loss *loss, struct measure
         return code;
     }
     double began = clock_seconds();
-    int code = write_dump(path, n_sequences, s->max_seq_length, v, k, e);
+    int code = write_dump(path, n_sequences, s->max_seq_length, v, k, (double)loss->temperature, e);
     r->write_rate = (double)(n_sequences * s->max_seq_length) / (clock_seconds() - began);
     if (!code)
         code = dump_open(path, &dump, e);

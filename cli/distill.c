@@ -1,4 +1,5 @@
 /* linnet distill: a student learns what a teacher holds likely. */
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "cli/command.h"
@@ -73,6 +74,27 @@ static void run_free(struct run *r)
 
 /* --- before the run --- */
 
+/* What was asked for by flag or --set and changes nothing. A file may be written for several runs. */
+static void warn_of_no_effect(const struct options *all)
+{
+    const struct distill_options *o = &distill_section;
+    bool mixes = o->divergence == SYMMETRIC_KL || o->divergence == JENSEN_SHANNON;
+    const struct {
+        const char *key;
+        bool useless;
+        const char *why;
+    } keys[] = {
+        {"beta", !mixes, "only symmetric_kl and jensen_shannon mix"},
+        {"hidden_layers", o->hidden_weight == 0, "--hidden-weight is 0"},
+        {"hidden_loss", o->hidden_weight == 0, "--hidden-weight is 0"},
+        {"max_new_tokens", o->on_policy == 0, "--on-policy is 0"},
+        {"sampling_temperature", o->on_policy == 0, "--on-policy is 0"},
+    };
+    for (size_t i = 0; i < COUNT(keys); i++)
+        if (keys[i].useless && option_source(all, "distill", keys[i].key) > OPTION_FROM_FILE)
+            log_warn("distill.%s has no effect: %s", keys[i].key, keys[i].why);
+}
+
 static int check_settings(const struct command_input *in, struct run *r, struct error *e)
 {
     const struct options *all = in->options;
@@ -83,6 +105,7 @@ static int check_settings(const struct command_input *in, struct run *r, struct 
         code = distill_options_loss(&distill_section, &r->loss, e);
     if (code)
         return code;
+    warn_of_no_effect(all);
     bool asked_for_lora = option_given(all, "tune", "method") && tune_section.method == TUNE_LORA;
     if (!tune_section.model && asked_for_lora)
         return error_set(e, ERR_USAGE, "--method lora trains beside the weights of a student: --model PATH; without one the "
@@ -124,9 +147,12 @@ static int open_student(struct run *r, struct error *e)
     return distill_teacher_align(t, &distill_section, r->student.tokenizer, t->pair.vocab_size, e);
 }
 
-static int check_length(const struct run *r, struct error *e)
+static int check_length(const struct command_input *in, const struct run *r, struct error *e)
 {
     size_t most = r->student.model.config.max_position_embeddings;
+    bool may_shorten = !r->teacher.is_dump && !option_given(in->options, "train", "max_seq_length");
+    if (may_shorten && most > 0 && most < train_section.max_seq_length)
+        train_section.max_seq_length = most;
     if (most > 0 && train_section.max_seq_length > most)
         return error_set(e, ERR_USAGE, "rows of %zu tokens (train.max_seq_length) are longer than the %zu the student was "
                          "made for", train_section.max_seq_length, most);
@@ -198,14 +224,15 @@ static int load_examples(struct run *r, const struct command_input *in, struct e
         return OK;
     }
     double fraction = dataset_section.validation_fraction;
+    size_t length = train_section.max_seq_length, most = t->is_dump ? longest_of(t->examples) : length;
     if (t->is_dump) /* read to be compared, in the order of the rows */
         dataset_section.validation_fraction = 0;
     if (!option_given(in->options, "dataset", "over_long"))
         dataset_section.over_long = OVER_LONG_SPLIT;
     int code = dataset_settle(in->options, &dataset_section, &train_section, e);
+    train_section.max_seq_length = length;
     if (!code)
-        code = dataset_load(&dataset_section, r->student.tokenizer, train_section.max_seq_length, train_section.seed,
-                            &r->dataset, e);
+        code = dataset_load(&dataset_section, r->student.tokenizer, most, train_section.seed, &r->dataset, e);
     dataset_section.validation_fraction = fraction;
     if (!code && t->is_dump)
         code = compare_texts(&t->dump.examples, &r->dataset.train, t->path, e);
@@ -302,6 +329,14 @@ static int check_online(const struct run *r, struct error *e)
                      o->hidden_weight > 0 ? "--hidden-weight" : "--on-policy", r->teacher.path);
 }
 
+static int check_data(const struct run *r, struct error *e)
+{
+    if (r->teacher.is_dump && dataset_section.validation_paths.count)
+        return error_set(e, ERR_USAGE, "--validation-data goes with a teacher that is a model; to evaluate with a dump give "
+                         "another one, --validation-teacher");
+    return OK;
+}
+
 static int check_align(struct error *e)
 {
     if (distill_section.align == ALIGN_NONE)
@@ -322,12 +357,20 @@ static int prepare_online(struct run *r, struct error *e)
     return code || o->on_policy == 0 ? code : let_student_write(r, e);
 }
 
+/* The texts, the teacher, and what of it is held out. */
 static uint64_t data_hash(const struct run *r)
 {
-    const struct dump *d = &r->teacher.dump;
-    if (!r->teacher.is_dump)
-        return dataset_hash(&r->dataset);
-    return examples_hash(r->examples) ^ rng_at(d->n_entries, (uint64_t)d->description.kind);
+    const struct distill_teacher *t = &r->teacher;
+    const struct packing *p = &r->validation.packing;
+    const struct dump_description *s = &t->dump.description;
+    if (!t->is_dump)
+        return rng_at(dataset_hash(&r->dataset), inference_hash(&t->inference));
+    const uint64_t parts[] = {
+        examples_hash(r->examples), r->held_out ? examples_hash(r->held_out) : 0, t->dump.n_entries, (uint64_t)s->kind,
+        s->most, s->teacher_hash, (uint64_t)(1e6 * s->temperature),
+        p->n_rows ? hash64(p->items, p->begin[p->n_rows] * sizeof *p->items, 0) : 0,
+    };
+    return hash64(parts, sizeof parts, 0);
 }
 
 static int prepare(struct run *r, const struct command_input *in, struct error *e)
@@ -337,6 +380,8 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
     if (!code)
         code = check_online(r, e);
     if (!code)
+        code = check_data(r, e);
+    if (!code)
         code = check_align(e);
     if (!code && student_first)
         code = open_student(r, e);
@@ -345,7 +390,7 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
     if (!code && !student_first)
         code = open_student(r, e);
     if (!code)
-        code = check_length(r, e);
+        code = check_length(in, r, e);
     if (!code)
         code = distill_teacher_check(&r->teacher, r->student.tokenizer, &r->loss, e);
     if (!code)

@@ -10,6 +10,16 @@
 
 /* --- opening --- */
 
+/* --tokenizer must be the dump's, where that says which it is. */
+static int open_named_tokenizer(const char *path, struct distill_teacher *t, struct error *e)
+{
+    uint64_t hash = t->dump.description.tokenizer_hash;
+    int code = load_tokenizer(path, &t->tokenizer, e);
+    if (code || !hash || hash == tokenizer_hash(t->tokenizer))
+        return code;
+    return error_set(e, ERR_USAGE, "%s is not the tokenizer of %s", path, t->path);
+}
+
 static int open_dumps(const struct distill_options *o, struct distill_teacher *t, struct error *e)
 {
     struct buffer *json = &t->dump.description.tokenizer_json;
@@ -17,7 +27,7 @@ static int open_dumps(const struct distill_options *o, struct distill_teacher *t
     if (!code && o->validation_teacher)
         code = dump_open(o->validation_teacher, &t->held_out, e);
     if (!code && o->tokenizer)
-        code = load_tokenizer(o->tokenizer, &t->tokenizer, e);
+        code = open_named_tokenizer(o->tokenizer, t, e);
     else if (!code && json->size)
         code = tokenizer_parse_json(json->data, json->size, &t->tokenizer, e);
     t->pair = (struct dump_pair){.train = &t->dump, .held_out = o->validation_teacher ? &t->held_out : NULL};
@@ -36,6 +46,8 @@ static int open_model(const struct distill_options *o, struct distill_teacher *t
                          "--data PATH --out DUMP", o->teacher, o->teacher);
     if (o->validation_teacher)
         return error_set(e, ERR_USAGE, "--validation-teacher goes with a dump; a model is asked about all held-out text");
+    if (o->tokenizer)
+        return error_set(e, ERR_USAGE, "--tokenizer goes with a dump; %s has its own", o->teacher);
     if (path_has_suffix(o->teacher, ".h5") && !file_exists(o->teacher))
         return error_set(e, ERR_IO, "%s: there is no such dump", o->teacher);
     int code = inference_load(o->teacher, &none, false, &t->inference, e);
@@ -49,7 +61,7 @@ static int open_model(const struct distill_options *o, struct distill_teacher *t
 
 int distill_teacher_open(const struct distill_options *o, struct distill_teacher *t, struct error *e)
 {
-    *t = (struct distill_teacher){.path = o->teacher, .is_dump = dump_is(o->teacher)};
+    *t = (struct distill_teacher){.path = o->teacher, .held_out_path = o->validation_teacher, .is_dump = dump_is(o->teacher)};
     return (t->is_dump ? open_dumps : open_model)(o, t, e);
 }
 
@@ -176,10 +188,13 @@ static int check_ids(const struct examples *x, const char *path, size_t vocab_si
 static int check_loss(const struct dump *d, bool aligned, const char *path, const struct soft_loss *loss, struct error *e)
 {
     const struct dump_description *s = &d->description;
-    if (s->kind == DUMP_SAMPLED && (loss->divergence != FORWARD_KL || fabs(s->temperature - loss->temperature) > 1e-6))
+    if (s->kind == DUMP_SAMPLED && (loss->divergence != FORWARD_KL || (float)s->temperature != loss->temperature))
         return error_set(e, ERR_USAGE, "%s holds samples: with them only --divergence forward_kl at --temperature %g is right "
                          "in the mean", path, s->temperature);
-    if ((s->kind == DUMP_TOP || aligned) && loss->tail == TAIL_BUCKET && fabs(s->temperature - loss->temperature) > 1e-6)
+    if (s->kind == DUMP_TOP && s->most == 1 && loss->tail == TAIL_RENORMALIZE)
+        return error_set(e, ERR_USAGE, "%s knows one token of each position: --tail renormalize would learn nothing from it",
+                         path);
+    if ((s->kind == DUMP_TOP || aligned) && loss->tail == TAIL_BUCKET && (float)s->temperature != loss->temperature)
         return error_set(e, ERR_USAGE, "%s was made at temperature %g; how likely all other tokens are at %g cannot be known "
                          "from it: take that --temperature, or --tail renormalize", path, s->temperature,
                          (double)loss->temperature);
@@ -198,14 +213,18 @@ int distill_teacher_check(struct distill_teacher *t, const struct tokenizer *stu
         return code;
     for (int i = 0; i < 2 && !code; i++) {
         struct dump *d = i ? t->pair.held_out : &t->dump;
+        const char *path = i ? t->held_out_path : t->path;
         if (!d)
             continue;
-        code = aligned ? OK : check_ids(&d->examples, t->path, tokenizer_vocab_size(student), e);
+        code = aligned ? OK : check_ids(&d->examples, path, tokenizer_vocab_size(student), e);
         if (!code)
-            code = check_loss(d, aligned, t->path, loss, e);
+            code = check_loss(d, aligned, path, loss, e);
         if (!code)
             code = dump_verify(d, "check the dump", NULL, e);
     }
+    const uint64_t own = t->dump.description.tokenizer_hash, other = t->held_out.description.tokenizer_hash;
+    if (!code && t->pair.held_out && own && other && own != other)
+        code = error_set(e, ERR_USAGE, "%s is of another tokenizer than %s", t->held_out_path, t->path);
     if (!code && t->pair.held_out && t->held_out.description.vocab_size != t->dump.description.vocab_size)
         code = error_set(e, ERR_USAGE, "--validation-teacher is of a vocabulary of %zu tokens, --teacher of %zu",
                          t->held_out.description.vocab_size, t->dump.description.vocab_size);

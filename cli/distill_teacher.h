@@ -9,7 +9,7 @@
 
 /* Must not move once it is open. */
 struct distill_teacher {
-    const char *path;
+    const char *path, *held_out_path;
     bool is_dump;
     struct dump dump, held_out; /* held_out: of --validation-teacher; no parts where none was given */
     const struct examples *examples, *held_out_examples; /* of dumps, aligned or as they are; held_out_examples may be NULL */

@@ -3,6 +3,7 @@
 #include "distill/dump.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <math.h>
 
 static json_t *whole(uint64_t n)
@@ -31,12 +32,12 @@ static void add_description(json_t *file, const struct dump_description *d)
     if (d->cumulative > 0)
         info_add(file, "cumulative", json_real(d->cumulative));
     info_add(file, "temperature", json_real(d->temperature));
-    info_add(file, "teacher", json_string(d->teacher));
+    info_add(file, "teacher", json_text(d->teacher, strlen(d->teacher)));
     info_add(file, "teacher_hash", hash(d->teacher_hash));
     info_add(file, "tokenizer_hash", hash(d->tokenizer_hash));
     info_add(file, "tokenizer_json", d->tokenizer_json.size ? whole(d->tokenizer_json.size) : json_null());
     if (d->settings)
-        info_add(file, "settings", json_string(d->settings));
+        info_add(file, "settings", json_text(d->settings, strlen(d->settings)));
 }
 
 static void add_statistics(json_t *file, const struct dump_statistics *s)

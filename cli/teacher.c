@@ -47,7 +47,7 @@ static const struct option teacher_options[] = {
      .maximum = 1 << 20, .help = "draw so many tokens from the others, as an unbiased estimate of them"},
     {.key = "temperature", .flag = "--temperature", .type = OPTION_FLOAT, .offset = TEACHER(temperature),
      .default_value = "1", .minimum = 0.01, .maximum = 100, .help = "of the distributions: above 1 they are flatter"},
-    {.key = "limit", .flag = "--limit", .type = OPTION_SIZE, .offset = TEACHER(limit), .maximum = 1e15,
+    {.key = "limit", .flag = "--limit", .type = OPTION_SIZE, .offset = TEACHER(limit), .minimum = 1, .maximum = 1e15,
      .placeholder = "TOKENS", .help = "only as many sequences as have so many tokens together"},
 };
 static const char *const dataset_flags[] = {
@@ -74,7 +74,7 @@ static int check_settings(const struct options *all, struct error *e)
     const struct teacher_options *o = &teacher_section;
     const char *other = o->cumulative > 0 ? "--cumulative" : option_given(all, "teacher", "k") ? "--k" : "--samples";
     int code = option_require(all, "teacher", "model", e);
-    if (!code && !flags.plan)
+    if (!code && (!flags.plan || flags.resume))
         code = option_require(all, "", "out", e);
     if (!code && o->dense && (o->cumulative > 0 || o->samples > 0 || option_given(all, "teacher", "k")))
         code = error_set(e, ERR_USAGE, "--dense keeps every token: leave out %s", other);

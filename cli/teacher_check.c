@@ -41,6 +41,7 @@ struct check {
     struct tokenizer *own, *other; /* the dump's, and the one it is compared with; NULL: none */
     const char *other_path;
     bool same_hash;
+    bool unknown;             /* the dump does not say whose its tokens are */
     size_t n_tokens, n_different; /* of the dump; those that the other one does not have as they are */
     int32_t first_different;
     uint64_t hash;
@@ -135,6 +136,7 @@ static int open_tokenizers(struct check *c, struct error *e)
         return code;
     c->other_path = path;
     uint64_t hash = d->tokenizer_hash ? d->tokenizer_hash : c->own ? tokenizer_hash(c->own) : 0;
+    c->unknown = !hash;
     c->same_hash = tokenizer_hash(c->other) == hash;
     if (c->own && !c->same_hash)
         compare_tokens(c);
@@ -143,7 +145,7 @@ static int open_tokenizers(struct check *c, struct error *e)
 
 static bool tokens_agree(const struct check *c)
 {
-    return !c->other || c->same_hash || (c->own && c->n_different == 0);
+    return !c->other || c->same_hash || c->unknown || (c->own && c->n_different == 0);
 }
 
 static void token_text(const struct tokenizer *t, int32_t id, struct buffer *out)
@@ -337,11 +339,13 @@ static void print_tokenizer(const struct check *c)
     struct buffer text = {0};
     if (c->own)
         buffer_printf(&text, "%zu tokens, in the dump", tokenizer_vocab_size(c->own));
+    else if (!c->dump.description.tokenizer_hash)
+        buffer_string(&text, "not in the dump, which does not say which it is");
     else
         buffer_printf(&text, "not in the dump; its hash is %016" PRIx64, c->dump.description.tokenizer_hash);
     if (c->other && c->same_hash)
         buffer_printf(&text, "; %s has the same", c->other_path);
-    else if (c->other && tokens_agree(c))
+    else if (c->other && !c->unknown && tokens_agree(c))
         buffer_printf(&text, "; %s has the same tokens, but cuts text into others", c->other_path);
     printf("tokenizer      %s\n", text.data);
     buffer_free(&text);
@@ -362,8 +366,9 @@ static json_t *report_json(const struct check *c, const char *path)
     if (x->settings)
         json_parse(x->settings, strlen(x->settings), &settings, NULL);
     json_t *all = json_pack(
-        "{s:o, s:s, s:I, s:I, s:s?, s:o?, s:I, s:I, s:f, s:f}", "path", json_text(path, strlen(path)), "kind", kinds[x->kind],
-        "parts", (json_int_t)d->n_parts, "bytes", (json_int_t)d->n_bytes, "teacher", x->teacher, "settings", settings,
+        "{s:o, s:s, s:I, s:I, s:o?, s:o?, s:I, s:I, s:f, s:f}", "path", json_text(path, strlen(path)), "kind", kinds[x->kind],
+        "parts", (json_int_t)d->n_parts, "bytes", (json_int_t)d->n_bytes, "teacher",
+        x->teacher ? json_text(x->teacher, strlen(x->teacher)) : NULL, "settings", settings,
         "vocab_size", (json_int_t)x->vocab_size, "most", (json_int_t)x->most, "temperature", x->temperature, "cumulative",
         x->cumulative);
     json_object_set_new(all, "sequences", json_integer((json_int_t)d->examples.count));
@@ -375,7 +380,7 @@ static json_t *report_json(const struct check *c, const char *path)
         json_object_set_new(all, "hash", json_sprintf("%016" PRIx64, c->hash));
     json_t *tokenizer = json_pack("{s:o, s:b}", "hash", json_sprintf("%016" PRIx64, x->tokenizer_hash), "in_dump",
                                   c->own != NULL);
-    if (c->other)
+    if (c->other && !c->unknown)
         json_object_set_new(tokenizer, "agrees", json_boolean(tokens_agree(c)));
     if (c->other && c->own)
         json_object_set_new(tokenizer, "different", json_integer((json_int_t)c->n_different));

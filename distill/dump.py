@@ -97,6 +97,10 @@ class Writer:
         self.pending = {}
         if append:
             self.n_tokens = self.file["tokens"].shape[0]
+            there = self.file["tokenizer_json"][:].tobytes() if "tokenizer_json" in self.file else None
+            if tokenizer_json is not None and there is not None and there != bytes(tokenizer_json):
+                self.abandon()
+                raise DumpError('%s: dataset "tokenizer_json" is another tokenizer than the one given' % self.path)
             return
         self.n_tokens = 0
         for name, value in self.attributes.items():

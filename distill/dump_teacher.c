@@ -53,7 +53,7 @@ static size_t scratch(const void *context, size_t n)
 }
 
 /* Moves the probability of tokens from v on to the tail. */
-static void drop_beyond(struct soft_targets *t, struct dump_rows *rows, size_t n, size_t v)
+static int drop_beyond(struct soft_targets *t, struct dump_rows *rows, size_t n, size_t v, struct error *e)
 {
     size_t kept = 0, from = 0;
     for (size_t i = 0; i < n; i++) {
@@ -70,8 +70,12 @@ static void drop_beyond(struct soft_targets *t, struct dump_rows *rows, size_t n
         if (dropped > 0)
             rows->log_tail[i] = (float)log(tail + dropped);
         rows->begin[i + 1] = kept;
+        if (rows->begin[i] == kept || (dropped > 0 && t->sampled))
+            return error_set(e, ERR_FORMAT, "the dump holds a token likely that the student, with %zu, has not: %s", v,
+                             t->sampled ? "that cannot be left out of samples" : "nothing else is known of that position");
     }
     t->v = v;
+    return OK;
 }
 
 /* A batch is all of one of the two. */
@@ -94,7 +98,7 @@ static int read_rows(void *context, const struct batch *b, const uint32_t *index
     if (!code && s.alignment)
         token_map_rows(s.alignment->map, room.targets, n, &room.rows, out);
     else if (!code && !out->logits && s.dump->description.vocab_size > pair->vocab_size)
-        drop_beyond(out, &room.rows, n, pair->vocab_size);
+        code = drop_beyond(out, &room.rows, n, pair->vocab_size, e);
     return code;
 }
 
