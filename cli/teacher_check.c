@@ -436,7 +436,7 @@ static int run(const struct command_input *in, struct error *e)
 const struct command command_teacher_check = {
     .name = "teacher check",
     .group = "Distil",
-    .summary = "whether a dump is whole, what is in it, and whose tokens they are",
+    .summary = "whether a dump is whole, and what is in it",
     .usage = "DUMP [FLAGS]",
     .notes = "Reads everything once: checksums, ids, probabilities and their sums. Coverage is what the kept tokens hold "
              "of the probability; what they do not is the tail. The status is 1 when something is wrong.\n"

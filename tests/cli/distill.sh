@@ -178,8 +178,7 @@ usage_error "distill " "--align text needs a dump, and teacher is none: make one
 distill --teacher dump --model other2 --data corpus.jsonl --align text --out x
 usage_error "distill " "--align text goes without --data: the dump brings its texts with it, in the tokens of its teacher"
 distill --teacher dump --model other2 --tokenizer other2/tokenizer.json --align text --out x
-status 2
-grep -q 'linnet: error: dump: its tokens are of another tokenizer ([0-9a-f]*) than --tokenizer ([0-9a-f]*)' stderr || fail "not its tokenizer"
+usage_error "distill " "other2/tokenizer.json is not the tokenizer of dump"
 run "$LINNET" teacher --model teacher --data corpus.jsonl --k 4 --samples 8 --limit 500 --max-seq-length 64 --out samples -q
 status 0
 distill --teacher samples --model other2 --align text --out x
@@ -194,4 +193,33 @@ mv cut.h5 damaged/part-00001.h5
 distill --teacher damaged --out x
 status 1
 grep -q 'damaged/part-00001.h5' stderr || fail "the damaged part is not named"
+[ ! -e x ] || fail "something was left behind"
+
+# what a resumed run may not change, and what is settled without being asked for
+rm -rf online
+distill --teacher teacher --data corpus.jsonl --iters 2 --out online -q
+status 0
+grep -q '^  max_seq_length: 128$' online/config.yaml || fail "longer rows than the teacher was made for"
+distill --teacher teacher --out online --resume --iters 3 -q
+status 0
+distill --teacher dump --data corpus.jsonl --iters 2 --out compared -q
+status 0
+grep -q '^  max_seq_length: 64$' compared/config.yaml || fail "longer rows than the dump's"
+distill --teacher dump --out run --resume --iters 22 --validation-fraction 0.4
+status 1
+grep -q 'was trained on other data' stderr || fail "another split"
+distill --teacher dump --out run --resume --iters 22 --alpha 0.1
+status 2
+grep -q "a resumed run keeps its distill.alpha" stderr || fail "another loss"
+distill --teacher dump --tokenizer other2/tokenizer.json --out x
+usage_error "distill " "other2/tokenizer.json is not the tokenizer of dump"
+distill --teacher teacher --tokenizer other2/tokenizer.json --data corpus.jsonl --out x
+usage_error "distill " "--tokenizer goes with a dump; teacher has its own"
+distill --teacher dump --validation-data corpus.jsonl --out x
+usage_error "distill " "--validation-data goes with a teacher that is a model; to evaluate with a dump give another one, --validation-teacher"
+distill --teacher dump --temperature 1.0000005 --out x
+status 2
+distill --teacher dump --iters 1 --max-new-tokens 3 --out warned
+status 0
+err_has "linnet: warning: distill.max_new_tokens has no effect: --on-policy is 0"
 [ ! -e x ] || fail "something was left behind"

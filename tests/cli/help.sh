@@ -39,7 +39,8 @@ of models and runs. Of a run directory it shows the model, the data, how far it
 came and its best loss (--json and --verify: all its files too), of any other
 directory all of these files without the tables of tensors. Shapes are written
 slowest-varying dimension first, in every format. The shards of a model and the
-parts of a GGUF file are shown as the one model they are.
+parts of a GGUF file are shown as the one model they are, and so is a teacher
+dump; with --verify all its distributions are read, checked and summed up.
 
 Examples:
   linnet info model.gguf
