@@ -278,7 +278,7 @@ static int run(const struct command_input *in, struct error *e)
 const struct command command_bench_distill = {
     .name = "bench distill",
     .group = "Measure",
-    .summary = "what learning from a dump costs beside learning from text alone",
+    .summary = "what learning from a dump costs beside text alone",
     .usage = "-c FILE [--k K] [--steps N] [--json]",
     .notes =
         "Steps of the configured student on a dump of random distributions, which is written for it, and the same\n"

@@ -462,16 +462,18 @@ static int run(const struct command_input *in, struct error *e)
 const struct command command_distill = {
     .name = "distill",
     .group = "Distil",
-    .summary = "train a student on what a teacher holds likely: from a dump, or a model beside it",
-    .usage = "--teacher PATH --out DIR [--model STUDENT | -c FILE] [--data PATH...]",
+    .summary = "train a student on what a teacher holds likely",
+    .usage = "--teacher PATH --out DIR [--model STUDENT] [FLAGS]",
     .notes =
-        "A teacher that is a dump (linnet teacher, or distill/dump.py from any other framework) brings its texts\n"
-        "with it. One that is a model runs beside the student, on --data. Without --model the student is new: its\n"
-        "shape is the configuration's `model` section, its tokenizer the teacher's. docs/distillation.md is a guide.\n"
+        "A teacher that is a dump (linnet teacher, or distill/dump.py from any other\n"
+        "framework) brings its texts with it. One that is a model runs beside the\n"
+        "student, on --data. Without --model the student is new: its shape is the\n"
+        "configuration's `model` section, its tokenizer the teacher's.\n"
+        "docs/distillation.md is a guide.\n"
         "\n"
         "  linnet teacher --model big.gguf --data text.jsonl --out dumps/big\n"
         "  linnet distill --teacher dumps/big -c student.yaml --out runs/student\n"
-        "  linnet distill --teacher big.gguf --model small.gguf --data text.jsonl --out runs/small\n",
+        "  linnet distill --teacher big.gguf --model small.gguf --data t.jsonl --out a\n",
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,

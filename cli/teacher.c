@@ -300,7 +300,7 @@ static int run(const struct command_input *in, struct error *e)
 const struct command command_teacher = {
     .name = "teacher",
     .group = "Distil",
-    .summary = "what a model holds likely, at each position of a dataset, into a dump",
+    .summary = "capture what a model holds likely, as a dump for students",
     .usage = "--model PATH --data PATH... --out DIR [FLAGS]",
     .notes =
         "A student learns from the dump without the teacher. Texts are split into windows of --max-seq-length\n"
