@@ -11,6 +11,7 @@
 #include "distill/options.h"
 #include "kernels/gemm.h"
 #include "kernels/profile.h"
+#include "train/interrupt.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -93,6 +94,12 @@ static struct soft_targets fill_random(struct random_rows *r, size_t n, size_t v
                                  .log_probs = r->log_probs, .log_tail = r->log_tail, .source_temperature = 1};
 }
 
+/* The dump is to be removed in any case. */
+static int go_on(struct error *e)
+{
+    return interrupt_requested() ? error_set(e, ERR_INTERRUPTED, "interrupted") : OK;
+}
+
 static int write_dump(const char *path, size_t n_sequences, size_t n, size_t v, size_t k, double temperature,
                       struct error *e)
 {
@@ -109,7 +116,9 @@ static int write_dump(const char *path, size_t n_sequences, size_t n, size_t v, 
     int code = dump_writer_open(&o, &d, &w, &sequences, &positions, e);
     for (size_t i = 0; i < n_sequences && !code; i++) {
         struct soft_targets rows_of = fill_random(&r, n, v, k, &rng);
-        code = dump_writer_add(w, r.tokens, r.supervised, n, &rows_of, e);
+        code = go_on(e);
+        if (!code)
+            code = dump_writer_add(w, r.tokens, r.supervised, n, &rows_of, e);
     }
     if (!code)
         code = dump_writer_finish(w, e);
@@ -148,6 +157,9 @@ static int time_both(struct trainer *plain, struct trainer *distilled, struct me
         struct bench_steps *const sums[] = {&r->plain, &r->distilled};
         for (int k = 0; k < 2 && !code; k++) {
             struct train_step step;
+            code = go_on(e);
+            if (code)
+                break;
             profile_reset();
             double began = clock_seconds();
             code = trainer_step(trainers[k], &step, e);
@@ -206,6 +218,7 @@ static int measure(struct model *m, const struct soft_loss *loss, struct measure
         mem_free(path);
         return code;
     }
+    interrupt_install();
     double began = clock_seconds();
     int code = write_dump(path, n_sequences, s->max_seq_length, v, k, (double)loss->temperature, e);
     r->write_rate = (double)(n_sequences * s->max_seq_length) / (clock_seconds() - began);
@@ -219,6 +232,7 @@ static int measure(struct model *m, const struct soft_loss *loss, struct measure
     }
     dump_close(&dump);
     remove_dump(path);
+    interrupt_restore();
     mem_free(path);
     return code;
 }
