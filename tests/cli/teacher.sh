@@ -217,13 +217,13 @@ for form in "teacher --help" "help teacher" "teacher -h"; do
     # shellcheck disable=SC2086
     run "$LINNET" $form
     status 0
-    out_has 'linnet teacher: what a model holds likely, at each position of a dataset, into a dump'
+    out_has 'linnet teacher: capture what a model holds likely, as a dump for students'
 done
 for form in "teacher check --help" "help teacher check"; do
     # shellcheck disable=SC2086
     run "$LINNET" $form
     status 0
-    out_has 'linnet teacher check: whether a dump is whole, what is in it, and whose tokens they are'
+    out_has 'linnet teacher check: whether a dump is whole, and what is in it'
 done
 run "$LINNET" teacher chek
 refused 'unexpected argument "chek"'
