@@ -251,9 +251,9 @@ pruned() {
     openelm | qwen2 | qwen2-* | phi* | stablelm* | olmo* | qwen2moe) kv= ;;
     esac
     # shellcheck disable=SC2086
-    check "prune $1" "$LINNET" prune --model "$out/family.gguf" --data "$corpus" --max-tokens 1024 --max-seq-length 128 \
-        --layers 3 --intermediate-size 24 $kv --out "$out/pruned.gguf" --force -q &&
-        check "prune $1: llama.cpp" $distributions "$LINNET" "$out/pruned.gguf" --relative "$2"
+    check "prune $1" "$LINNET" prune --model "$work/family.gguf" --data "$corpus" --max-tokens 1024 --max-seq-length 128 \
+        --layers 3 --intermediate-size 24 $kv --out "$work/pruned.gguf" --force -q &&
+        check "prune $1: llama.cpp" $distributions "$LINNET" "$work/pruned.gguf" --relative "$2"
 }
 # refused WORDS COMMAND...: fails, and says so
 refused() {
