@@ -329,8 +329,11 @@ static int check_online(const struct run *r, struct error *e)
                      o->hidden_weight > 0 ? "--hidden-weight" : "--on-policy", r->teacher.path);
 }
 
-static int check_data(const struct run *r, struct error *e)
+static int check_data(const struct command_input *in, const struct run *r, struct error *e)
 {
+    bool knows_all = !r->teacher.is_dump || r->teacher.dump.description.kind == DUMP_DENSE;
+    if (knows_all && distill_section.align == ALIGN_NONE && option_source(in->options, "distill", "tail") > OPTION_FROM_FILE)
+        log_warn("distill.tail has no effect: %s knows every token", r->teacher.path);
     if (r->teacher.is_dump && dataset_section.validation_paths.count)
         return error_set(e, ERR_USAGE, "--validation-data goes with a teacher that is a model; to evaluate with a dump give "
                          "another one, --validation-teacher");
@@ -380,7 +383,7 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
     if (!code)
         code = check_online(r, e);
     if (!code)
-        code = check_data(r, e);
+        code = check_data(in, r, e);
     if (!code)
         code = check_align(e);
     if (!code && student_first)

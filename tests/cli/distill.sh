@@ -222,4 +222,7 @@ status 2
 distill --teacher dump --iters 1 --max-new-tokens 3 --out warned
 status 0
 err_has "linnet: warning: distill.max_new_tokens has no effect: --on-policy is 0"
+distill --teacher teacher --data corpus.jsonl --max-seq-length 64 --tail zero --plan
+status 0
+err_has "linnet: warning: distill.tail has no effect: teacher knows every token"
 [ ! -e x ] || fail "something was left behind"
