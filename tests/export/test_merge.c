@@ -8,45 +8,13 @@
 #include "tests/folder.h"
 #include "tests/infer/util.h"
 #include "tests/lora/random.h"
-#include "tests/model/architectures.h"
+#include "tests/model/example_model.h"
 
 #include <unistd.h>
 
 enum { TOKENS = 20, VOCAB = 256 };
 static char directory[] = "/tmp/linnet-merge-XXXXXX";
 static int32_t ids[TOKENS];
-
-static struct model family_model(const struct example *x)
-{
-    struct model_config c;
-    struct model m;
-    struct error e;
-    assert_ok(example_config(x, VOCAB, &c, &e), e);
-    assert_ok(model_init(&m, &c, &e), e);
-    assert_ok(model_allocate(&m, &e), e);
-    example_weights(&m, 7);
-    return m;
-}
-
-static const struct example *family(const char *name)
-{
-    for (size_t i = 0; i < N_EXAMPLES; i++)
-        if (strcmp(examples[i].name, name) == 0)
-            return &examples[i];
-    fail_msg("no family %s", name);
-    return NULL;
-}
-
-/* relative to the largest */
-static double distance(const float *a, const float *b)
-{
-    double worst = 0, largest = 0;
-    for (size_t i = 0; i < TOKENS * VOCAB; i++) {
-        worst = fmax(worst, fabs((double)a[i] - b[i]));
-        largest = fmax(largest, fabs((double)b[i]));
-    }
-    return worst / largest;
-}
 
 static float *adapted_logits(struct model *m, struct lora_adapter *adapters, size_t n)
 {
@@ -64,7 +32,7 @@ static double distance_of_file(const char *path, const float *want)
     struct error e;
     assert_ok(model_load(path, WEIGHTS_MAPPED, &m, NULL, &e), e);
     float *got = full_logits(&m, ids, TOKENS);
-    double d = distance(got, want);
+    double d = logit_distance(got, want, TOKENS * VOCAB);
     mem_free(got);
     model_free(&m);
     return d;
@@ -109,7 +77,7 @@ static size_t changed_tensors(const struct model *m, const struct lora_adapter *
 /* From f32 memory and from a mapped GGUF file, whose rows of q and k may lie otherwise, into both containers. */
 static void check_family(const struct example *x, const struct tokenizer *t, bool shared)
 {
-    struct model m = family_model(x), mapped;
+    struct model m = example_model(x, VOCAB), mapped;
     struct lora_adapter a;
     struct merge g = {.adapters = &a, .n_adapters = 1};
     struct export_options plain = options(DTYPE_F32, NULL), o = options(DTYPE_F32, &g);
@@ -123,7 +91,7 @@ static void check_family(const struct example *x, const struct tokenizer *t, boo
         struct model *from = i ? &mapped : &m;
         assert_ok(random_adapter(from, true, shared, 3, &a, &e), e);
         float *want = adapted_logits(from, &a, 1);
-        assert_true(distance(want, without) > 0.02);
+        assert_true(logit_distance(want, without, TOKENS * VOCAB) > 0.02);
         assert_ok(export_gguf(from, t, &o, gguf, &e), e);
         expect(x->name, "the merged GGUF file", distance_of_file(gguf, want), 2e-5);
         expect_all_kept(&g, changed_tensors(from, &a, CONTAINER_GGUF));
@@ -234,7 +202,7 @@ static void head_adapter(struct model *m, struct lora_adapter *a)
 static void untied(const char *name, bool gguf_too)
 {
     struct tokenizer *t = make_tokenizer(NULL);
-    struct model m = family_model(family(name)), back;
+    struct model m = example_model(example_named(name), VOCAB), back;
     struct lora_adapter a;
     struct merge g = {.adapters = &a, .n_adapters = 1};
     struct export_options o = options(DTYPE_F32, &g);

@@ -7,7 +7,7 @@
 #include "model/load.h"
 #include "tests/folder.h"
 #include "tests/infer/util.h"
-#include "tests/model/architectures.h"
+#include "tests/model/example_model.h"
 
 #include <unistd.h>
 
@@ -15,42 +15,10 @@ enum { VOCAB = 256, CONTEXT = 32, CHUNKS = 6, MOST_LAYERS = 8 };
 static char directory[] = "/tmp/linnet-prune-XXXXXX";
 static int32_t ids[CHUNKS * CONTEXT];
 
-static struct model family_model(const struct example *x)
-{
-    struct model_config c;
-    struct model m;
-    struct error e;
-    assert_ok(example_config(x, VOCAB, &c, &e), e);
-    assert_ok(model_init(&m, &c, &e), e);
-    assert_ok(model_allocate(&m, &e), e);
-    example_weights(&m, 7);
-    return m;
-}
-
-static const struct example *family(const char *name)
-{
-    for (size_t i = 0; i < N_EXAMPLES; i++)
-        if (strcmp(examples[i].name, name) == 0)
-            return &examples[i];
-    fail_msg("no family %s", name);
-    return NULL;
-}
-
-/* relative to the largest */
-static double distance(const float *a, const float *b)
-{
-    double worst = 0, largest = 0;
-    for (size_t i = 0; i < CONTEXT * VOCAB; i++) {
-        worst = fmax(worst, fabs((double)a[i] - b[i]));
-        largest = fmax(largest, fabs((double)b[i]));
-    }
-    return worst / largest;
-}
-
 static void expect_near(const char *name, const char *what, struct model *m, const float *want, double bound)
 {
     float *got = full_logits(m, ids, CONTEXT);
-    double d = distance(got, want);
+    double d = logit_distance(got, want, CONTEXT * VOCAB);
     if (!(d <= bound))
         fail_msg("%s: %s is off by %g", name, what, d);
     mem_free(got);
@@ -179,7 +147,7 @@ static void layers_that_add_nothing(void **state)
 {
     (void)state;
     for (size_t i = 0; i < N_EXAMPLES; i++) {
-        struct model m = family_model(&examples[i]), pruned;
+        struct model m = example_model(&examples[i], VOCAB), pruned;
         const size_t n = m.config.num_hidden_layers;
         const unsigned dead = dead_layers(&examples[i]);
         for (size_t j = 0; j < n; j++)
@@ -209,7 +177,7 @@ static void layers_that_add_nothing(void **state)
 static void influence(void **state)
 {
     (void)state;
-    struct model m = family_model(family("llama"));
+    struct model m = example_model(example_named("llama"), VOCAB);
     struct prune_importance p = measured(&m);
     struct activations a;
     struct batch b;
@@ -256,7 +224,7 @@ static void what_is_no_number(void **state)
 {
     (void)state;
     const struct importance_options o = {.context = CONTEXT, .n_rows = 1, .similarity = true};
-    struct model m = family_model(family("llama"));
+    struct model m = example_model(example_named("llama"), VOCAB);
     struct importance im;
     struct error e;
     role_of(&m, PARAM_FFN_DOWN, 3, -1)->value[5] = NAN;
@@ -294,7 +262,7 @@ static double best_sum(const struct model_config *c, const double *influence, si
 /* How many of 50 choices, with influences at random, the family's order makes worse. */
 static size_t constrained_choices(const char *name, struct rng *r)
 {
-    struct model m = family_model(family(name));
+    struct model m = example_model(example_named(name), VOCAB);
     const size_t n = m.config.num_hidden_layers;
     struct prune_importance p = measured(&m);
     struct model_config free_config = m.config;
@@ -419,7 +387,7 @@ static void parts_that_give_nothing(void **state)
     (void)state;
     struct tokenizer *t = make_tokenizer(NULL);
     for (size_t i = 0; i < N_EXAMPLES; i++) {
-        struct model m = family_model(&examples[i]), pruned;
+        struct model m = example_model(&examples[i], VOCAB), pruned;
         kill_parts(&m);
         float *want = full_logits(&m, ids, CONTEXT);
         struct prune_plan plan = prune(&m, without_dead_parts(&m), &pruned);
@@ -441,7 +409,7 @@ static void query_heads(void **state)
     (void)state;
     size_t n_checked = 0;
     for (size_t i = 0; i < N_EXAMPLES; i++) {
-        struct model m = family_model(&examples[i]), pruned;
+        struct model m = example_model(&examples[i], VOCAB), pruned;
         const size_t d = m.config.head_dim, kv_heads = m.config.num_key_value_heads;
         struct error e;
         struct prune_importance p = measured(&m);
@@ -481,7 +449,7 @@ static void from_mapped_files(void **state)
     struct tokenizer *t = make_tokenizer(NULL);
     char *path = path_join(directory, "source.gguf");
     for (int i = 0; i < 2; i++) {
-        struct model m = family_model(family("llama")), mapped, own, pruned[2];
+        struct model m = example_model(example_named("llama"), VOCAB), mapped, own, pruned[2];
         struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .name = "x", .mix = &f32,
                                      .pure = i == 0};
         struct export_report report;
@@ -543,7 +511,7 @@ static void targets(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct prune_target t = cases[i].target;
-        struct model m = family_model(family(cases[i].family));
+        struct model m = example_model(example_named(cases[i].family), VOCAB);
         struct error e = {0};
         const int code = prune_target_check(&t, &m.config, &e);
         assert_int_equal(code, cases[i].message ? ERR_USAGE : OK);
