@@ -4,14 +4,20 @@
 
 #include <math.h>
 
+struct row_targets {
+    const int32_t *targets;
+    const float *weights; /* NULL: 1 each */
+};
+
 /* The loss of one row of logits, which become scale * (softmax - onehot) * slope if `backward`, in `type`: a
  * row in bf16 takes the first half of the row's place. The slope is the cap's, 1 - (logit / cap)^2. */
-static float row_cross_entropy(void *targets, const struct logit_row *r)
+static float row_cross_entropy(void *context, const struct logit_row *r)
 {
+    const struct row_targets *rows = context;
     const struct kernel_table *table = kernel_table();
-    const int32_t target = ((const int32_t *)targets)[r->row];
+    const int32_t target = rows->targets[r->row];
     const size_t v = r->v;
-    const float softcap = r->softcap, scale = r->scale;
+    const float softcap = r->softcap, scale = rows->weights ? r->scale * rows->weights[r->row] : r->scale;
     float *logits = r->logits;
     bool capped = softcap > 0;
     float max = table->max(logits, v), own = logits[target];
@@ -37,10 +43,18 @@ static float row_cross_entropy(void *targets, const struct logit_row *r)
     return loss;
 }
 
+double linear_weighted_cross_entropy(const struct output_layer *layer, enum dtype type, const void *hidden,
+                                     const int32_t *targets, const float *weights, float scale, float *row_losses,
+                                     float *dhidden, size_t n, float *scratch)
+{
+    struct row_targets rows = {targets, weights};
+    const struct row_loss loss = {.context = &rows, .row = row_cross_entropy};
+    return linear_loss(layer, type, hidden, targets, &loss, scale, row_losses, dhidden, n, scratch);
+}
+
 double linear_cross_entropy(const struct output_layer *layer, enum dtype type, const void *hidden,
                             const int32_t *targets, float scale, float *row_losses, float *dhidden,
                             size_t n, float *scratch)
 {
-    const struct row_loss loss = {.context = (void *)targets, .row = row_cross_entropy};
-    return linear_loss(layer, type, hidden, targets, &loss, scale, row_losses, dhidden, n, scratch);
+    return linear_weighted_cross_entropy(layer, type, hidden, targets, NULL, scale, row_losses, dhidden, n, scratch);
 }

@@ -21,17 +21,18 @@ struct evaluation evaluate(const struct evaluator *v, struct loader *loader, siz
     char detail[64] = "";
     for (size_t i = 0; i < n_batches; i++) {
         loader_next(loader, v->batch);
+        objective_begin(v->objective, v->batch);
         const void *hidden = decoder_forward(v->model, v->activations, v->batch, NULL, 0);
         r.loss_sum += v->objective->loss(v->objective, v->model, v->batch, hidden,
                                          v->activations->type, 0, NULL, v->scratch);
         r.n_targets += v->batch->n_targets;
-        snprintf(detail, sizeof detail, "loss %.4f",
-                 r.n_targets ? r.loss_sum / (double)r.n_targets : 0);
+        r.count += objective_count(v->objective, v->batch);
+        snprintf(detail, sizeof detail, "loss %.4f", r.count ? r.loss_sum / (double)r.count : 0);
         if (label)
             progress_update(&progress, (double)(i + 1), detail);
     }
     if (label)
         progress_finish(&progress, detail);
-    r.loss = r.n_targets ? r.loss_sum / (double)r.n_targets : NAN;
+    r.loss = r.count ? r.loss_sum / (double)r.count : NAN;
     return r;
 }

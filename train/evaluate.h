@@ -16,13 +16,13 @@ struct evaluator {
 };
 
 struct evaluation {
-    double loss;       /* mean over targets */
+    double loss;       /* loss_sum / count, the mean: see struct objective */
     double loss_sum;
-    size_t n_targets;
+    size_t count, n_targets;
 };                     /* and the objective's measures, of the same targets */
 
 /* Runs the loader from its first row over n_batches batches, or all of its rows when that is 0. With
- * a label, shows progress. Without a target the loss is not a number. What
+ * a label, shows progress. With nothing to be a mean over the loss is not a number. What
  * the objective could not do is found with objective_check. */
 struct evaluation evaluate(const struct evaluator *v, struct loader *loader, size_t n_batches,
                            const char *label);

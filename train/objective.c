@@ -15,6 +15,17 @@ struct output_layer objective_output_layer(struct model *m, enum dtype type, boo
     return layer;
 }
 
+size_t objective_count(const struct objective *o, const struct batch *b)
+{
+    return o->count ? o->count(o, b) : b->n_targets;
+}
+
+void objective_begin(const struct objective *o, const struct batch *b)
+{
+    if (o->begin)
+        o->begin(o, b);
+}
+
 void objective_clear(const struct objective *o)
 {
     for (size_t i = 0; i < o->n_measures; i++)

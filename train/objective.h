@@ -29,9 +29,13 @@ struct objective {
      * before the first batch; NULL: none. */
     size_t (*bytes)(const struct objective *o, size_t n_rows, size_t seq_len);
     int (*prepare)(const struct objective *o, size_t n_rows, size_t seq_len, struct error *e);
+    /* What the loss is a mean over: how many of it the batch has. NULL: its targets. */
+    size_t (*count)(const struct objective *o, const struct batch *b);
+    /* Called before the model runs on a batch, in the state that it runs in; NULL: nothing is to do. */
+    void (*begin)(const struct objective *o, const struct batch *b);
     /* Floats of scratch that `loss` needs for n tokens. */
     size_t (*scratch)(const struct objective *o, const struct model_config *c, size_t n);
-    /* The sum of the loss over b->n_targets targets, unscaled. hidden: (N, C) of `type`, in which
+    /* The sum of the loss over what it is a mean over, unscaled. hidden: (N, C) of `type`, in which
      * the output layer's weights are read too. When dhidden (N, C) is not NULL it is written, and the
      * output layer's gradient added to, both f32 and of scale * sum. */
     double (*loss)(const struct objective *o, struct model *m, const struct batch *b,
@@ -44,6 +48,9 @@ extern const struct objective language_model_objective;
 
 /* The output layer for hidden states of `type`, with gradients of what of it trains if `backward`. */
 struct output_layer objective_output_layer(struct model *m, enum dtype type, bool backward);
+/* count and begin of any objective. */
+size_t objective_count(const struct objective *o, const struct batch *b);
+void objective_begin(const struct objective *o, const struct batch *b);
 /* Sets all measures to 0. */
 void objective_clear(const struct objective *o);
 /* The code of what went wrong in `loss` since the failure was last cleared, with the error. */

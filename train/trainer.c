@@ -251,35 +251,38 @@ static uint64_t dropout_seed(const struct trainer *t, size_t micro_batch)
     return rng_at(t->settings->seed ^ 0xD509, i) | 1;
 }
 
-/* Losses are divided by the targets of the whole step, so that accumulation equals one large batch
- * however the targets are spread. */
+/* Losses are divided by what all micro-batches have of what they are a mean over, so that accumulation equals one large
+ * batch however it is spread. */
 static struct train_step compute_step(struct trainer *t)
 {
     const struct train_settings *s = t->settings;
     struct train_step r = {0};
+    size_t count = 0;
     objective_clear(t->objective);
     for (size_t i = 0; i < s->grad_accumulation; i++) {
         loader_next(&t->train, &t->batches[i]);
         r.n_targets += t->batches[i].n_targets;
+        count += objective_count(t->objective, &t->batches[i]);
     }
-    float scale = r.n_targets ? 1 / (float)r.n_targets : 0;
+    float scale = count ? 1 / (float)count : 0;
     for (size_t i = 0; i < s->grad_accumulation; i++) {
         struct batch *b = &t->batches[i];
         uint64_t seed = dropout_seed(t, i);
+        objective_begin(t->objective, b);
         t->model->dropout_seed = seed;
         const void *hidden = decoder_forward(t->model, &t->activations, b, NULL, seed);
         float *dhidden = t->activations.dnormed;
         r.loss += t->objective->loss(t->objective, t->model, b, hidden, t->activations.type, scale,
                                      dhidden, t->scratch);
         /* the experts' balancing loss, each micro-batch by its share of the targets */
-        double share = (double)b->n_targets * (double)scale;
+        double share = r.n_targets ? (double)b->n_targets / (double)r.n_targets : 0;
         r.router_loss += share * t->activations.router_loss;
         t->activations.router_loss_scale = (float)(share * t->model->config.router_aux_loss_coef /
                                                    (double)t->model->config.num_hidden_layers);
         decoder_backward(t->model, &t->activations, b, dhidden, seed);
     }
     t->model->dropout_seed = 0;
-    r.loss = r.n_targets ? r.loss / (double)r.n_targets : 0;
+    r.loss = count ? r.loss / (double)count : 0;
     r.grad_norm = gradient_norm(t->params);
     r.finite = isfinite(r.loss) && isfinite(r.grad_norm);
     struct schedule schedule = optim_schedule(t->optim, s->iters);

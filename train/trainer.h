@@ -73,7 +73,7 @@ void trainer_free(struct trainer *t);
 int trainer_resume(struct trainer *t, struct error *e);
 
 struct train_step {
-    double loss;          /* mean over the targets */
+    double loss;          /* the mean: see struct objective */
     double router_loss;   /* the experts' balancing loss, unweighted: model/activations.h; 0 without experts */
     double grad_norm;     /* before clipping */
     double learning_rate;
