@@ -27,7 +27,7 @@ static void *room(void *items, size_t *capacity, size_t n, size_t size)
 }
 
 /* Two examples that stand next to each other are a pair. */
-static void reserve(struct alignment *a, const struct batch *b)
+static void reserve(struct preferences *a, const struct batch *b)
 {
     size_t n = b->n_examples;
     CHECK(n % ANSWER_SIDES == 0);
@@ -40,7 +40,7 @@ static void reserve(struct alignment *a, const struct batch *b)
 
 static void begin(const struct objective *o, struct activations *activations, const struct batch *b, float *scratch)
 {
-    struct alignment *a = o->context;
+    struct preferences *a = o->context;
     const struct reference *r = a->reference;
     reserve(a, b);
     if (b->n_examples)
@@ -61,7 +61,7 @@ static size_t count_targets(const struct batch *b, const struct batch_example *x
 
 /* How far the model is from the reference on answers that belong to other prompts: their mean log-ratio, and no less
  * than 0 (Ethayarajh et al., 2024, arXiv:2402.01306). */
-static double estimate_kl(const struct alignment *a, const struct batch *b)
+static double estimate_kl(const struct preferences *a, const struct batch *b)
 {
     double sum = 0;
     for (size_t i = REJECTED; i < b->n_examples; i += ANSWER_SIDES)
@@ -69,13 +69,13 @@ static double estimate_kl(const struct alignment *a, const struct batch *b)
     return b->n_examples ? fmax(0, sum / (double)count(&a->objective, b)) : 0;
 }
 
-static void add(struct alignment *a, int measure, double value)
+static void add(struct preferences *a, int measure, double value)
 {
     a->measures[measure].sum += value;
     a->measures[measure].count++;
 }
 
-static void measure_pair(struct alignment *a, const struct preference_pair *p, const struct preference_result *r)
+static void measure_pair(struct preferences *a, const struct preference_pair *p, const struct preference_result *r)
 {
     add(a, REWARDS_CHOSEN, r->rewards[CHOSEN]);
     add(a, REWARDS_REJECTED, r->rewards[REJECTED]);
@@ -85,7 +85,7 @@ static void measure_pair(struct alignment *a, const struct preference_pair *p, c
     add(a, LOGPS_REJECTED, p->logp[REJECTED]);
 }
 
-static void measure_answer(struct alignment *a, const struct preference_pair *p, const struct preference_result *r)
+static void measure_answer(struct preferences *a, const struct preference_pair *p, const struct preference_result *r)
 {
     double reward = r->rewards[CHOSEN], neutral = a->mix.settings.beta * p->kl;
     add(a, p->wanted ? REWARDS_CHOSEN : REWARDS_REJECTED, reward);
@@ -94,7 +94,7 @@ static void measure_answer(struct alignment *a, const struct preference_pair *p,
 }
 
 /* The difference of a batch's mean rewards of wanted and of other answers, where it has both. */
-static void measure_batch(struct alignment *a, const struct batch *b, double kl)
+static void measure_batch(struct preferences *a, const struct batch *b, double kl)
 {
     double sum[2] = {0}, n[2] = {0};
     for (size_t i = 0; i < count(&a->objective, b); i++) {
@@ -108,7 +108,7 @@ static void measure_batch(struct alignment *a, const struct batch *b, double kl)
 }
 
 /* The losses of all pairs, in their order, and their sum. */
-static double judge_pairs(struct alignment *a, const struct batch *b)
+static double judge_pairs(struct preferences *a, const struct batch *b)
 {
     bool unpaired = preference_mix_is_unpaired(&a->mix);
     double total = 0, kl = unpaired ? estimate_kl(a, b) : 0;
@@ -133,7 +133,7 @@ static double judge_pairs(struct alignment *a, const struct batch *b)
 /* --- and to gradients --- */
 
 /* The derivative of a token's own loss is minus that of its answer's log-probability. */
-static void set_weights(const struct alignment *a, const struct batch *b, float *weights)
+static void set_weights(const struct preferences *a, const struct batch *b, float *weights)
 {
     memset(weights, 0, b->n_rows * b->seq_len * sizeof *weights);
     for (size_t i = 0; i < b->n_examples; i++) {
@@ -155,7 +155,7 @@ static void scale_rows(float *dhidden, const float *weights, size_t n, size_t c)
 static double loss(const struct objective *o, struct model *m, const struct batch *b, const void *hidden, enum dtype type,
                    float scale, float *dhidden, float *scratch)
 {
-    struct alignment *a = o->context;
+    struct preferences *a = o->context;
     const struct model_config *c = &m->config;
     size_t n = b->n_rows * b->seq_len;
     float *row_losses = scratch + linear_loss_scratch(n, c->hidden_size, c->vocab_size), *weights = row_losses + n;
@@ -176,12 +176,12 @@ static double loss(const struct objective *o, struct model *m, const struct batc
     return total;
 }
 
-void alignment_init(struct alignment *a, const struct preference_mix *mix, const struct reference *reference,
+void preferences_init(struct preferences *a, const struct preference_mix *mix, const struct reference *reference,
                     const bool *wanted)
 {
     CHECK(reference || !preference_mix_needs_reference(mix));
     CHECK(wanted || !preference_mix_is_unpaired(mix));
-    *a = (struct alignment){
+    *a = (struct preferences){
         .mix = *mix,
         .reference = reference,
         .wanted = wanted,
@@ -194,14 +194,14 @@ void alignment_init(struct alignment *a, const struct preference_mix *mix, const
                      [KL] = {.name = "kl"}},
     };
     a->objective = (struct objective){.name = "preferences", .context = a, .measures = a->measures,
-                                      .n_measures = ALIGNMENT_MEASURES, .failure = &a->failure, .count = count,
+                                      .n_measures = PREFERENCE_MEASURES, .failure = &a->failure, .count = count,
                                       .begin = begin, .scratch = scratch_floats, .loss = loss};
 }
 
-void alignment_free(struct alignment *a)
+void preferences_free(struct preferences *a)
 {
     mem_free(a->logps);
     mem_free(a->reference_logps);
     mem_free(a->results);
-    *a = (struct alignment){0};
+    *a = (struct preferences){0};
 }

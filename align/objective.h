@@ -15,16 +15,16 @@
  * margins are the differences of the batches' means, an answer is accurate when its reward lies on its side of beta kl, and
  * kl is what the batches had. */
 enum { REWARDS_CHOSEN, REWARDS_REJECTED, REWARDS_ACCURACIES, REWARDS_MARGINS, LOGPS_CHOSEN, LOGPS_REJECTED, KL,
-       ALIGNMENT_MEASURES };
+       PREFERENCE_MEASURES };
 
-/* Must not move once alignment_init has filled it. */
-struct alignment {
+/* Must not move once preferences_init has filled it. */
+struct preferences {
     struct objective objective; /* for the trainer */
     struct preference_mix mix;
     const struct reference *reference; /* NULL where the mix needs none */
     const bool *wanted; /* by pair: number of its first example / 2. NULL where the mix is of paired answers */
     /* private */
-    struct measure measures[ALIGNMENT_MEASURES];
+    struct measure measures[PREFERENCE_MEASURES];
     struct error failure;
     double *logps, *reference_logps;   /* of a batch's examples, */
     struct preference_result *results; /* and of its pairs */
@@ -32,8 +32,8 @@ struct alignment {
 };
 
 /* Borrows reference and wanted. */
-void alignment_init(struct alignment *a, const struct preference_mix *mix, const struct reference *reference,
+void preferences_init(struct preferences *a, const struct preference_mix *mix, const struct reference *reference,
                     const bool *wanted);
-void alignment_free(struct alignment *a);
+void preferences_free(struct preferences *a);
 
 #endif
