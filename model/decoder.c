@@ -156,8 +156,8 @@ static void block_backward(const struct pass *p, size_t i)
 
 /* --- all of it --- */
 
-/* What a window that would begin at `start` loses to keys that token i of those it holds does not see, it gains before
- * them: windows count what is seen, so that each branch of a row sees what it would see alone. */
+/* Where a window begins that would at `start`, were all keys seen: windows count what token i of a row, number `at` of
+ * the batch, does see, so that each branch of a row has the window that it would have alone. */
 static size_t window_before_hidden(const struct batch *b, size_t at, size_t i, size_t first, size_t start)
 {
     size_t from = (size_t)b->hidden_keys[2 * at], to = (size_t)b->hidden_keys[2 * at + 1];
