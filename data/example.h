@@ -169,5 +169,8 @@ int examples_check_settings(const struct example_settings *s, struct error *e);
 
 /* A hash of ids, learned masks and the examples' bounds; of pairs also of what they are and which are wanted. */
 uint64_t examples_hash(const struct examples *all);
+/* A key of one example, the same wherever it stands: XXH64 (seed 0) of its ids, 4 little-endian bytes each, followed by its
+ * learned mask, a byte each. */
+uint64_t example_key(const struct examples *all, size_t i);
 
 #endif
