@@ -40,13 +40,13 @@ struct command {
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-extern const struct command command_bench_distill, command_bench_gemm, command_bench_infer, command_bench_lora, command_bench_tokenizer,
+extern const struct command command_bench_distill, command_bench_dpo, command_bench_gemm, command_bench_infer, command_bench_lora, command_bench_tokenizer,
     command_bench_train;
 extern const struct command command_data_check, command_data_prepare, command_data_show, command_data_synth,
     command_data_synth_model, command_sft;
 extern const struct command command_eval_choices, command_eval_export, command_eval_logits, command_eval_ppl;
 extern const struct command command_chat, command_convert, command_export;
-extern const struct command command_distill;
+extern const struct command command_distill, command_dpo;
 extern const struct command command_generate;
 extern const struct command command_help;
 extern const struct command command_imatrix;

@@ -18,6 +18,7 @@ const struct command *const commands[] = {
     &command_teacher_check, /* before the command whose name it begins with */
     &command_teacher,
     &command_distill,
+    &command_dpo,
     &command_generate,
     &command_chat,
     &command_serve,
@@ -37,6 +38,7 @@ const struct command *const commands[] = {
     &command_bench_train,
     &command_bench_lora,
     &command_bench_distill,
+    &command_bench_dpo,
     &command_bench_tokenizer,
     &command_help,
     NULL,
