@@ -19,6 +19,7 @@ const struct command *const commands[] = {
     &command_teacher,
     &command_distill,
     &command_dpo,
+    &command_reference,
     &command_generate,
     &command_chat,
     &command_serve,
