@@ -18,6 +18,7 @@ const struct command *const commands[] = {
     &command_teacher_check, /* before the command whose name it begins with */
     &command_teacher,
     &command_distill,
+    &command_sample,
     &command_generate,
     &command_chat,
     &command_serve,
