@@ -42,9 +42,9 @@ struct command {
 
 extern const struct command command_bench_distill, command_bench_gemm, command_bench_infer, command_bench_lora, command_bench_tokenizer,
     command_bench_train;
-extern const struct command command_data_check, command_data_prepare, command_data_show, command_data_synth,
+extern const struct command command_data_check, command_data_pairs, command_data_prepare, command_data_show, command_data_synth,
     command_data_synth_model, command_sft;
-extern const struct command command_eval_choices, command_eval_export, command_eval_logits, command_eval_ppl;
+extern const struct command command_eval_answers, command_eval_choices, command_eval_export, command_eval_logits, command_eval_ppl;
 extern const struct command command_chat, command_convert, command_export;
 extern const struct command command_distill;
 extern const struct command command_generate;
