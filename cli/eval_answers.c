@@ -185,7 +185,7 @@ static int run(const struct command_input *in, struct error *e)
 const struct command command_eval_answers = {
     .name = "eval answers",
     .group = "Models",
-    .summary = "the share of questions answered rightly, by a check of each answer",
+    .summary = "the share of questions that a model answers rightly",
     .usage = "--model PATH --data PATH... [--check CHECK] [FLAGS]",
     .notes =
         "The model answers each row once, with the likeliest token each time, as linnet\n"
