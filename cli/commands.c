@@ -18,6 +18,8 @@ const struct command *const commands[] = {
     &command_teacher_check, /* before the command whose name it begins with */
     &command_teacher,
     &command_distill,
+    &command_sample,
+    &command_data_pairs,
     &command_dpo,
     &command_reference,
     &command_generate,
@@ -25,6 +27,7 @@ const struct command *const commands[] = {
     &command_serve,
     &command_eval_ppl,
     &command_eval_choices,
+    &command_eval_answers,
     &command_eval_logits,
     &command_eval_export,
     &command_export,

@@ -81,25 +81,6 @@ static void run_free(struct run *r)
 
 /* --- before the run --- */
 
-/* What was asked for by flag or --set and changes nothing. A file may be written for several runs. */
-static void warn_of_no_effect(const struct options *all, const struct preference_mix *mix)
-{
-    const struct {
-        const char *key, *loss;
-    } keys[] = {
-        {"simpo_gamma", "simpo"}, {"cpo_alpha", "cpo"}, {"desirable_weight", "kto"}, {"undesirable_weight", "kto"},
-    };
-    for (size_t i = 0; i < COUNT(keys); i++) {
-        bool used = false;
-        for (size_t k = 0; k < mix->n; k++)
-            used |= mix->losses[k] == preference_loss_find(keys[i].loss);
-        if (!used && option_source(all, "align", keys[i].key) > OPTION_FROM_FILE)
-            log_warn("align.%s has no effect: only the loss %s knows it", keys[i].key, keys[i].loss);
-    }
-    if (align_section.reference && !preference_mix_needs_reference(mix))
-        log_warn("align.reference has no effect: the loss needs no reference");
-}
-
 static int check_settings(const struct command_input *in, struct run *r, struct error *e)
 {
     const struct options *all = in->options;
@@ -113,7 +94,8 @@ static int check_settings(const struct command_input *in, struct run *r, struct 
                          "completions or last-turn");
     if (code)
         return code;
-    warn_of_no_effect(all, &r->mix);
+    if (align_section.reference && !preference_mix_needs_reference(&r->mix))
+        log_warn("align.reference has no effect: %s needs no reference", r->mix.losses[0]->name);
     tune_options_settle(all, &tune_section);
     return dataset_settle(all, &dataset_section, &train_section, e);
 }
@@ -295,6 +277,17 @@ static int run(const struct command_input *in, struct error *e)
     return code;
 }
 
+/* Every loss with its formula and its paper. */
+static void print_losses(size_t width, struct buffer *out)
+{
+    (void)width;
+    buffer_string(out, "\nLosses, of C and R: the log-probabilities of the chosen and the rejected answer;\n"
+                       "c, r: less the reference's; d = c - r; /n: by token; s: the logistic function:\n");
+    for (size_t i = 0; i < PREFERENCE_LOSSES; i++)
+        buffer_printf(out, "  %-13s %s\n                %s\n", preference_losses[i].name, preference_losses[i].formula,
+                      preference_losses[i].source);
+}
+
 const struct command command_dpo = {
     .name = "dpo",
     .group = "Align",
@@ -310,6 +303,7 @@ const struct command command_dpo = {
         "  linnet dpo --model base.gguf --data pairs.jsonl --out runs/a\n"
         "  linnet dpo --model base.gguf --data pairs.jsonl --out runs/b --loss sigmoid sft\n"
         "      --loss-weights 1 0.2\n",
+    .more = print_losses,
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,
