@@ -104,6 +104,25 @@ static void pairs_of_every_schema(void **state)
     chat_template_free(t);
 }
 
+/* Equal prompts have one hash, with a template and without, and of whatever schema; others have others. */
+static void prompts_have_hashes(void **state)
+{
+    (void)state;
+    struct chat_template *t;
+    struct error e;
+    assert_ok(chat_template_parse("test", zephyr, strlen(zephyr), &t, &e), e);
+    for (int chat = 0; chat < 2; chat++) {
+        struct example_settings s = {.tokenizer = bytes, .answers = ANSWERS_JUDGED, .chat_template = chat ? t : NULL};
+        struct examples all;
+        assert_ok(read_rows(PAIR("q", "a", "b") JUDGED("q", "other", "true") JUDGED("r", "a", "true"), &s, &all, &e), e);
+        assert_int_equal(all.count, 8);
+        for (size_t i = 1; i < 8; i++)
+            assert_int_equal(all.origins[i].prompt == all.origins[0].prompt, i < 6);
+        examples_free(&all);
+    }
+    chat_template_free(t);
+}
+
 /* A field that was named, a conversation that goes on before its answer, a call for an answer. */
 static void pairs_of_odd_rows(void **state)
 {
@@ -531,6 +550,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pairs_of_every_schema),
+        cmocka_unit_test(prompts_have_hashes),
         cmocka_unit_test(pairs_of_odd_rows),
         cmocka_unit_test(borrowed_answers),
         cmocka_unit_test(borrowed_answers_are_cut),
