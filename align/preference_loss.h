@@ -2,7 +2,11 @@
  * No model, no tokens: numbers alone. docs/alignment.md has each formula with its source.
  *
  * An answer's log-probability is the sum of those of its tokens. r is an answer's log-ratio, logp - reference; with
- * reference_free, and in losses that have no reference, r is logp. A bar divides by the answer's number of tokens. */
+ * reference_free, and in losses that have no reference, r is logp.
+ *
+ * Formulas are written with c and r for the chosen and the rejected answer's log-ratio, d = c - r, C and R for their
+ * log-probabilities, /n for the mean over the answer's tokens, s(x) = 1 / (1 + exp(-x)), b for beta and e for
+ * label_smoothing. */
 #ifndef LINNET_ALIGN_PREFERENCE_LOSS_H
 #define LINNET_ALIGN_PREFERENCE_LOSS_H
 
@@ -38,11 +42,12 @@ struct preference_term {
 
 struct preference_loss {
     const char *name;    /* as in configurations */
-    const char *formula; /* for --help: one line of ASCII */
+    const char *formula; /* for --help: one line of ASCII, in the letters above */
     const char *source;  /* the paper: authors, year, arXiv number */
     bool needs_reference;
     bool unpaired;
     bool by_token;       /* it looks at means over tokens: its rewards are of them */
+    bool smooths_labels; /* it knows label_smoothing */
     struct preference_term (*term)(const struct preference_settings *s, const struct preference_pair *p);
 };
 enum { PREFERENCE_LOSSES = 15 };
@@ -57,9 +62,10 @@ struct preference_mix {
     const struct preference_loss *losses[PREFERENCE_TERMS_MOST];
     double weights[PREFERENCE_TERMS_MOST];
 };
-/* ERR_USAGE for names that there are not, twice the same, paired and unpaired ones together, too many, settings out of
- * their range, and what changes nothing or cannot be: label smoothing without a loss that knows it, reference_free
- * without a loss that has a reference. weights NULL: 1 each. */
+/* ERR_USAGE for names that there are not, twice the same, paired and unpaired ones together, none or too many, settings
+ * and weights out of their range (weights: above 0), and what changes nothing: label smoothing without a loss that knows
+ * it, reference_free without a loss that has a reference, a loss's own setting other than the default without that loss.
+ * Messages call settings by their flags. weights NULL: 1 each. */
 int preference_mix_make(struct preference_mix *m, const struct preference_settings *s, const char *const *names,
                         const double *weights, size_t n, struct error *e);
 bool preference_mix_needs_reference(const struct preference_mix *m); /* also false with reference_free */
@@ -67,7 +73,7 @@ bool preference_mix_is_unpaired(const struct preference_mix *m);
 
 struct preference_result {
     double loss, dlogp[ANSWER_SIDES];
-    double rewards[ANSWER_SIDES]; /* beta r, or beta times the mean of r over tokens where the first loss is by_token */
+    double rewards[ANSWER_SIDES]; /* the first loss's: beta r, or of a loss that is by_token beta times r's mean over tokens */
 };
 struct preference_result preference_mix_of(const struct preference_mix *m, const struct preference_pair *p);
 

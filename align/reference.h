@@ -4,17 +4,14 @@
 
 #include "base/error.h"
 #include "data/batch.h"
-
-#include <stddef.h>
+#include "model/activations.h"
 
 struct reference {
     void *context;
-    /* Bytes that it holds for batches of n_rows x seq_len, and the call that takes them, before the first one; NULL: none. */
-    size_t (*bytes)(const void *context, size_t n_rows, size_t seq_len);
-    int (*prepare)(void *context, size_t n_rows, size_t seq_len, struct error *e);
-    /* logps[i]: the sum of the log-probabilities of the targets of b->examples[i], in nats. Called while nobody else uses
-     * the model. */
-    int (*logps)(void *context, const struct batch *b, double *logps, struct error *e);
+    /* logps[i]: the sum of the log-probabilities of the targets of b->examples[i], in nats. Called before the model that
+     * trains runs on the batch: the activations, and scratch of answer_logps_scratch floats, are free to use. */
+    int (*logps)(void *context, struct activations *a, const struct batch *b, float *scratch, double *logps,
+                 struct error *e);
 };
 
 #endif

@@ -433,14 +433,6 @@ static void say_plan(const void *context)
     further_say_steps(&r->trainer);
 }
 
-static void say_what_next(const struct run *r)
-{
-    if (r->student.adapter_path)
-        log_info("the adapter: %s; try it: linnet generate --model %s", r->student.adapter_path, flags.out);
-    else
-        log_info("the best weights: %s/" RUN_BEST "; try them: linnet generate --model %s", flags.out, flags.out);
-}
-
 static int run(const struct command_input *in, struct error *e)
 {
     struct run r = {0};
@@ -458,7 +450,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code && flags.plan && r.teacher.is_dump)
         distill_teacher_say(&r.teacher);
     if (!code && !flags.plan)
-        say_what_next(&r);
+        tuned_say_result(&r.student, flags.out, false);
     run_free(&r);
     return code;
 }

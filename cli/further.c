@@ -52,6 +52,8 @@ static int begin(const struct further *r, struct error *e)
         code = plan_fit(t, r->settings, e);
     if (!code)
         code = plan_check(t, e);
+    if (!code && r->before)
+        code = r->before(r->before_context, e);
     if (!code)
         code = trainer_init(t, e);
     if (!code && f->resume)

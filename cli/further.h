@@ -28,6 +28,10 @@ struct further {
     const struct stored_run *stored;
     const struct tokenizer *tokenizer; /* written into the run directory */
     size_t context;                    /* longest text the model takes */
+    /* Called in the run directory that is this run's, before the trainer takes memory and while the weights are those that the
+     * run begins with; NULL: nothing is to do. */
+    int (*before)(void *context, struct error *e);
+    void *before_context;
     void (*say)(const void *context);  /* what trains and for how long, before the first step */
     const void *say_context;
 };

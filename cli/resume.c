@@ -42,8 +42,9 @@ static bool is_fixed(const char *path, bool data_may_move)
                                         "train.seed", "optim.optimizer", "tune.method", "lora",
                                         "dataset.packing", "distill.divergence", "distill.beta", "distill.temperature",
                                         "distill.alpha", "distill.tail", "distill.hidden_weight", "distill.hidden_layers",
-                                        "distill.hidden_loss", "distill.align", NULL};
-    static const char *const free_among_them[] = {"model.resid_dropout", "lora.dropout", "lora.lora_plus_ratio", NULL};
+                                        "distill.hidden_loss", "distill.align", "align", NULL};
+    static const char *const free_among_them[] = {"model.resid_dropout", "lora.dropout", "lora.lora_plus_ratio",
+                                                  "align.reference", NULL};
     static const char *const places[] = {"data.paths", "data.validation_paths", NULL};
     return is_among(path, fixed) && !is_among(path, free_among_them) &&
            !(data_may_move && is_among(path, places));

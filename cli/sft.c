@@ -63,19 +63,6 @@ static void run_free(struct run *r)
     stored_run_free(&r->stored);
 }
 
-/* Conversations are longer than some models' contexts: what was not asked for is no more than that. */
-static int settle_length(const struct options *all, const struct model_config *c, struct error *e)
-{
-    size_t most = c->max_position_embeddings;
-    bool given = option_given(all, "train", "max_seq_length");
-    if (!given && most > 0 && train_section.max_seq_length > most)
-        train_section.max_seq_length = most;
-    if (most > 0 && train_section.max_seq_length > most)
-        return error_set(e, ERR_USAGE, "--max-seq-length %zu is more than the %zu tokens the model was made for",
-                         train_section.max_seq_length, most);
-    return plan_check_batch(&train_section, e);
-}
-
 /* Rows of examples, and with them how many steps there are. */
 static void make_rows(struct run *r, const struct options *all)
 {
@@ -95,7 +82,7 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
 {
     int code = tuned_open(&tune_section, &lora_section, train_section.seed, &r->tuned, e);
     if (!code)
-        code = settle_length(in->options, &r->tuned.model.config, e);
+        code = tuned_settle_length(in->options, &r->tuned, &train_section, e);
     if (!code)
         code = dataset_load(&dataset_section, ANSWERS_IMITATED, r->tuned.tokenizer, train_section.max_seq_length,
                             train_section.seed, &r->dataset, e);
@@ -127,15 +114,6 @@ static void say_plan(const void *context)
     further_say_steps(&r->trainer);
 }
 
-static void say_what_next(const struct run *r)
-{
-    const char *verb = r->dataset.chat_template.text ? "chat" : "generate";
-    if (r->tuned.adapter_path)
-        log_info("the adapter: %s; try it: linnet %s --model %s", r->tuned.adapter_path, verb, flags.out);
-    else
-        log_info("the best weights: %s/" RUN_BEST "; try them: linnet %s --model %s", flags.out, verb, flags.out);
-}
-
 static int run(const struct command_input *in, struct error *e)
 {
     struct run r = {0};
@@ -150,7 +128,7 @@ static int run(const struct command_input *in, struct error *e)
                                              .say_context = &r}, e);
     }
     if (!code && !flags.plan)
-        say_what_next(&r);
+        tuned_say_result(&r.tuned, flags.out, r.dataset.chat_template.text != NULL);
     run_free(&r);
     return code;
 }

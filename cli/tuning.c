@@ -67,8 +67,8 @@ static bool has_blocks(const struct model *m)
 int tuned_open(const struct tune_options *o, const struct lora_options *lora, uint64_t seed, struct tuned *t,
                struct error *e)
 {
-    *t = (struct tuned){.options = o};
     bool full = o->method == TUNE_FULL;
+    *t = (struct tuned){.options = o, .learning_rate = full ? 2e-5 : 2e-4};
     int code = model_load(o->model, full ? WEIGHTS_F32 : WEIGHTS_MAPPED, &t->model, &t->tokenizer, e);
     if (code)
         return code;
@@ -130,11 +130,23 @@ const char *const tune_train_defaults[] = {
     "eval_interval", "a tenth of the run", "checkpoint_interval", "a tenth of the run", NULL,
 };
 
+int tuned_settle_length(const struct options *all, const struct tuned *t, struct train_settings *train, struct error *e)
+{
+    size_t most = t->model.config.max_position_embeddings;
+    bool given = option_given(all, "train", "max_seq_length");
+    if (!given && most > 0 && train->max_seq_length > most)
+        train->max_seq_length = most;
+    if (most > 0 && train->max_seq_length > most)
+        return error_set(e, ERR_USAGE, "--max-seq-length %zu is more than the %zu tokens the model was made for",
+                         train->max_seq_length, most);
+    return plan_check_batch(train, e);
+}
+
 /* A model that knows something already takes smaller steps than a new one. */
-static void settle_optim(const struct options *all, bool full, size_t iters, struct optim_settings *optim)
+static void settle_optim(const struct options *all, const struct tuned *t, size_t iters, struct optim_settings *optim)
 {
     if (!option_given(all, "optim", "learning_rate"))
-        optim->learning_rate = full ? 2e-5 : 2e-4;
+        optim->learning_rate = t->learning_rate;
     if (!option_given(all, "optim", "weight_decay"))
         optim->weight_decay = 0;
     if (!option_given(all, "optim", "beta2"))
@@ -146,14 +158,13 @@ static void settle_optim(const struct options *all, bool full, size_t iters, str
 void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, struct train_settings *train,
                   struct optim_settings *optim)
 {
-    bool full = t->options->method == TUNE_FULL;
     size_t rows = train->batch_size * train->grad_accumulation;
     bool longer = option_source(all, "train", "iters") == OPTION_FROM_STORED &&
                   option_source(all, "tune", "epochs") > OPTION_FROM_STORED;
     if (longer || !option_given(all, "train", "iters"))
         train->iters = (size_t)fmax(1, ceil(t->options->epochs * (double)rows_per_epoch / (double)rows));
     if (!t->is_new)
-        settle_optim(all, full, train->iters, optim);
+        settle_optim(all, t, train->iters, optim);
     /* some ten evaluations in a run, however short */
     size_t interval = train->iters / 10 > 1 ? train->iters / 10 : 1;
     if (!option_given(all, "train", "eval_interval"))
@@ -229,4 +240,13 @@ int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e)
         trainer->hook_context = t;
     }
     return prepare_probe(t, trainer, e);
+}
+
+void tuned_say_result(const struct tuned *t, const char *out, bool has_template)
+{
+    const char *verb = has_template ? "chat" : "generate";
+    if (t->adapter_path)
+        log_info("the adapter: %s; try it: linnet %s --model %s", t->adapter_path, verb, out);
+    else
+        log_info("the best weights: %s/" RUN_BEST "; try them: linnet %s --model %s", out, verb, out);
 }

@@ -44,6 +44,7 @@ struct tuned {
     struct shard probe_shard;
     struct shard_rows probe_rows;
     char *adapter_path;              /* RUN/adapter; NULL where all weights train */
+    double learning_rate;            /* where none is given; set by tuned_open for imitation, and may be changed */
 };
 
 /* Loads the model and makes what trains of it, fresh from `seed`. tuned_free in any case. */
@@ -55,6 +56,10 @@ int tuned_open_new(const struct tune_options *o, const struct model_config *c, s
                    struct tuned *t, struct error *e);
 void tuned_free(struct tuned *t);
 
+/* Rows as long as the model's context where no length was given and it has less. ERR_USAGE for longer ones, and as
+ * plan_check_batch. */
+int tuned_settle_length(const struct options *all, const struct tuned *t, struct train_settings *train, struct error *e);
+
 /* What settings that were not given should be for this: steps, intervals and, unless the model is new, learning rate,
  * warm-up, decay and beta2. Epochs
  * that are given now are stronger than the steps of the run that is resumed. */
@@ -63,5 +68,8 @@ void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_
 
 /* Gives the trainer the model, what trains, the probe, and the keeping of the best adapter in the run directory. */
 int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e);
+
+/* Where the result of a run lies, and how to try it: with chat where there is a template. */
+void tuned_say_result(const struct tuned *t, const char *out, bool has_template);
 
 #endif

@@ -378,3 +378,13 @@ uint64_t examples_hash(const struct examples *all)
         hash = hash64_combine(hash, all->origins[i].wanted);
     return hash;
 }
+
+uint64_t example_key(const struct examples *all, size_t i)
+{
+    size_t begin = all->begin[i], n = all->begin[i + 1] - begin;
+    struct hash64_state state;
+    hash64_begin(&state, 0);
+    hash64_update(&state, all->ids + begin, n * sizeof *all->ids);
+    hash64_update(&state, all->learned + begin, n * sizeof *all->learned);
+    return hash64_end(&state);
+}

@@ -21,7 +21,7 @@ struct evaluation evaluate(const struct evaluator *v, struct loader *loader, siz
     char detail[64] = "";
     for (size_t i = 0; i < n_batches; i++) {
         loader_next(loader, v->batch);
-        objective_begin(v->objective, v->batch);
+        objective_begin(v->objective, v->activations, v->batch, v->scratch);
         const void *hidden = decoder_forward(v->model, v->activations, v->batch, NULL, 0);
         r.loss_sum += v->objective->loss(v->objective, v->model, v->batch, hidden,
                                          v->activations->type, 0, NULL, v->scratch);

@@ -20,10 +20,10 @@ size_t objective_count(const struct objective *o, const struct batch *b)
     return o->count ? o->count(o, b) : b->n_targets;
 }
 
-void objective_begin(const struct objective *o, const struct batch *b)
+void objective_begin(const struct objective *o, struct activations *a, const struct batch *b, float *scratch)
 {
     if (o->begin)
-        o->begin(o, b);
+        o->begin(o, a, b, scratch);
 }
 
 void objective_clear(const struct objective *o)

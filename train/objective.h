@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "data/batch.h"
-#include "model/model.h"
+#include "model/activations.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,9 +31,10 @@ struct objective {
     int (*prepare)(const struct objective *o, size_t n_rows, size_t seq_len, struct error *e);
     /* What the loss is a mean over: how many of it the batch has. NULL: its targets. */
     size_t (*count)(const struct objective *o, const struct batch *b);
-    /* Called before the model runs on a batch, in the state that it runs in; NULL: nothing is to do. */
-    void (*begin)(const struct objective *o, const struct batch *b);
-    /* Floats of scratch that `loss` needs for n tokens. */
+    /* Called before the model runs on a batch, for what must be known of it first; NULL: nothing must. Until it returns the
+     * activations and the scratch are its own to use, and the model's dropout is off. */
+    void (*begin)(const struct objective *o, struct activations *a, const struct batch *b, float *scratch);
+    /* Floats of scratch that `loss` and `begin` need for n tokens. */
     size_t (*scratch)(const struct objective *o, const struct model_config *c, size_t n);
     /* The sum of the loss over what it is a mean over, unscaled. hidden: (N, C) of `type`, in which
      * the output layer's weights are read too. When dhidden (N, C) is not NULL it is written, and the
@@ -50,7 +51,7 @@ extern const struct objective language_model_objective;
 struct output_layer objective_output_layer(struct model *m, enum dtype type, bool backward);
 /* count and begin of any objective. */
 size_t objective_count(const struct objective *o, const struct batch *b);
-void objective_begin(const struct objective *o, const struct batch *b);
+void objective_begin(const struct objective *o, struct activations *a, const struct batch *b, float *scratch);
 /* Sets all measures to 0. */
 void objective_clear(const struct objective *o);
 /* The code of what went wrong in `loss` since the failure was last cleared, with the error. */
