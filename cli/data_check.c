@@ -270,7 +270,8 @@ static int read_all(const struct tokenizer *t, const struct dataset_template *te
     struct example_settings s;
     struct dataset_paths paths;
     dataset_paths_find(&dataset_section, &paths);
-    int code = dataset_example_settings(&dataset_section, &fields, t, template->parsed, max_tokens, &s, e);
+    int code = dataset_example_settings(&dataset_section, ANSWERS_IMITATED, &fields, t, template->parsed, max_tokens,
+                                        &s, e);
     if (!code)
         code = dataset_check_read(c, (const char *const *)paths.train.items, paths.train.count, false, &s, most, e);
     if (!code && paths.validation.count)

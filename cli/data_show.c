@@ -440,8 +440,8 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = dataset_template_open(dataset_section.chat_template, t, &template, e);
     if (!code)
-        code = dataset_example_settings(&dataset_section, &fields, t, template.parsed, train_section.max_seq_length, &s,
-                                        e);
+        code = dataset_example_settings(&dataset_section, ANSWERS_IMITATED, &fields, t, template.parsed,
+                                        train_section.max_seq_length, &s, e);
     if (!code)
         code = examples_check_settings(&s, e);
     if (!code)

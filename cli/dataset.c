@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "cli/shared.h"
 #include "data/hold_out.h"
+#include "data/pair.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,15 +46,17 @@ int dataset_tokenizer(const char *model, const char *tokenizer, struct tokenizer
     return load_tokenizer(tokenizer ? tokenizer : model, t, e);
 }
 
-int dataset_example_settings(const struct dataset_options *o, const struct dataset_fields *fields,
-                             const struct tokenizer *t, const struct chat_template *chat_template, size_t max_tokens,
-                             struct example_settings *s, struct error *e)
+int dataset_example_settings(const struct dataset_options *o, enum example_answers answers,
+                             const struct dataset_fields *fields, const struct tokenizer *t,
+                             const struct chat_template *chat_template, size_t max_tokens, struct example_settings *s,
+                             struct error *e)
 {
     *s = (struct example_settings){
         .tokenizer = t,
         .chat_template = chat_template,
         .fields = fields,
         .loss = (enum example_loss)o->loss,
+        .answers = answers,
         .max_tokens = max_tokens,
         .over_long = (enum over_long)o->over_long,
         .bad_rows = (enum bad_rows)o->on_bad_row,
@@ -121,7 +124,8 @@ static void say_rows(const struct examples *x, const char *what, size_t max_toke
     struct buffer schemas = {0}, lost = {0};
     for (size_t i = 0; i < ROW_SCHEMAS; i++)
         add_count(&schemas, r->by_schema[i], row_schema_name((enum row_schema)i));
-    char *long_ones = mem_printf("of more than %zu tokens dropped", max_tokens);
+    bool pairs = x->answers != ANSWERS_IMITATED;
+    char *long_ones = mem_printf("%sof more than %zu tokens dropped", pairs ? "answers or pairs " : "", max_tokens);
     char *split = mem_printf("of more than %zu tokens split into %zu examples", max_tokens, r->windows);
     char *cut = mem_printf("truncated to %zu tokens", max_tokens);
     add_count(&lost, r->bad, "bad left out");
@@ -144,6 +148,20 @@ static void add_examples(struct buffer *out, const struct examples *x, const cha
     buffer_printf(out, "%s%zu %s (%s tokens, %.1f%% supervised, longest %zu)", out->size ? "; " : "", x->count, what,
                   format_count((double)x->report.tokens, count),
                   percent(x->report.learned_tokens, x->report.tokens), x->report.longest);
+}
+
+/* In tokens of rows, in which what a pair shares is once. */
+static void add_pairs(struct buffer *out, const struct examples *x, size_t n_prompts, const char *what)
+{
+    char count[32], saved[32];
+    size_t n = 0, n_pairs = x->count / 2;
+    for (size_t i = 0; i < n_pairs; i++)
+        n += example_pair_length(x, i, true);
+    buffer_printf(out, "%s%zu %s%s %s (%zu prompt%s, %s tokens, %.1f%% supervised, longest %zu; sharing prompts saves %s "
+                  "tokens)", out->size ? "; " : "", n_pairs,
+                  x->answers == ANSWERS_COMPARED ? "pair" : "judged answer", n_pairs == 1 ? "" : "s", what, n_prompts,
+                  n_prompts == 1 ? "" : "s", format_count((double)n, count), percent(x->report.learned_tokens, n),
+                  example_pairs_longest(x, true), format_count((double)(x->report.tokens - n), saved));
 }
 
 /* ---- what is suspicious ---- */
@@ -203,8 +221,11 @@ static void warn_of(const struct examples *x, const struct dataset *d, const str
         log_warn("%s: only %.2f%% of the tokens are supervised", what, share);
 }
 
-static uint64_t example_hash(const struct examples *x, size_t i)
+/* What must not be on both sides: an example, or the prompt of a pair. */
+static uint64_t unit_hash(const struct examples *x, size_t i)
 {
+    if (x->answers != ANSWERS_IMITATED)
+        return x->origins[2 * i].prompt;
     return hash64(x->ids + x->begin[i], (x->begin[i + 1] - x->begin[i]) * sizeof *x->ids, 0);
 }
 
@@ -214,21 +235,33 @@ static int compare_hashes(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static size_t count_leaked(const struct examples *train, const struct examples *held)
+/* The hashes of all examples, or those of prompts, each once. Their number; the caller frees *hashes. */
+static size_t sort_hashes(const struct examples *x, uint64_t **hashes)
 {
-    size_t n = 0;
-    if (!held->count)
-        return 0;
-    uint64_t *hashes = mem_alloc(train->count, sizeof *hashes);
-    for (size_t i = 0; i < train->count; i++)
-        hashes[i] = example_hash(train, i);
-    qsort(hashes, train->count, sizeof *hashes, compare_hashes);
-    for (size_t i = 0; i < held->count; i++) {
-        uint64_t hash = example_hash(held, i);
-        n += bsearch(&hash, hashes, train->count, sizeof *hashes, compare_hashes) != NULL;
-    }
-    mem_free(hashes);
+    bool pairs = x->answers != ANSWERS_IMITATED;
+    size_t count = pairs ? x->count / 2 : x->count, n = 0;
+    uint64_t *all = *hashes = mem_alloc(count, sizeof *all);
+    for (size_t i = 0; i < count; i++)
+        all[i] = unit_hash(x, i);
+    qsort(all, count, sizeof *all, compare_hashes);
+    for (size_t i = 0; i < count; i++)
+        if (!pairs || n == 0 || all[i] != all[n - 1])
+            all[n++] = all[i];
     return n;
+}
+
+static void count_leaked(struct dataset *d)
+{
+    uint64_t *train, *held;
+    size_t n_train = sort_hashes(&d->train, &train), n_held = sort_hashes(&d->validation, &held);
+    for (size_t i = 0; i < n_held; i++)
+        d->n_leaked += bsearch(&held[i], train, n_train, sizeof *train, compare_hashes) != NULL;
+    if (d->train.answers != ANSWERS_IMITATED) {
+        d->n_prompts = n_train;
+        d->n_held_prompts = n_held;
+    }
+    mem_free(train);
+    mem_free(held);
 }
 
 static void say_all(const struct dataset *d, const struct tokenizer *t, size_t max_tokens)
@@ -237,8 +270,14 @@ static void say_all(const struct dataset *d, const struct tokenizer *t, size_t m
     say_rows(&d->train, "data", max_tokens);
     if (d->validation.count && !d->held_out_here)
         say_rows(&d->validation, "held out", max_tokens);
-    add_examples(&line, &d->train, "to train on");
-    if (d->validation.count)
+    bool pairs = d->train.answers != ANSWERS_IMITATED;
+    if (pairs)
+        add_pairs(&line, &d->train, d->n_prompts, "to train on");
+    else
+        add_examples(&line, &d->train, "to train on");
+    if (d->validation.count && pairs)
+        add_pairs(&line, &d->validation, d->n_held_prompts, "held out");
+    else if (d->validation.count)
         add_examples(&line, &d->validation, "held out");
     log_info("examples: %s", line.data);
     log_info("chat template: %s", d->chat_template.name);
@@ -247,8 +286,8 @@ static void say_all(const struct dataset *d, const struct tokenizer *t, size_t m
     if (d->validation.count && !d->held_out_here)
         warn_of(&d->validation, d, t, "held out");
     if (d->n_leaked)
-        log_warn("%zu of %zu held-out examples are also trained on; linnet data check lists them", d->n_leaked,
-                 d->validation.count);
+        log_warn("%zu of %zu held-out %s are also trained on; linnet data check lists them", d->n_leaked,
+                 pairs ? d->n_held_prompts : d->validation.count, pairs ? "prompts" : "examples");
 }
 
 /* ---- reading ---- */
@@ -259,8 +298,8 @@ static void report_bad(void *context, const char *path, uint64_t line, const cha
     log_warn("left out %s:%llu: %s", path, (unsigned long long)line, reason);
 }
 
-int dataset_load(const struct dataset_options *o, const struct tokenizer *t, size_t max_tokens, uint64_t seed,
-                 struct dataset *d, struct error *e)
+int dataset_load(const struct dataset_options *o, enum example_answers answers, const struct tokenizer *t,
+                 size_t max_tokens, uint64_t seed, struct dataset *d, struct error *e)
 {
     *d = (struct dataset){0};
     const struct dataset_fields fields = dataset_options_fields(o);
@@ -269,7 +308,7 @@ int dataset_load(const struct dataset_options *o, const struct tokenizer *t, siz
     dataset_paths_find(o, &paths);
     int code = dataset_template_open(o->chat_template, t, &d->chat_template, e);
     if (!code)
-        code = dataset_example_settings(o, &fields, t, d->chat_template.parsed, max_tokens, &s, e);
+        code = dataset_example_settings(o, answers, &fields, t, d->chat_template.parsed, max_tokens, &s, e);
     s.report = report_bad;
     if (!code)
         code = examples_read((const char *const *)paths.train.items, paths.train.count, &s, &d->train, e);
@@ -282,7 +321,7 @@ int dataset_load(const struct dataset_options *o, const struct tokenizer *t, siz
         examples_hold_out(&d->train, o->validation_fraction, seed, &d->validation);
     }
     if (!code) {
-        d->n_leaked = count_leaked(&d->train, &d->validation);
+        count_leaked(d);
         say_all(d, t, max_tokens);
     }
     dataset_paths_free(&paths);

@@ -25,9 +25,10 @@ int dataset_settle(const struct options *all, struct dataset_options *o, struct 
 int dataset_tokenizer(const char *model, const char *tokenizer, struct tokenizer **t, struct error *e);
 
 /* The settings of making examples, borrowing all three; `report` is not set. ERR_USAGE as dataset_options_time. */
-int dataset_example_settings(const struct dataset_options *o, const struct dataset_fields *fields,
-                             const struct tokenizer *t, const struct chat_template *chat_template, size_t max_tokens,
-                             struct example_settings *s, struct error *e);
+int dataset_example_settings(const struct dataset_options *o, enum example_answers answers,
+                             const struct dataset_fields *fields, const struct tokenizer *t,
+                             const struct chat_template *chat_template, size_t max_tokens, struct example_settings *s,
+                             struct error *e);
 
 /* The conversation's form: what was asked for, else the model's own, else none. */
 struct dataset_template {
@@ -53,23 +54,26 @@ struct dataset {
     struct dataset_template chat_template;
     bool held_out_here; /* the held-out examples were picked from the rows of the training data: the report of `train`
                            has the rows of both, what it counts of examples (tokens, ...) is `train` alone */
-    size_t n_leaked;    /* held-out examples whose tokens are also an example of `train` */
+    size_t n_leaked;    /* held-out examples whose tokens are also an example of `train`; where answers are compared or
+                           judged, held-out prompts that are also one of `train` */
+    size_t n_prompts, n_held_prompts; /* there, how many there are; else 0 */
 };
 
 /* Reads all of it: chooses the template, reads training data and what is held out (of its own files, or a share of the
- * rows, picked by a hash of seed, file and line, of texts that are split also by the window), and says through log_info
+ * rows, picked by a hash of seed, file and line, of texts that are split also by the window; of answers that are compared
+ * or judged by a hash of seed and prompt, so that no prompt is on both sides), and says through log_info
  * what was read (rows by schema, examples, tokens, the share that is learned, what was left out or split) and through
  * log_warn what is suspicious: turns that do not end (the model would never stop), BOS twice or missing, hardly anything
  * learned, held-out examples that are trained on, fields of no use.
  *
- * `o` and `t` are only read, and `t` must outlive *d. max_tokens is an example's, train.max_seq_length. Bad rows go as
- * o->on_bad_row says; "report" has a warning for each. Errors: as examples_read and dataset_template_open; conversations
- * without a template; a dataset without an example. dataset_free in any case. */
-int dataset_load(const struct dataset_options *o, const struct tokenizer *t, size_t max_tokens, uint64_t seed,
-                 struct dataset *d, struct error *e);
+ * `o` and `t` are only read, and `t` must outlive *d. max_tokens is an example's or a pair's, train.max_seq_length. Bad
+ * rows go as o->on_bad_row says; "report" has a warning for each. Errors: as examples_read and dataset_template_open;
+ * conversations without a template; a dataset without an example. dataset_free in any case. */
+int dataset_load(const struct dataset_options *o, enum example_answers answers, const struct tokenizer *t,
+                 size_t max_tokens, uint64_t seed, struct dataset *d, struct error *e);
 void dataset_free(struct dataset *d);
 
-/* A hash of all examples, trained and held out. */
+/* A hash of all examples, trained and held out (examples_hash: of pairs also their labels). */
 uint64_t dataset_hash(const struct dataset *d);
 
 #endif

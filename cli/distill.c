@@ -232,7 +232,8 @@ static int load_examples(struct run *r, const struct command_input *in, struct e
     int code = dataset_settle(in->options, &dataset_section, &train_section, e);
     train_section.max_seq_length = length;
     if (!code)
-        code = dataset_load(&dataset_section, r->student.tokenizer, most, train_section.seed, &r->dataset, e);
+        code = dataset_load(&dataset_section, ANSWERS_IMITATED, r->student.tokenizer, most, train_section.seed,
+                            &r->dataset, e);
     dataset_section.validation_fraction = fraction;
     if (!code && t->is_dump)
         code = compare_texts(&t->dump.examples, &r->dataset.train, t->path, e);

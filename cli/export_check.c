@@ -61,7 +61,8 @@ static int find_rows(const struct export_check_request *r, const struct chat_tem
         .n_samples = r->n_rows, .sample_tokens = context && context < ROW_TOKENS ? context : ROW_TOKENS,
     };
     struct dataset_paths paths;
-    int code = dataset_example_settings(r->dataset, &fields, c.tokenizers[0], templates[0], 0, &c.settings, e);
+    int code = dataset_example_settings(r->dataset, ANSWERS_IMITATED, &fields, c.tokenizers[0], templates[0], 0,
+                                        &c.settings, e);
     if (code)
         return code;
     dataset_paths_find(r->dataset, &paths);

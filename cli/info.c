@@ -313,7 +313,7 @@ const struct command command_info = {
         "without the tables of tensors. Shapes are written slowest-varying dimension first, in\n"
         "every format. The shards of a model and the parts of a GGUF file are shown as the one model\n"
         "they are, and so is a teacher dump; with --verify all its distributions are read, checked\n"
-        "and summed up.\n"
+        "and summed up. A file of reference log-probabilities is checked in any case.\n"
         "\n"
         "Examples:\n"
         "  linnet info model.gguf\n"

@@ -39,6 +39,8 @@ bool info_is_run(const char *directory);
 int info_describe_run(const char *run, json_t **out, struct error *e);
 /* info_dump.c: a teacher dump, a file or a folder (dump_is); with `verify` all of it is read and checked. */
 int info_describe_dump(const char *path, bool verify, json_t **out, struct error *e);
+/* info_reference.c: fills in what a file of a reference's log-probabilities holds; all of it is checked. */
+int info_describe_reference(const char *path, json_t *file, struct error *e);
 /* info_gguf.c: fills in what a GGUF file holds. */
 int info_describe_gguf(const char *path, json_t *file, struct error *e);
 

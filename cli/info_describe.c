@@ -1,6 +1,7 @@
 /* One describing function for each kind of file, and the table that finds it. */
 #include "cli/info.h"
 
+#include "align/reference_file.h"
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -273,7 +274,7 @@ int info_describe(const char *path, bool verify, json_t **out, struct error *e)
     else if (!memcmp(head, "GGUF", 4))
         code = info_describe_gguf(path, file, e);
     else if (!memcmp(head, "\x89HDF\r\n\x1a\n", 8))
-        code = describe_hdf5(path, verify, file, e);
+        code = reference_file_is(path) ? info_describe_reference(path, file, e) : describe_hdf5(path, verify, file, e);
     else if (info_is_index(path) || path_has_suffix(path, ".safetensors") || (size > 8 && head[8] == '{' && !head[6]))
         code = describe_safetensors(path, file, e);
     else if (path_has_suffix(path, ".json"))

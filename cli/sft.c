@@ -84,8 +84,8 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
     if (!code)
         code = tuned_settle_length(in->options, &r->tuned, &train_section, e);
     if (!code)
-        code = dataset_load(&dataset_section, r->tuned.tokenizer, train_section.max_seq_length, train_section.seed,
-                            &r->dataset, e);
+        code = dataset_load(&dataset_section, ANSWERS_IMITATED, r->tuned.tokenizer, train_section.max_seq_length,
+                            train_section.seed, &r->dataset, e);
     if (code)
         return code;
     make_rows(r, in->options);

@@ -131,7 +131,8 @@ static int read_data(struct job *j, const struct options *all, struct error *e)
     o.validation_paths = (struct option_strings){0};
     if (!option_given(all, "dataset", "over_long"))
         o.over_long = OVER_LONG_SPLIT;
-    int code = dataset_load(&o, j->teacher.tokenizer, train_section.max_seq_length, 0, &j->data, e);
+    int code = dataset_load(&o, ANSWERS_IMITATED, j->teacher.tokenizer, train_section.max_seq_length, 0, &j->data,
+                            e);
     if (code)
         return code;
     j->examples = &j->data.train;

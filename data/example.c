@@ -1,6 +1,7 @@
 #include "data/example.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "data/messages.h"
 
@@ -176,6 +177,7 @@ static int make_text(const struct dataset_row *row, const struct example_setting
         find_begins(&r);
         code = token_from(&r, prompt, &from, e);
     }
+    x->prompt = prompt ? hash64(r.text.data, prompt, 0) : 0;
     if (!code)
         code = learn_from(s->tokenizer, from, x, e);
     rendering_free(&r);
@@ -267,6 +269,8 @@ static int learn_span(struct chat *c, size_t begin, size_t end, bool trim, struc
     }
     if (from < to && to < x->tokens.count && !tokenizer_is_end(t, ids[to - 1]) && tokenizer_is_end(t, ids[to]))
         to++;
+    if (x->n_turns == 0)
+        x->prompt = hash64(c->whole.text.data, begin, 0);
     learn(t, x, from, to);
     return OK;
 }
@@ -384,6 +388,7 @@ int example_make_chat(const json_t *messages, size_t n_prompt, const json_t *too
         tokenise(&c.whole, true, x);
         find_begins(&c.whole);
         learn_nothing(x);
+        x->prompt = 0;
         code = learn_conversation(&c, &spans, x, e);
     }
     if (!code)

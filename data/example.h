@@ -29,9 +29,28 @@ enum example_loss {
     LOSS_LAST_TURN,   /* the assistant's last turn */
 };
 
+/* What becomes of a row with answers that were compared or judged. */
+enum example_answers {
+    /* One example a row, of what is to be learned: of a preference the chosen answer, of unpaired rows those with the
+     * label true. */
+    ANSWERS_IMITATED,
+    /* Pairs (data/pair.h): of every preference example 2i has the chosen answer, 2i+1 the rejected one. */
+    ANSWERS_COMPARED,
+    /* Answers with a label (Ethayarajh et al., "KTO", 2024, arXiv:2402.01306): 2i is the answer, 2i+1 the same prompt with
+     * the answer to another one, from which a divergence is estimated: that of the next row, of the last row that of the
+     * first. Of a preference both answers are judged, the chosen one being wanted and the rejected one not. Of answers in
+     * a row that have the same prompt each borrows from those that have the next one: the first from the first and so
+     * on, from the beginning again where these are fewer. (Where all have one prompt, from the next answer; a single one
+     * from itself.) A borrowed answer goes from its first learned token to its end; where a pair would be too long the end
+     * of what is borrowed is cut. */
+    ANSWERS_JUDGED,
+};
+
+/* With answers that are compared or judged, what is too long is a pair in a row with its prompt once (answers_length). */
 enum over_long {
     OVER_LONG_DROP,
-    OVER_LONG_TRUNCATE,
+    OVER_LONG_TRUNCATE, /* the end of an example; of answers that are compared or judged the front of the prompt, and
+                           dropped where the answers alone are too long (answers_shorten) */
     OVER_LONG_ERROR,
     OVER_LONG_SPLIT, /* a ROW_TEXT becomes windows (example_windows); of other rows as with DROP */
 };
@@ -49,8 +68,9 @@ struct example_settings {
     const json_t *variables; /* for the template (struct chat_input), or NULL */
     int64_t now;             /* for templates with a date, in seconds since 1970; 0: the time of the call */
     const struct dataset_fields *fields; /* NULL: the usual names */
-    enum example_loss loss;
-    size_t max_tokens; /* of an example; 0: any; with OVER_LONG_SPLIT not 1 */
+    enum example_loss loss; /* not LOSS_ALL where answers are compared or judged */
+    enum example_answers answers;
+    size_t max_tokens; /* of an example, or of a pair; 0: any; with OVER_LONG_SPLIT not 1 */
     enum over_long over_long;
     enum bad_rows bad_rows;
     /* BAD_ROWS_REPORT: called for every bad row in order, by one thread. `path` is the file's, lines count from 1. */
@@ -66,6 +86,7 @@ struct example {
     size_t n_learned;
     size_t n_turns;      /* learned turns of the assistant (1 of a row without conversation) */
     size_t n_unfinished; /* those of them that do not end with a token that ends generation (tokenizer_is_end) */
+    uint64_t prompt;     /* a hash of the text before what is learned first; 0 where every token is learned */
 };
 void example_free(struct example *x);
 
@@ -91,6 +112,7 @@ bool example_truncate(struct example *x, size_t max_tokens);
 
 struct examples { /* all in memory */
     size_t count;
+    enum example_answers answers; /* not IMITATED: they are pairs */
     size_t *begin;    /* (count + 1): example i is tokens begin[i] to begin[i + 1] */
     int32_t *ids;
     uint8_t *learned; /* 1: this token is a target, predicted from the one before it */
@@ -101,6 +123,8 @@ struct examples { /* all in memory */
         bool truncated;
         bool split;      /* a window of a text that was split; */
         uint32_t window; /* its number there, from 0 */
+        bool wanted;     /* imitated or chosen, or labelled so; a borrowed answer has the label of the one before it */
+        uint64_t prompt; /* as struct example's, whatever was taken off its front: equal for equal prompts */
     } *origins; /* (count) */
     char **files;
     size_t n_files;
@@ -108,13 +132,13 @@ struct examples { /* all in memory */
     struct example_report {
         size_t rows;    /* lines that are not blank, and .txt files that are not empty */
         size_t bad;     /* left out as bad */
-        size_t dropped; /* over-long, or nothing learned left of them after truncation */
+        size_t dropped; /* over-long, or nothing learned left of them after truncation; pairs, or answers judged */
         size_t unwanted; /* completions with the label false: nobody wants them imitated; left out */
-        size_t truncated; /* shortened and kept */
+        size_t truncated; /* shortened and kept; likewise */
         size_t split, windows; /* texts that were split, and the examples they became */
         size_t tokens, learned_tokens, longest; /* of the examples that are kept; longest in tokens */
-        size_t longest_row;                     /* in tokens, before dropping and truncating */
-        size_t turns, unfinished;               /* sums of n_turns and n_unfinished */
+        size_t longest_row;                     /* in tokens, before dropping and truncating (answers_length) */
+        size_t turns, unfinished;               /* sums of n_turns and n_unfinished, without borrowed answers */
         size_t by_schema[ROW_SCHEMAS];          /* rows that are not bad */
         size_t by_warning[ROW_WARNINGS];        /* rows with that warning (bit number) */
         char *unused[ROW_UNUSED_MOST];          /* fields of no use in some row */
@@ -122,21 +146,31 @@ struct examples { /* all in memory */
     } report;
 };
 
+static inline size_t example_length(const struct examples *x, size_t i)
+{
+    return x->begin[i + 1] - x->begin[i];
+}
+
 /* Reads every row of files and directories (.jsonl and .txt, either gzipped; of a directory those below it, in byte order
  * of their paths) before anything is trained. Order of examples: that of the rows, and of a text's windows. Blank lines
  * and empty files are passed over. Parallel, a long .txt file in pieces; the result does not depend on the number of
  * threads. Besides the examples there is at most one whole text in memory, as tokens. examples_free in any case.
  *
  * Errors: files as corpus_open; a bad row as "path:line: reason" with BAD_ROWS_FAIL; an over-long one with
- * OVER_LONG_ERROR; a damaged file, also a .txt file that is not UTF-8, whatever bad_rows says; OVER_LONG_SPLIT with
- * max_tokens 1 (ERR_USAGE); and a dataset without any example (with the counts). */
+ * OVER_LONG_ERROR; a damaged file, also a .txt file that is not UTF-8, whatever bad_rows says; settings that
+ * examples_check_settings refuses; and a dataset without any example (with the counts). Where answers are compared or
+ * judged, rows are also bad for the reasons of answers_make (data/answers.h). */
 int examples_read(const char *const *paths, size_t n_paths, const struct example_settings *s, struct examples *all,
                   struct error *e);
 void examples_free(struct examples *all);
-/* What examples_read says of settings before it reads: ERR_USAGE for OVER_LONG_SPLIT with max_tokens 1. */
+/* What examples_read says of settings before it reads: ERR_USAGE for OVER_LONG_SPLIT with max_tokens 1, and for LOSS_ALL
+ * where answers are compared or judged (their prompts would count as answers). */
 int examples_check_settings(const struct example_settings *s, struct error *e);
 
-/* A hash of ids, learned masks and the examples' bounds. */
+/* A hash of ids, learned masks and the examples' bounds; of pairs also of what they are and which are wanted. */
 uint64_t examples_hash(const struct examples *all);
+/* A key of one example, the same wherever it stands: XXH64 (seed 0) of its ids, 4 little-endian bytes each, followed by its
+ * learned mask, a byte each. */
+uint64_t example_key(const struct examples *all, size_t i);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "data/answers.h"
 #include "data/corpus.h"
 #include "data/example.h"
 
@@ -14,12 +15,12 @@ enum { BLOCK_BYTES = 16 << 20, SHOWN_REASONS = 5 };
 
 /* What became of one row. Of a piece of a .txt file there are only the tokens. */
 struct outcome {
-    struct example example;
+    struct example example, rejected; /* the second only of a preference whose answers are both wanted here */
     char *reason; /* why it is bad, or NULL */
     enum error_code code;
     enum row_schema schema;
     unsigned warnings;
-    bool unwanted; /* a completion that nobody wants */
+    bool wanted;   /* false: a completion that nobody wants imitated */
     bool too_long; /* with OVER_LONG_ERROR: the end, whatever becomes of bad rows */
     char *unused;  /* names of fields, each ended by a NUL, and one more at the end; NULL for none */
 };
@@ -43,14 +44,25 @@ static char *copy_names(const struct dataset_row *row)
     return names.data;
 }
 
+/* The tokens that count against max_tokens: of a row with two answers to be judged those of the longer one. */
+static size_t length_of(const struct example_settings *s, const struct outcome *o)
+{
+    if (s->answers == ANSWERS_IMITATED)
+        return o->example.tokens.count;
+    if (s->answers == ANSWERS_COMPARED)
+        return answers_length(&o->example, &o->rejected);
+    size_t a = answers_length(&o->example, NULL), b = o->rejected.tokens.count ? answers_length(&o->rejected, NULL) : 0;
+    return a > b ? a : b;
+}
+
 /* Whether it is too long, and why it is bad. */
 static void judge(const struct example_settings *s, struct outcome *o, struct error *e)
 {
-    o->too_long = !o->code && s->over_long == OVER_LONG_ERROR && s->max_tokens &&
-                  o->example.tokens.count > s->max_tokens;
+    o->too_long = !o->code && s->over_long == OVER_LONG_ERROR && s->max_tokens && length_of(s, o) > s->max_tokens;
     if (o->too_long)
-        o->code = error_set(e, ERR_FORMAT, "%zu tokens, and at most %zu are allowed; --over-long drop or truncate "
-                            "goes on without", o->example.tokens.count, s->max_tokens);
+        o->code = error_set(e, ERR_FORMAT, "%zu tokens%s, and at most %zu are allowed; --over-long drop or truncate "
+                            "goes on without", length_of(s, o), s->answers == ANSWERS_COMPARED ? " with both answers" : "",
+                            s->max_tokens);
     if (o->code)
         o->reason = mem_string(e->message);
 }
@@ -59,15 +71,17 @@ static void make_outcome(const struct example_settings *s, const char *line, siz
 {
     struct dataset_row row;
     struct error e = {0};
-    *o = (struct outcome){0};
+    *o = (struct outcome){.wanted = true};
     o->code = dataset_row_parse(line, n, s->fields, &row, &e);
     if (!o->code) {
         o->schema = row.schema;
         o->warnings = row.warnings;
-        o->unwanted = row.kind == ROW_UNPAIRED && !row.label;
+        o->wanted = row.kind != ROW_UNPAIRED || row.label;
         o->unused = copy_names(&row);
     }
-    if (!o->code && !o->unwanted)
+    if (!o->code && s->answers != ANSWERS_IMITATED)
+        o->code = answers_make(&row, s, &o->example, &o->rejected, &e);
+    else if (!o->code && o->wanted)
         o->code = example_make(&row, s, &o->example, &e);
     judge(s, o, &e);
     dataset_row_free(&row);
@@ -76,6 +90,7 @@ static void make_outcome(const struct example_settings *s, const char *line, siz
 static void outcome_free(struct outcome *o)
 {
     example_free(&o->example);
+    example_free(&o->rejected);
     mem_free(o->reason);
     mem_free(o->unused);
 }
@@ -116,7 +131,12 @@ static void append_example(struct gathering *g, const int32_t *from, const uint8
     r->tokens += n;
     r->learned_tokens += n_learned;
     r->longest = n > r->longest ? n : r->longest;
-    r->truncated += origin.truncated;
+    r->truncated += origin.truncated && (all->answers != ANSWERS_COMPARED || all->count % 2);
+}
+
+static void append_answer(struct gathering *g, const struct example *x, struct example_origin origin)
+{
+    append_example(g, x->tokens.ids, x->learned, x->tokens.count, x->n_learned, origin);
 }
 
 /* A text's windows, in all of which everything but the first token is learned. */
@@ -151,10 +171,55 @@ static int take_bad(struct gathering *g, const struct outcome *o, const struct c
     return OK;
 }
 
-static int take_outcome(struct gathering *g, struct outcome *o, const struct corpus_place *place, struct error *e)
+/* An example that is imitated. */
+static void take_example(struct gathering *g, struct outcome *o, struct example_origin origin)
 {
     struct example_report *r = &g->all->report;
     size_t most = g->s->max_tokens, n = o->example.tokens.count;
+    if (!o->wanted) {
+        r->unwanted++;
+        return;
+    }
+    bool split = most && n > most && g->s->over_long == OVER_LONG_SPLIT && o->schema == SCHEMA_TEXT;
+    if (most && n > most && !split) {
+        origin.truncated = true;
+        if (g->s->over_long != OVER_LONG_TRUNCATE || !example_truncate(&o->example, most)) {
+            r->dropped++;
+            return;
+        }
+    }
+    if (split)
+        append_windows(g, &o->example, origin);
+    else
+        append_answer(g, &o->example, origin);
+    r->turns += o->example.n_turns;
+    r->unfinished += o->example.n_unfinished;
+}
+
+/* A pair, or one answer that is judged (`rejected` NULL). */
+static void take_answers(struct gathering *g, struct example *x, struct example *rejected, struct example_origin origin)
+{
+    struct example_report *r = &g->all->report;
+    size_t most = g->s->max_tokens;
+    origin.prompt = x->prompt;
+    if (most && answers_length(x, rejected) > most) {
+        origin.truncated = true;
+        if (g->s->over_long != OVER_LONG_TRUNCATE || !answers_shorten(g->s->tokenizer, x, rejected, most)) {
+            r->dropped++;
+            return;
+        }
+    }
+    append_answer(g, x, origin);
+    r->turns += x->n_turns + (rejected ? rejected->n_turns : 0);
+    r->unfinished += x->n_unfinished + (rejected ? rejected->n_unfinished : 0);
+    origin.wanted = false;
+    if (rejected)
+        append_answer(g, rejected, origin);
+}
+
+static int take_outcome(struct gathering *g, struct outcome *o, const struct corpus_place *place, struct error *e)
+{
+    struct example_report *r = &g->all->report;
     r->rows++;
     if (o->code)
         return take_bad(g, o, place, e);
@@ -162,26 +227,20 @@ static int take_outcome(struct gathering *g, struct outcome *o, const struct cor
     for (size_t i = 0; i < ROW_WARNINGS; i++)
         r->by_warning[i] += o->warnings >> i & 1;
     note_names(r, o->unused);
+    size_t n = length_of(g->s, o);
     r->longest_row = n > r->longest_row ? n : r->longest_row;
-    struct example_origin origin = {.file = (uint32_t)place->file, .line = place->line, .schema = o->schema};
-    if (o->unwanted) {
-        r->unwanted++;
-        return OK;
+    struct example_origin origin = {.file = (uint32_t)place->file, .line = place->line, .schema = o->schema,
+                                    .wanted = o->wanted, .prompt = o->example.prompt};
+    if (g->s->answers == ANSWERS_IMITATED) {
+        take_example(g, o, origin);
+    } else if (g->s->answers == ANSWERS_COMPARED) {
+        take_answers(g, &o->example, &o->rejected, origin);
+    } else {
+        take_answers(g, &o->example, NULL, origin);
+        origin.wanted = false;
+        if (o->rejected.tokens.count)
+            take_answers(g, &o->rejected, NULL, origin);
     }
-    bool split = most && n > most && g->s->over_long == OVER_LONG_SPLIT && o->schema == SCHEMA_TEXT;
-    if (most && n > most && !split) {
-        origin.truncated = true;
-        if (g->s->over_long != OVER_LONG_TRUNCATE || !example_truncate(&o->example, most)) {
-            r->dropped++;
-            return OK;
-        }
-    }
-    r->turns += o->example.n_turns;
-    r->unfinished += o->example.n_unfinished;
-    if (split)
-        append_windows(g, &o->example, origin);
-    else
-        append_example(g, o->example.tokens.ids, o->example.learned, o->example.tokens.count, o->example.n_learned, origin);
     return OK;
 }
 
@@ -192,10 +251,11 @@ static int take_piece(struct gathering *g, const struct outcome *piece, bool con
     example_add_piece(&g->text, &piece->example.tokens);
     if (continues)
         return OK;
-    struct outcome whole = {.example = g->text, .schema = SCHEMA_TEXT};
+    struct outcome whole = {.example = g->text, .schema = SCHEMA_TEXT, .wanted = true};
     struct error why = {0};
     g->text = (struct example){0};
-    whole.code = example_finish_text(&whole.example, g->s->tokenizer, &why);
+    whole.code = g->s->answers == ANSWERS_IMITATED ? example_finish_text(&whole.example, g->s->tokenizer, &why)
+                                                   : answers_refuse_text(g->s, &why);
     judge(g->s, &whole, &why);
     int code = take_outcome(g, &whole, place, e);
     outcome_free(&whole);
@@ -253,6 +313,8 @@ int examples_check_settings(const struct example_settings *s, struct error *e)
     if (s->over_long == OVER_LONG_SPLIT && s->max_tokens == 1)
         return error_set(e, ERR_USAGE, "texts cannot be split into examples of 1 token: at least 2 are needed, the first "
                                        "of which is not learned");
+    if (s->answers != ANSWERS_IMITATED && s->loss == LOSS_ALL)
+        return error_set(e, ERR_USAGE, "what is compared or judged is an answer: its prompt cannot be learned (--loss all)");
     return OK;
 }
 
@@ -264,7 +326,7 @@ int examples_read(const char *const *paths, size_t n_paths, const struct example
     struct corpus_chunk block = {0};
     if (!fixed.now) /* one date for all rows */
         fixed.now = (int64_t)time(NULL);
-    *all = (struct examples){0};
+    *all = (struct examples){.answers = s->answers};
     all->begin = mem_zero(1, sizeof *all->begin);
     g.begin_capacity = 1;
     int code = examples_check_settings(s, e);
@@ -282,6 +344,8 @@ int examples_read(const char *const *paths, size_t n_paths, const struct example
     }
     if (!code)
         code = check_any(all, s, e);
+    if (!code && s->answers == ANSWERS_JUDGED)
+        answers_borrow(all, s->max_tokens);
     example_free(&g.text);
     corpus_chunk_free(&block);
     corpus_close(g.corpus);
@@ -307,5 +371,20 @@ uint64_t examples_hash(const struct examples *all)
     size_t n = all->count ? all->begin[all->count] : 0;
     uint64_t hash = hash64(all->begin, all->count ? (all->count + 1) * sizeof *all->begin : 0, all->count);
     hash = hash64_combine(hash, hash64(all->ids, n * sizeof *all->ids, 0));
-    return hash64_combine(hash, hash64(all->learned, n, 0));
+    hash = hash64_combine(hash, hash64(all->learned, n, 0));
+    if (all->answers != ANSWERS_IMITATED)
+        hash = hash64_combine(hash, all->answers);
+    for (size_t i = 0; all->answers != ANSWERS_IMITATED && i < all->count; i++)
+        hash = hash64_combine(hash, all->origins[i].wanted);
+    return hash;
+}
+
+uint64_t example_key(const struct examples *all, size_t i)
+{
+    size_t begin = all->begin[i], n = all->begin[i + 1] - begin;
+    struct hash64_state state;
+    hash64_begin(&state, 0);
+    hash64_update(&state, all->ids + begin, n * sizeof *all->ids);
+    hash64_update(&state, all->learned + begin, n * sizeof *all->learned);
+    return hash64_end(&state);
 }

@@ -16,8 +16,16 @@ uint64_t hold_out_draw_window(uint64_t seed, size_t file, uint64_t line, uint32_
     return rng_at(hold_out_draw(seed, file, line), window);
 }
 
-static uint64_t draw_of(const struct example_origin *o, uint64_t seed)
+uint64_t hold_out_draw_prompt(uint64_t seed, uint64_t prompt)
 {
+    return rng_at(seed, prompt);
+}
+
+static uint64_t draw_of(const struct examples *all, size_t i, uint64_t seed)
+{
+    const struct example_origin *o = &all->origins[i];
+    if (all->answers != ANSWERS_IMITATED)
+        return hold_out_draw_prompt(seed, o->prompt);
     return o->split ? hold_out_draw_window(seed, o->file, o->line, o->window) : hold_out_draw(seed, o->file, o->line);
 }
 
@@ -31,12 +39,15 @@ void hold_out_pick(const uint64_t *draws, size_t n, double fraction, bool *held)
         lowest = draws[i] < draws[lowest] ? i : lowest;
         highest = draws[i] > draws[highest] ? i : highest;
     }
-    if (n < 2 || fraction <= 0)
+    if (n < 2 || draws[lowest] == draws[highest] || fraction <= 0) {
         memset(held, 0, n * sizeof *held);
-    else if (count == 0)
-        held[lowest] = true;
-    else if (count == n)
-        held[highest] = false;
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (count == 0)
+            held[i] = draws[i] == draws[lowest];
+        else if (count == n)
+            held[i] = draws[i] != draws[highest];
 }
 
 static void copy_files(const struct examples *from, struct examples *to)
@@ -59,7 +70,7 @@ static void move_example(const struct examples *from, size_t i, struct examples 
         r->learned_tokens += to->learned[at + k];
     r->tokens += n;
     r->longest = n > r->longest ? n : r->longest;
-    r->truncated += to->origins[to->count].truncated;
+    r->truncated += to->origins[to->count].truncated && (to->answers == ANSWERS_IMITATED || to->count % 2 == 0);
     to->begin[++to->count] = at + n; /* of `from` itself nothing behind begin[i] */
 }
 
@@ -69,14 +80,14 @@ void examples_hold_out(struct examples *all, double fraction, uint64_t seed, str
     uint64_t *draws = mem_alloc(n, sizeof *draws);
     bool *picked = mem_zero(n, sizeof *picked);
     for (size_t i = 0; i < n; i++)
-        draws[i] = draw_of(&all->origins[i], seed);
+        draws[i] = draw_of(all, i, seed);
     hold_out_pick(draws, n, fraction, picked);
     for (size_t i = 0; i < n; i++)
         if (picked[i]) {
             n_held++;
             n_tokens += all->begin[i + 1] - all->begin[i];
         }
-    *held = (struct examples){0};
+    *held = (struct examples){.answers = all->answers};
     held->begin = mem_zero(n_held + 1, sizeof *held->begin);
     held->ids = mem_alloc(n_tokens, sizeof *held->ids);
     held->learned = mem_alloc(n_tokens, 1);

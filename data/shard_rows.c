@@ -117,7 +117,8 @@ void shard_rows_fill(const struct shard_rows *r, uint64_t first_row, struct batc
 {
     CHECK(r->seq_len <= b->capacity);
     b->seq_len = r->seq_len;
-    b->n_targets = 0;
+    b->n_targets = b->n_examples = 0;
+    b->branches = false;
     for (size_t i = 0; i < b->n_rows; i++) {
         uint64_t row = first_row + i;
         if (r->shuffle) {

@@ -63,11 +63,6 @@ bool on_policy_was_last(const struct on_policy *o)
 
 /* --- prompts --- */
 
-static size_t example_length(const struct examples *x, size_t example)
-{
-    return x->begin[example + 1] - x->begin[example];
-}
-
 /* How much of an example is its prompt; all of it where nothing is learned. */
 static size_t prompt_length(const struct examples *x, size_t example)
 {
@@ -220,6 +215,7 @@ static void lay_out(const struct on_policy *o, struct batch *b)
     loader_next(&loader, b);
     for (size_t i = 0; i < b->n_rows * b->seq_len; i++)
         b->target_numbers[i] = SIZE_MAX;
+    b->n_examples = 0; /* what they are called here are no numbers of the dataset's */
 }
 
 /* False: the student could not, and o->failure says why. */

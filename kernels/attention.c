@@ -180,19 +180,21 @@ void attention_forward_jobs(const struct attention_job *jobs, size_t n)
 }
 
 void attention_forward(void *out, float *lse, const void *q, const void *k, const void *v,
-                       const int32_t *first_key, const struct attention_shape *s)
+                       const int32_t *first_key, const int32_t *hidden_keys, const struct attention_shape *s)
 {
-    attention_forward_jobs(&(struct attention_job){*s, out, lse, q, k, v, first_key}, 1);
+    attention_forward_jobs(&(struct attention_job){*s, out, lse, q, k, v, first_key, hidden_keys}, 1);
 }
 
 void attention_backward(float *dq, float *dk, void *dv, float *delta, const void *dout,
                         const void *out, const float *lse, const void *q, const void *k,
-                        const void *v, const int32_t *first_key, const struct attention_shape *s)
+                        const void *v, const int32_t *first_key, const int32_t *hidden_keys,
+                        const struct attention_shape *s)
 {
     enum profile_kind outer = profile_enter(PROFILE_ATTENTION);
-    CHECK(s->n_past == 0 && s->kv_type == s->type && s->kv_head_stride == 0 && s->n_kv_heads > 0 && s->n_heads % s->n_kv_heads == 0);
+    CHECK(s->n_past == 0 && s->kv_type == s->type && s->kv_head_stride == 0 && s->n_kv_heads > 0 &&
+          s->n_heads % s->n_kv_heads == 0);
     const struct kernel_table *table = kernel_table();
-    struct attention_backward_job job = {s, dq, dk, dv, delta, dout, out, lse, q, k, v, first_key};
+    struct attention_backward_job job = {s, dq, dk, dv, delta, dout, out, lse, q, k, v, first_key, hidden_keys};
     size_t n_scratch = table->attention_backward_scratch(s);
 #pragma omp parallel for schedule(dynamic)
     for (size_t at = 0; at < s->n_batch * s->n_kv_heads; at++)

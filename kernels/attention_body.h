@@ -1,66 +1,14 @@
 /* Attention by tiles of queries and keys. Included by the variant files after SIMD_WIDTH is
  * defined and after tile_body.h and widen_body.h.
  *
- * Scores are kept in base 2: queries are packed times scale * log2(e), so that p = 2^(s - max). A
- * row of a tile sees the keys [lo, hi) of it; a strip of rows computes the whole vectors around the
- * union of those, and masks only where the two differ. */
+ * Scores are kept in base 2: queries are packed times scale * log2(e), so that p = 2^(s - max). */
+#include "kernels/attention_visible.h"
 
 enum {
-    TILE_KEYS = 64,
     TILE_QUERIES = 96, /* of one head */
-    STRIP = 24,        /* rows at once: whole blocks of 6 and of 8 */
     FEW_QUERIES = 8,   /* at most STRIP */
 };
 static const float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
-
-struct span {
-    size_t lo, hi;
-};
-
-/* The keys of the tile [key, key + n_keys) that query i of batch row b sees, counted from `key`. */
-INLINE struct span visible(const struct attention_shape *s, const int32_t *first_key, size_t b,
-                           size_t i, size_t key, size_t n_keys)
-{
-    size_t first = first_key ? (size_t)first_key[b * s->n_queries + i] : 0;
-    size_t end = i + s->n_past + 1;
-    struct span r = {first > key ? first - key : 0, end > key ? end - key : 0};
-    r.hi = r.hi < n_keys ? r.hi : n_keys;
-    return r.lo < r.hi ? r : (struct span){0, 0};
-}
-
-/* The spans of n queries from i on, and the union of them; {0, 0} if nothing is seen. */
-static struct span visible_rows(struct span *rows, const struct attention_shape *s,
-                                const int32_t *first_key, size_t b, size_t i, size_t n, size_t key,
-                                size_t n_keys)
-{
-    struct span all = {n_keys, 0};
-    for (size_t r = 0; r < n; r++) {
-        rows[r] = visible(s, first_key, b, i + r, key, n_keys);
-        if (rows[r].hi > all.hi)
-            all.hi = rows[r].hi;
-        if (rows[r].hi > 0 && rows[r].lo < all.lo)
-            all.lo = rows[r].lo;
-    }
-    return all.hi > 0 ? all : (struct span){0, 0};
-}
-
-INLINE struct span join(struct span a, struct span b)
-{
-    if (a.hi == 0 || b.hi == 0)
-        return a.hi == 0 ? b : a;
-    return (struct span){a.lo < b.lo ? a.lo : b.lo, a.hi > b.hi ? a.hi : b.hi};
-}
-
-/* Whole vectors around a span: the first column, and how many. */
-INLINE size_t span_start(struct span s)
-{
-    return s.lo / W * W;
-}
-
-INLINE size_t span_vectors(struct span s)
-{
-    return (s.hi - span_start(s) + W - 1) / W;
-}
 
 INLINE size_t whole_vectors(size_t n)
 {
@@ -74,6 +22,11 @@ INLINE float cap_of(const struct attention_shape *s)
 }
 
 /* Forward -------------------------------------------------------------------------------------*/
+
+static struct sight forward_sight(const struct attention_job *job)
+{
+    return (struct sight){&job->shape, job->first_key, job->hidden_keys};
+}
 
 struct forward_scratch {
     float *keys;   /* (head_dim, TILE_KEYS) */
@@ -155,14 +108,16 @@ static void forward_mask(float *largest, float *scores, const struct span *rows,
     }
 }
 
-/* The softmax so far of m rows: raises their running maxima, shrinks the sums made under the old
+/* The softmax so far of m rows, whose scores begin with the first vector around strip->all: raises their running maxima, shrinks the sums made under the old
  * ones, and turns scores into p. */
-static void forward_softmax(float *scores, const struct span *rows, size_t m, struct span all,
-                            float *max, float *total, float *sums, size_t padded)
+static void forward_softmax(float *scores, const struct strip *strip, size_t m, float *max, float *total,
+                            float *sums, size_t padded)
 {
-    size_t n = span_vectors(all);
+    size_t n = span_vectors(strip->all);
     float largest[STRIP + W] = {0}, shrink[STRIP + W], old[STRIP + W] = {0};
-    forward_mask(largest, scores, rows, m, all);
+    for (size_t r = 0; strip->holed && r < m; r++)
+        fill_hole(scores, r, strip, span_start(strip->all), -INFINITY);
+    forward_mask(largest, scores, strip->rows, m, strip->all);
     memcpy(old, max, m * sizeof *old);
     for (size_t r = 0; r < m; r += W) {
         vf raised = vf_max(vf_load(old + r), vf_load(largest + r));
@@ -193,10 +148,12 @@ static void forward_tile(const struct attention_job *job, struct forward_scratch
                          size_t b, size_t i, size_t n, size_t row, size_t key, size_t n_keys)
 {
     size_t d = job->shape.head_dim, padded = whole_vectors(d);
-    struct span rows[STRIP];
+    struct sight see = forward_sight(job);
+    struct strip strip;
     for (size_t at = 0; at < n; at += STRIP) {
         size_t m = n - at < STRIP ? n - at : STRIP;
-        struct span all = visible_rows(rows, &job->shape, job->first_key, b, i + at, m, key, n_keys);
+        visible_rows(&strip, &see, b, i + at, m, key, n_keys);
+        struct span all = strip.all;
         if (all.hi == 0)
             continue;
         size_t from = span_start(all);
@@ -204,8 +161,7 @@ static void forward_tile(const struct attention_job *job, struct forward_scratch
         tile_product(m, span_vectors(all), d, (struct strided){queries, padded, 1}, f->keys + from,
                      TILE_KEYS, false, f->scores + from, TILE_KEYS);
         forward_cap(f->scores + from, &job->shape, m, all);
-        forward_softmax(f->scores + from, rows, m, all, f->max + row + at,
-                        f->total + (row + at) * W, sums, padded);
+        forward_softmax(f->scores + from, &strip, m, f->max + row + at, f->total + (row + at) * W, sums, padded);
         tile_product(m, padded / W, all.hi - from, (struct strided){f->scores + from, TILE_KEYS, 1},
                      f->values + from * padded, padded, true, sums, padded);
     }
@@ -226,17 +182,21 @@ static void forward_few(const struct attention_job *job, struct forward_scratch 
                         size_t all_rows, struct kv_tile t)
 {
     size_t d = job->shape.head_dim, padded = whole_vectors(d);
-    struct span rows[STRIP],
-        all = visible_rows(rows, &job->shape, job->first_key, b, i, n, t.key, t.n);
+    struct sight see = forward_sight(job);
+    struct strip strip;
+    visible_rows(&strip, &see, b, i, n, t.key, t.n);
+    struct span all = strip.all;
     if (all.hi == 0)
         return;
     size_t from = span_start(all);
     product_few_rows(all_rows, from, all.hi, d, f->queries, padded, t.k_type, t.k, t.k_stride, 0, f->scores,
                      TILE_KEYS);
     for (size_t r = n; r < all_rows; r++)
-        rows[r] = rows[r - n];
+        strip.rows[r] = strip.rows[r - n];
+    for (size_t r = n; strip.holed && r < all_rows; r++)
+        strip.holes[r] = strip.holes[r - n];
     forward_cap(f->scores + from, &job->shape, all_rows, all);
-    forward_softmax(f->scores + from, rows, all_rows, all, f->max, f->total, f->sums, padded);
+    forward_softmax(f->scores + from, &strip, all_rows, f->max, f->total, f->sums, padded);
     tile_product(all_rows, padded / W, all.hi - from,
                  (struct strided){f->scores + from, TILE_KEYS, 1}, t.v + from * t.v_stride, t.v_stride, true,
                  f->sums, padded);
@@ -355,10 +315,13 @@ INLINE void attention_forward_as(const bool bf16, const struct attention_job *jo
     for (size_t r = 0; r < group * n; r++)
         f.max[r] = -3e38f; /* finite: infinity minus itself is no number */
 
+    struct sight see = forward_sight(job);
     size_t end = p->to + s->n_past, key = first_visible(job, p->b, p->from, p->to);
     end = end < p->key_end ? end : p->key_end;
     for (key = key > p->key ? key : p->key; key < end; key += TILE_KEYS) {
         size_t n_keys = end - key < TILE_KEYS ? end - key : TILE_KEYS;
+        if (see.hidden_keys && !any_visible(&see, p->b, p->from, n, key, n_keys))
+            continue;
         size_t at = p->b * s->kv_batch_stride + key * s->kv_stride + p->g * head;
         prefetch_tile(job, kv, at, key, end);
         if (!bf16 && group * n <= FEW_QUERIES) {
@@ -482,10 +445,13 @@ static struct span backward_queries(const struct attention_backward_job *job,
 {
     const struct attention_shape *s = job->shape;
     size_t d = s->head_dim, padded = whole_vectors(d), at_row = (b * s->n_heads + h) * s->n_queries;
-    struct span rows[STRIP], tile = {0, 0};
+    struct sight see = {s, job->first_key, job->hidden_keys};
+    struct span tile = {0, 0};
+    struct strip strip;
     for (size_t at = 0; at < n; at += STRIP) {
         size_t m = n - at < STRIP ? n - at : STRIP;
-        struct span all = visible_rows(rows, s, job->first_key, b, i + at, m, key, n_keys);
+        visible_rows(&strip, &see, b, i + at, m, key, n_keys);
+        struct span all = strip.all;
         float *p = f->p + at * TILE_KEYS, *ds = f->ds + at * TILE_KEYS;
         if (all.hi > 0) {
             size_t from = span_start(all), vectors = span_vectors(all);
@@ -495,8 +461,12 @@ static struct span backward_queries(const struct attention_backward_job *job,
                          f->values_t + from, TILE_KEYS, false, ds + from, TILE_KEYS);
         }
         for (size_t r = 0; r < m; r++)
-            backward_row(cap_of(s), p + r * TILE_KEYS, ds + r * TILE_KEYS, rows[r], all,
+            backward_row(cap_of(s), p + r * TILE_KEYS, ds + r * TILE_KEYS, strip.rows[r], all,
                          job->lse[at_row + i + at + r] * LOG2_E, job->delta[at_row + i + at + r]);
+        for (size_t r = 0; strip.holed && r < m; r++) {
+            fill_hole(p, r, &strip, 0, 0);
+            fill_hole(ds, r, &strip, 0, 0);
+        }
         tile = join(tile, all);
         if (all.hi == 0)
             continue;
@@ -527,21 +497,12 @@ static void backward_keys(struct backward_scratch *f, struct span tile, size_t i
     }
 }
 
-/* Whether any of n queries from i on sees a key of the tile. */
-static bool any_visible(const struct attention_backward_job *job, size_t b, size_t i, size_t n,
-                        size_t key, size_t n_keys)
-{
-    for (size_t r = 0; r < n; r++)
-        if (visible(job->shape, job->first_key, b, i + r, key, n_keys).hi > 0)
-            return true;
-    return false;
-}
-
 INLINE void backward_key_tile(const bool bf16, const struct attention_backward_job *job,
                               struct backward_scratch *f, size_t b, size_t g, size_t key,
                               size_t n_keys)
 {
     const struct attention_shape *s = job->shape;
+    struct sight see = {s, job->first_key, job->hidden_keys};
     size_t d = s->head_dim, padded = whole_vectors(d), group = s->n_heads / s->n_kv_heads;
     size_t kv = b * s->kv_batch_stride + key * s->kv_stride + g * d;
     struct rows k = {job->k, kv, s->kv_stride, n_keys, d}, v = k;
@@ -553,7 +514,7 @@ INLINE void backward_key_tile(const bool bf16, const struct attention_backward_j
     memset(f->dvalues, 0, n_keys * padded * sizeof *f->dvalues);
     for (size_t i = key / TILE_QUERIES * TILE_QUERIES; i < s->n_queries; i += TILE_QUERIES) {
         size_t n = s->n_queries - i < TILE_QUERIES ? s->n_queries - i : TILE_QUERIES;
-        if (!any_visible(job, b, i, n, key, n_keys))
+        if (!any_visible(&see, b, i, n, key, n_keys))
             continue;
         for (size_t h = g * group; h < (g + 1) * group; h++) {
             size_t at = (b * s->n_queries + i) * s->q_stride + h * d;

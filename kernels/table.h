@@ -35,7 +35,7 @@ struct attention_backward_job {
     const void *dout, *out;
     const float *lse;
     const void *q, *k, *v;
-    const int32_t *first_key;
+    const int32_t *first_key, *hidden_keys;
 };
 
 /* Which elements of a branch are dropped: those whose 53-bit hash is below `below` (0: none); the others are

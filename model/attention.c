@@ -29,6 +29,11 @@ static const int32_t *first_keys(const struct pass *p, const struct layer *l)
     return l->shape.window ? p->a->window_start : p->b->first_key;
 }
 
+static const int32_t *hidden_keys(const struct pass *p)
+{
+    return p->b->branches ? p->b->hidden_keys : NULL;
+}
+
 /* Norms of n_heads heads in each of n rows: as many norms as the weights are wide. */
 static size_t norm_rows(const struct pass *p, const struct layer_norm *w, size_t n_heads)
 {
@@ -92,7 +97,8 @@ void attention_branch(const struct pass *p, size_t i)
         cached_attention(p, i, s);
     } else {
         struct attention_shape shape = attention_shape(p, l);
-        attention_forward(s->attn, p->a->kept ? s->lse : NULL, s->q, s->k, s->v, first_keys(p, l), &shape);
+        attention_forward(s->attn, p->a->kept ? s->lse : NULL, s->q, s->k, s->v, first_keys(p, l), hidden_keys(p),
+                          &shape);
     }
     void *out = l->attn_post_norm.weight ? s->attn_out : p->a->branch;
     linear_forward(&l->output, out, type, s->attn, type, n);
@@ -130,7 +136,7 @@ void attention_branch_backward(const struct pass *p, size_t i)
     linear_backward(&l->output, a->dattn, type, false, a->branch, s->attn, type, n);
     struct attention_shape shape = attention_shape(p, l);
     attention_backward(a->dq, a->dk, a->dv, a->delta, a->dattn, s->attn, s->lse, s->q, s->k, s->v,
-                       first_keys(p, l), &shape);
+                       first_keys(p, l), hidden_keys(p), &shape);
     rotation_backward(p, l, a->dq_rotated, a->dq, l->shape.n_heads, &l->q_norm, s->q_raw, &s->q_norm);
     rotation_backward(p, l, a->dk_rotated, a->dk, l->shape.n_kv_heads, &l->k_norm, s->k_raw,
                       &s->k_norm);

@@ -156,6 +156,18 @@ static void block_backward(const struct pass *p, size_t i)
 
 /* --- all of it --- */
 
+/* Where a window begins that would at `start`, were all keys seen: windows count what token i of a row, number `at` of
+ * the batch, does see, so that each branch of a row has the window that it would have alone. */
+static size_t window_before_hidden(const struct batch *b, size_t at, size_t i, size_t first, size_t start)
+{
+    size_t from = (size_t)b->hidden_keys[2 * at], to = (size_t)b->hidden_keys[2 * at + 1];
+    from = from > first ? from : first;
+    to = to < i + 1 ? to : i + 1;
+    if (from >= to || start >= to)
+        return start;
+    return start > to - from ? start - (to - from) : 0;
+}
+
 /* A window's first key, or the document's where that is later, for n tokens from `at` on that follow `past`; counted
  * from `base`, the first key there is. */
 static void start_windows_of(const struct pass *p, size_t at, size_t n, size_t past, size_t base)
@@ -165,6 +177,8 @@ static void start_windows_of(const struct pass *p, size_t at, size_t n, size_t p
     for (size_t i = 0; i < n; i++) {
         size_t keys = past + i + 1, first = first_key ? (size_t)first_key[at + i] : 0;
         size_t start = keys > window ? keys - window : 0;
+        if (p->b->branches)
+            start = window_before_hidden(p->b, at + i, i, first, start);
         start = start > first ? start : first;
         p->a->window_start[at + i] = (int32_t)(start > base ? start - base : 0);
     }
@@ -193,7 +207,7 @@ static void prepare_caches(const struct pass *p)
         kv_cache_make_room(s->cache, s->n_tokens);
         n += s->n_tokens;
     }
-    CHECK(p->b->n_rows == 1 && n == p->n && p->type == DTYPE_F32);
+    CHECK(p->b->n_rows == 1 && n == p->n && p->type == DTYPE_F32 && !p->b->branches);
 }
 
 const void *decoder_forward(const struct model *m, struct activations *a, const struct batch *b,

@@ -40,7 +40,8 @@ came and its best loss (--json and --verify: all its files too), of any other
 directory all of these files without the tables of tensors. Shapes are written
 slowest-varying dimension first, in every format. The shards of a model and the
 parts of a GGUF file are shown as the one model they are, and so is a teacher
-dump; with --verify all its distributions are read, checked and summed up.
+dump; with --verify all its distributions are read, checked and summed up. A
+file of reference log-probabilities is checked in any case.
 
 Examples:
   linnet info model.gguf

@@ -195,3 +195,27 @@ write this part again" "$tmp/stderr" || fail "the bad id is not named"
 cp tests/fuzz/corpus/dump/bad-sequences "$tmp/dump/part-00001.h5"
 run "$LINNET" info "$tmp/dump"
 failure "$tmp/dump/part-00001.h5: dataset \"sequences\": sequence 1 ends at 6, but begins at 6"
+
+# log-probabilities of a reference
+cp tests/fuzz/corpus/reference/good-plain "$tmp/reference.h5"
+run "$LINNET" info "$tmp/reference.h5"
+status 0
+out "$tmp/reference.h5: reference log-probabilities, 9.2 kB
+
+  model           models/a
+  products        bf16
+  producer        linnet 0.1.0
+  model_hash      fffffffffffffffc
+  tokenizer_hash  0000000000000007
+  content_hash    f631723cc356930e
+  answers         3
+  targets         4000000010
+  mean_logp       -2.45
+  lowest_logp     -7.25
+  highest_logp    0.0
+  loss_a_target   0.0
+"
+cp tests/fuzz/corpus/reference/bad-version "$tmp/reference.h5"
+run "$LINNET" info "$tmp/reference.h5"
+failure "$tmp/reference.h5: has the format \"linnet-reference-2\", \"linnet-reference-1\" is needed: make the file anew with this \
+linnet, or use the one that made it"

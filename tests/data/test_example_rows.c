@@ -1,4 +1,4 @@
-/* data/example_rows: masks, every learned token once an epoch, resuming, and batches as long as their rows. */
+/* data/example_rows: masks, every learned token once an epoch, resuming, batches as long as their rows, and pairs. */
 #include "data/example_rows.h"
 
 #include "tests/data/example_set.h"
@@ -268,6 +268,140 @@ static void lengths_of_batches(void **state)
         }
 }
 
+/* ---- pairs ---- */
+
+/* n pairs: a prompt of up to 8 tokens, in every third pair not the same one in both; then up to 9 tokens, the first one
+ * learned. Tokens are small numbers, so that answers often begin alike. */
+static struct examples pair_set(size_t n, uint64_t seed)
+{
+    struct examples x = {.count = 2 * n, .begin = mem_zero(2 * n + 1, sizeof *x.begin)};
+    struct rng rng;
+    rng_init(&rng, seed, 0);
+    x.ids = mem_zero(2 * n * 20, sizeof *x.ids);
+    x.learned = mem_zero(2 * n * 20, sizeof *x.learned);
+    for (size_t i = 0; i < 2 * n; i++) {
+        size_t first = i % 2 ? example_length(&x, i - 1) : 0, prompt, at = x.begin[i];
+        prompt = 1 + rng_below(&rng, 8);
+        for (size_t k = 0; i % 2 && k < first && x.learned[x.begin[i - 1] + k] == 0; k++)
+            prompt = k + 1;
+        size_t length = prompt + 1 + rng_below(&rng, 9);
+        for (size_t k = 0; k < length; k++) {
+            bool copied = i % 2 && k < prompt && !(i % 6 == 5 && k >= prompt / 2);
+            x.ids[at + k] = copied ? x.ids[x.begin[i - 1] + k] : (int32_t)rng_below(&rng, 3);
+            x.learned[at + k] = k == prompt || (k > prompt && rng_below(&rng, 2));
+        }
+        x.begin[i + 1] = at + length;
+    }
+    return x;
+}
+
+/* Whether the token at a column sees the key at another, as batch.h says. */
+static bool sees(const struct batch *b, size_t row, size_t column, size_t key)
+{
+    size_t at = row * b->seq_len + column;
+    const int32_t *hidden = b->hidden_keys + 2 * at;
+    bool is_hidden = b->branches && (int32_t)key >= hidden[0] && (int32_t)key < hidden[1];
+    return (int32_t)key >= b->first_key[at] && key <= column && !is_hidden;
+}
+
+/* What a token sees, in order, must be its own example as far as it goes. */
+static void check_view(const struct examples *x, size_t example, size_t token, const struct batch *b, size_t row,
+                       size_t column)
+{
+    size_t seen = 0;
+    for (size_t key = 0; key < b->seq_len; key++)
+        if (sees(b, row, column, key)) {
+            assert_true(seen <= token);
+            assert_int_equal(b->input_ids[row * b->seq_len + key], x->ids[x->begin[example] + seen]);
+            assert_int_equal(b->positions[row * b->seq_len + key], seen);
+            seen++;
+        }
+    assert_int_equal(seen, token + 1);
+}
+
+static size_t learned_before(const struct examples *x, size_t token)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < token; k++)
+        n += x->learned[k];
+    return n;
+}
+
+/* One of the batch's examples: everything from the token on that its positions begin with. Returns its targets. */
+static size_t check_pair_example(const struct examples *x, const struct batch *b, struct batch_example one, size_t first)
+{
+    size_t example = one.number - 1000, row = one.begin / b->seq_len, n = example_length(x, example), n_targets = 0;
+    size_t from = (size_t)b->positions[one.begin];
+    assert_int_equal(from, first);
+    assert_int_equal(one.end - one.begin, n - from);
+    for (size_t i = from; i < n; i++) {
+        size_t at = one.begin + i - from;
+        bool learned = i + 1 < n && x->learned[x->begin[example] + i + 1];
+        assert_int_equal(b->input_ids[at], x->ids[x->begin[example] + i]);
+        assert_int_equal(b->targets[at], learned ? x->ids[x->begin[example] + i + 1] : TARGET_IGNORED);
+        if (learned) /* of all learned tokens, of which no example's first is one */
+            assert_int_equal(b->target_numbers[at], 7 + learned_before(x, x->begin[example] + i + 1));
+        check_view(x, example, i, b, row, at % b->seq_len);
+        n_targets += learned;
+    }
+    return n_targets;
+}
+
+/* The definition: as many tokens as are equal, before the last token before the first learned one of either. */
+static size_t naive_shared(const struct examples *x, size_t pair)
+{
+    size_t a = x->begin[2 * pair], b = x->begin[2 * pair + 1], n = 0;
+    while (!x->learned[a + n + 1] && !x->learned[b + n + 1] && x->ids[a + n] == x->ids[b + n])
+        n++;
+    return n;
+}
+
+static void pairs_in_rows(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 8; mode++) {
+        bool packed = mode & 1, shuffle = mode & 2, share = mode & 4, branched = false;
+        struct examples x = pair_set(40, 3 + (uint64_t)mode);
+        struct example_rows r;
+        struct arena arena;
+        struct batch b = make_batch(B, 2 * T, &arena);
+        size_t *times = mem_zero(x.count, sizeof *times), n_shared = 0;
+        example_rows_init_pairs(&r, &x, 2 * T, packed, shuffle, 5, share);
+        r.first_number = 7;
+        r.first_example = 1000;
+        assert_true(packed ? r.packing.n_rows < 40 : r.packing.n_rows == 40);
+        struct loader l = example_rows_loader(&r);
+        for (size_t step = 0; step < l.rows.per_epoch; step++) {
+            size_t n_targets = 0, tokens = 0, used = 0;
+            loader_next(&l, &b);
+            assert_int_equal(b.n_examples % 2, 0);
+            for (size_t i = 0; i < b.n_examples; i++) {
+                size_t example = b.examples[i].number - 1000, shared = share ? naive_shared(&x, example / 2) : 0;
+                assert_int_equal(example % 2, i % 2);
+                assert_true(i == 0 || b.examples[i].begin >= b.examples[i - 1].end);
+                assert_true(i % 2 == 0 || b.examples[i].begin == b.examples[i - 1].end);
+                n_targets += check_pair_example(&x, &b, b.examples[i], shared);
+                tokens += b.examples[i].end - b.examples[i].begin + (i % 2 ? 0 : shared);
+                n_shared += shared > 0;
+                times[example]++;
+                branched |= b.branches;
+                assert_true(share || !b.branches);
+            }
+            assert_int_equal(b.n_targets, n_targets);
+            for (size_t at = 0; at < b.n_rows * b.seq_len; at++)
+                used += b.first_key[at] <= (int32_t)(at % b.seq_len);
+            assert_int_equal(used, tokens);
+        }
+        for (size_t i = 0; i < x.count; i++)
+            assert_int_equal(times[i], shuffle ? B : 1); /* as many epochs as a batch has rows, or one and padding */
+        assert_true(!share || (branched && n_shared > 0 && n_shared < x.count * (shuffle ? B : 1)));
+        mem_free(times);
+        example_rows_free(&r);
+        arena_free(&arena);
+        example_set_free(&x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +410,7 @@ int main(void)
         cmocka_unit_test(epochs_have_other_orders),
         cmocka_unit_test(resumes),
         cmocka_unit_test(lengths_of_batches),
+        cmocka_unit_test(pairs_in_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

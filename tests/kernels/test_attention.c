@@ -1,154 +1,7 @@
 /* Attention against an f64 reference that does materialise the scores, forward and backward, and
  * that reference's gradient against finite differences. */
-#include "kernels/attention.h"
-
 #include "kernels/cached.h"
-#include "tests/kernels/util.h"
-
-enum mask {
-    MASK_NONE,
-    MASK_DOCUMENTS,
-    MASK_WINDOW,
-    MASK_SELF,
-    MASK_COUNT,
-};
-
-static const char *const mask_names[] = {"causal", "documents", "window", "self"};
-
-struct problem {
-    struct attention_shape shape;
-    size_t n_q, n_kv, n_rows; /* elements of q, of k, and of lse */
-    float *q, *k, *v, *dout;
-    int32_t *first_key; /* NULL without a mask */
-};
-
-static void make_mask(struct problem *p, enum mask mask)
-{
-    const struct attention_shape *s = &p->shape;
-    p->first_key = mask == MASK_NONE ? NULL : mem_zero(s->n_batch * s->n_queries, sizeof(int32_t));
-    for (size_t r = 0; p->first_key && r < s->n_batch * s->n_queries; r++) {
-        size_t at = r % s->n_queries + s->n_past, b = r / s->n_queries;
-        size_t first = at;
-        if (mask == MASK_DOCUMENTS) /* lengths of no round number, differing by batch row */
-            first = at / (29 + 10 * b) * (29 + 10 * b);
-        if (mask == MASK_WINDOW)
-            first = at > 20 ? at - 20 : 0;
-        p->first_key[r] = (int32_t)first;
-    }
-}
-
-static struct problem make_problem(size_t n_batch, size_t n_queries, size_t n_past, size_t n_heads,
-                                   size_t n_kv_heads, size_t head_dim, enum mask mask)
-{
-    struct problem p = {.shape = {n_batch, n_queries, n_past, n_heads, n_kv_heads, head_dim,
-                                  n_heads * head_dim + 5, n_kv_heads * head_dim + 3, 0,
-                                  1.3f / sqrtf((float)head_dim)}};
-    struct attention_shape *s = &p.shape;
-    s->kv_batch_stride = (n_past + n_queries + 2) * s->kv_stride;
-    p.n_q = n_batch * n_queries * s->q_stride;
-    p.n_kv = n_batch * s->kv_batch_stride;
-    p.n_rows = n_batch * n_heads * n_queries;
-    p.q = normals(p.n_q, 1, 1), p.k = normals(p.n_kv, 1, 2), p.v = normals(p.n_kv, 1, 3);
-    p.dout = normals(p.n_q, 1, 4);
-    make_mask(&p, mask);
-    return p;
-}
-
-static void free_problem(struct problem *p)
-{
-    done_with(p->q, p->n_q), done_with(p->dout, p->n_q);
-    done_with(p->k, p->n_kv), done_with(p->v, p->n_kv);
-    mem_free(p->first_key);
-}
-
-struct reference {
-    struct problem *p;
-    double *q, *k, *v, *out, *lse, *scores, *slopes;
-    double *dq, *dk, *dv; /* NULL: forward only */
-};
-
-/* The capped score, and its derivative. */
-static double cap_score(const struct attention_shape *s, double score, double *slope)
-{
-    double cap = (double)s->softcap, t = cap > 0 ? tanh(score / cap) : 0;
-    *slope = 1 - t * t;
-    return cap > 0 ? cap * t : score;
-}
-
-/* One query: scores, softmax, output, and the gradients by the chain rule written out. */
-static double reference_query(struct reference *r, size_t b, size_t h, size_t i)
-{
-    const struct attention_shape *s = &r->p->shape;
-    size_t at = (b * s->n_queries + i) * s->q_stride + h * s->head_dim;
-    size_t kv = b * s->kv_batch_stride + h / (s->n_heads / s->n_kv_heads) * s->head_dim;
-    size_t first = r->p->first_key ? (size_t)r->p->first_key[b * s->n_queries + i] : 0;
-    size_t last = i + s->n_past;
-    double max = -INFINITY, sum = 0, loss = 0, mean = 0;
-    for (size_t j = first; j <= last; j++) {
-        r->scores[j] = 0;
-        for (size_t d = 0; d < s->head_dim; d++)
-            r->scores[j] += r->q[at + d] * r->k[kv + j * s->kv_stride + d] * (double)s->scale;
-        r->scores[j] = cap_score(s, r->scores[j], &r->slopes[j]);
-        max = fmax(max, r->scores[j]);
-    }
-    for (size_t j = first; j <= last; j++)
-        sum += exp(r->scores[j] - max);
-    r->lse[(b * s->n_heads + h) * s->n_queries + i] = max + log(sum);
-    memset(r->out + at, 0, s->head_dim * sizeof *r->out);
-    for (size_t j = first; j <= last; j++) {
-        r->scores[j] = exp(r->scores[j] - max) / sum;
-        for (size_t d = 0; d < s->head_dim; d++)
-            r->out[at + d] += r->scores[j] * r->v[kv + j * s->kv_stride + d];
-    }
-    for (size_t d = 0; d < s->head_dim; d++)
-        loss += r->out[at + d] * r->p->dout[at + d];
-    mean = loss;
-    for (size_t j = first; r->dq && j <= last; j++) {
-        double *key = r->k + kv + j * s->kv_stride, dp = 0;
-        for (size_t d = 0; d < s->head_dim; d++)
-            dp += r->p->dout[at + d] * r->v[kv + j * s->kv_stride + d];
-        double ds = r->scores[j] * (dp - mean) * r->slopes[j] * (double)s->scale;
-        for (size_t d = 0; d < s->head_dim; d++) {
-            r->dq[at + d] += ds * key[d];
-            r->dk[kv + j * s->kv_stride + d] += ds * r->q[at + d];
-            r->dv[kv + j * s->kv_stride + d] += r->scores[j] * r->p->dout[at + d];
-        }
-    }
-    return loss;
-}
-
-static double reference_loss(void *context)
-{
-    struct reference *r = context;
-    const struct attention_shape *s = &r->p->shape;
-    double loss = 0;
-    for (size_t b = 0; b < s->n_batch; b++)
-        for (size_t h = 0; h < s->n_heads; h++)
-            for (size_t i = 0; i < s->n_queries; i++)
-                loss += reference_query(r, b, h, i);
-    return loss;
-}
-
-static struct reference make_reference(struct problem *p)
-{
-    struct reference r = {.p = p, .q = as_f64(p->q, p->n_q), .k = as_f64(p->k, p->n_kv)};
-    r.v = as_f64(p->v, p->n_kv);
-    r.out = mem_zero(p->n_q, sizeof(double)), r.lse = mem_zero(p->n_rows, sizeof(double));
-    r.scores = mem_zero(p->shape.n_queries + p->shape.n_past, sizeof(double));
-    r.slopes = mem_zero(p->shape.n_queries + p->shape.n_past, sizeof(double));
-    r.dq = mem_zero(p->n_q, sizeof(double));
-    r.dk = mem_zero(p->n_kv, sizeof(double)), r.dv = mem_zero(p->n_kv, sizeof(double));
-    reference_loss(&r);
-    return r;
-}
-
-static void free_reference(struct reference *r)
-{
-    double *all[] = {r->q, r->k, r->v, r->out, r->lse, r->scores, r->slopes, r->dq,
-                     r->dk, r->dv};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        mem_free(all[i]);
-}
+#include "tests/kernels/attention_reference.h"
 
 /* Largest distance over the head_dim components of every head, relative to their rms but at least
  * to 1 (a query that sees only itself has gradients of exactly zero). What lies between rows is the
@@ -174,6 +27,22 @@ static double strided_distance(const float *x, const double *y, size_t n_batch, 
     return worst;
 }
 
+/* Where a query sees nothing, -infinity must be -infinity. */
+static double lse_distance(const float *x, const double *y, size_t n)
+{
+    float *a = mem_alloc(n, sizeof *a);
+    double *b = mem_alloc(n, sizeof *b);
+    for (size_t i = 0; i < n; i++) {
+        bool blind = y[i] == -INFINITY;
+        assert_true((x[i] == -INFINITY) == blind);
+        a[i] = blind ? 0 : x[i], b[i] = blind ? 0 : y[i];
+    }
+    double d = distance_f64(a, b, n);
+    mem_free(a);
+    mem_free(b);
+    return d;
+}
+
 static void check_problem(struct problem *p, const char *what)
 {
     const struct attention_shape *s = &p->shape;
@@ -183,16 +52,16 @@ static void check_problem(struct problem *p, const char *what)
     for_each_level(level)
     {
         float *out = floats(p->n_q), *lse = floats(p->n_rows);
-        attention_forward(out, lse, p->q, p->k, p->v, p->first_key, s);
+        attention_forward(out, lse, p->q, p->k, p->v, p->first_key, p->hidden_keys, s);
         assert_within(
             strided_distance(out, r.out, s->n_batch, s->n_queries, q_batch, s->q_stride, q_width),
             1e-5, "out, %s", what);
-        assert_within(distance_f64(lse, r.lse, p->n_rows), 2e-6, "lse, %s", what);
+        assert_within(lse_distance(lse, r.lse, p->n_rows), 2e-6, "lse, %s", what);
         if (s->n_past == 0) {
             float *dq = floats(p->n_q), *dk = floats(p->n_kv), *dv = floats(p->n_kv);
             float *delta = floats(p->n_rows);
             attention_backward(dq, dk, dv, delta, p->dout, out, lse, p->q, p->k, p->v, p->first_key,
-                               s);
+                               p->hidden_keys, s);
             assert_within(
                 strided_distance(dq, r.dq, s->n_batch, s->n_queries, q_batch, s->q_stride, q_width),
                 1e-5, "dq, %s", what);
@@ -206,7 +75,7 @@ static void check_problem(struct problem *p, const char *what)
             done_with(delta, p->n_rows);
         }
         float *again = floats(p->n_q);
-        attention_forward(again, NULL, p->q, p->k, p->v, p->first_key, s);
+        attention_forward(again, NULL, p->q, p->k, p->v, p->first_key, p->hidden_keys, s);
         assert_memory_equal(again, out, p->n_q * sizeof *out);
         done_with(out, p->n_q), done_with(lse, p->n_rows), done_with(again, p->n_q);
     }
@@ -258,6 +127,68 @@ static void matches_reference_with_a_cache(void **state)
     check_shape(1, 64, 64, 2, 1, 128);
 }
 
+/* Holes about the borders of tiles, all queries' the same: those before see all, those in it what is before it. */
+static void holes_about_tiles(void **state)
+{
+    (void)state;
+    enum { T = 300 };
+    static const int32_t holes[][2] = {{64, 128}, {63, 128}, {65, 128}, {64, 127}, {64, 129}, {63, 129}, {70, 75},
+                                       {127, 128}, {128, 129}, {10, 250}, {64, 256}, {0, 64}, {0, 65}, {0, 300},
+                                       {299, 300}, {20, 300}, {100, 1000}};
+    static const struct {
+        size_t n_heads, n_kv_heads, head_dim;
+    } shapes[] = {{2, 2, 16}, {6, 2, 17}, {3, 1, 64}};
+    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
+        for (size_t i = 0; i < sizeof holes / sizeof *holes; i++) {
+            struct problem p =
+                make_problem(1, T, 0, shapes[k].n_heads, shapes[k].n_kv_heads, shapes[k].head_dim, MASK_NONE);
+            p.hidden_keys = mem_zero(2 * T, sizeof *p.hidden_keys);
+            for (size_t j = 0; j < 2 * T; j++)
+                p.hidden_keys[j] = holes[i][j % 2];
+            p.shape.softcap = i % 2 ? 1.5f : 0;
+            char what[80];
+            snprintf(what, sizeof what, "H %zu/%zu D %zu hidden [%d, %d)", shapes[k].n_heads, shapes[k].n_kv_heads,
+                     shapes[k].head_dim, holes[i][0], holes[i][1]);
+            check_problem(&p, what);
+            free_problem(&p);
+        }
+    }
+}
+
+/* Holes of nothing, and such as hide only what is not seen anyway, change no bit. */
+static void holes_of_nothing_change_no_bit(void **state)
+{
+    (void)state;
+    struct problem p = make_problem(2, 200, 0, 4, 2, 32, MASK_DOCUMENTS);
+    int32_t *hidden = mem_zero(2 * 2 * p.shape.n_queries, sizeof *hidden);
+    for (size_t i = 0; i < 2 * p.shape.n_queries; i++) {
+        int32_t at = (int32_t)(i % p.shape.n_queries), first = p.first_key[i];
+        const int32_t holes[][2] = {{0, 0}, {at, at}, {at, at / 2}, {0, first}, {at + 1, at + 50}};
+        memcpy(hidden + 2 * i, holes[i % 5], 2 * sizeof *hidden);
+    }
+    for_each_level(level)
+    {
+        size_t sizes[5] = {p.n_q, p.n_rows, p.n_q, p.n_kv, p.n_kv};
+        float *x[2][5];
+        for (int side = 0; side < 2; side++) {
+            float *delta = floats(p.n_rows);
+            const int32_t *hide = side ? hidden : NULL;
+            for (int i = 0; i < 5; i++)
+                x[side][i] = zeros(sizes[i]);
+            attention_forward(x[side][0], x[side][1], p.q, p.k, p.v, p.first_key, hide, &p.shape);
+            attention_backward(x[side][2], x[side][3], x[side][4], delta, p.dout, x[side][0], x[side][1], p.q, p.k,
+                               p.v, p.first_key, hide, &p.shape);
+            done_with(delta, p.n_rows);
+        }
+        for (int i = 0; i < 5; i++) {
+            assert_memory_equal(x[0][i], x[1][i], sizes[i] * sizeof(float));
+            done_with(x[0][i], sizes[i]), done_with(x[1][i], sizes[i]);
+        }
+    }
+    mem_free(hidden);
+    free_problem(&p);
+}
+
 static void check_reference(enum mask mask, float softcap)
 {
     struct problem p = make_problem(1, 70, 0, 4, 2, 16, mask);
@@ -265,8 +196,8 @@ static void check_reference(enum mask mask, float softcap)
     const struct attention_shape *s = &p.shape;
     float *out = floats(p.n_q), *lse = floats(p.n_rows), *delta = floats(p.n_rows);
     float *dq = zeros(p.n_q), *dk = zeros(p.n_kv), *dv = zeros(p.n_kv);
-    attention_forward(out, lse, p.q, p.k, p.v, p.first_key, s);
-    attention_backward(dq, dk, dv, delta, p.dout, out, lse, p.q, p.k, p.v, p.first_key, s);
+    attention_forward(out, lse, p.q, p.k, p.v, p.first_key, p.hidden_keys, s);
+    attention_backward(dq, dk, dv, delta, p.dout, out, lse, p.q, p.k, p.v, p.first_key, p.hidden_keys, s);
     struct reference r = make_reference(&p);
     mem_free(r.dq);
     r.dq = NULL;
@@ -308,11 +239,11 @@ static void blind_queries_are_zero(void **state)
         float *out = floats(p.n_q), *lse = floats(p.n_rows), *delta = floats(p.n_rows);
         float *dq = floats(p.n_q), *dk = floats(p.n_kv), *dv = floats(p.n_kv);
         float *sighted = floats(p.n_q);
-        attention_forward(sighted, NULL, p.q, p.k, p.v, p.first_key, s);
+        attention_forward(sighted, NULL, p.q, p.k, p.v, p.first_key, p.hidden_keys, s);
         for (size_t r = 0; r < 2 * s->n_queries; r += 2)
             p.first_key[r] += 1000;
-        attention_forward(out, lse, p.q, p.k, p.v, p.first_key, s);
-        attention_backward(dq, dk, dv, delta, p.dout, out, lse, p.q, p.k, p.v, p.first_key, s);
+        attention_forward(out, lse, p.q, p.k, p.v, p.first_key, p.hidden_keys, s);
+        attention_backward(dq, dk, dv, delta, p.dout, out, lse, p.q, p.k, p.v, p.first_key, p.hidden_keys, s);
         for (size_t r = 0; r < 2 * s->n_queries; r++) {
             for (size_t d = 0; d < s->n_heads * s->head_dim; d++) {
                 size_t at = r * s->q_stride + d;
@@ -342,7 +273,7 @@ static void large_scores_stay_finite(void **state)
     for_each_level(level)
     {
         float *out = floats(p.n_q), *lse = floats(p.n_rows);
-        attention_forward(out, lse, p.q, p.k, p.v, NULL, &p.shape);
+        attention_forward(out, lse, p.q, p.k, p.v, NULL, NULL, &p.shape);
         /* an absolute error of 1e-4 in a score of 1000 is f32's resolution there */
         assert_within(strided_distance(out, r.out, 1, 150, p.n_q, p.shape.q_stride, 64), 2e-3,
                       "out");
@@ -366,9 +297,9 @@ static void same_bits_for_any_threads(void **state)
         float *x[5], *delta = floats(p.n_rows);
         for (int i = 0; i < 5; i++)
             x[i] = zeros(sizes[i]);
-        attention_forward(x[0], x[1], p.q, p.k, p.v, p.first_key, &p.shape);
+        attention_forward(x[0], x[1], p.q, p.k, p.v, p.first_key, p.hidden_keys, &p.shape);
         attention_backward(x[2], x[3], x[4], delta, p.dout, x[0], x[1], p.q, p.k, p.v, p.first_key,
-                           &p.shape);
+                           p.hidden_keys, &p.shape);
         for (int i = 0; i < 5; i++) {
             if (run == 0) {
                 first[i] = x[i];
@@ -425,11 +356,11 @@ static void check_cached(enum dtype type, size_t n_batch, size_t n_queries, size
     {
         float *out = floats(p.n_q), *lse = floats(p.n_rows);
         s->kv_type = type;
-        attention_forward(out, lse, p.q, k, v, p.first_key, s);
+        attention_forward(out, lse, p.q, k, v, p.first_key, p.hidden_keys, s);
         assert_within(strided_distance(out, r.out, n_batch, n_queries, n_queries * s->q_stride, s->q_stride,
                                        n_heads * head_dim),
                       large > 0 ? 1e-4 : 1e-5, "out, %s", what);
-        assert_within(distance_f64(lse, r.lse, p.n_rows), 2e-6, "lse, %s", what);
+        assert_within(lse_distance(lse, r.lse, p.n_rows), 2e-6, "lse, %s", what);
         done_with(out, p.n_q), done_with(lse, p.n_rows);
     }
     s->kv_type = DTYPE_F32;
@@ -561,7 +492,7 @@ static void jobs_do_not_notice_each_other(void **state)
             alone[i] = floats(n_q), together[i] = floats(n_q);
             jobs[i] = (struct attention_job){
                 {1, n_queries, n_past, HEADS, KV, D, HEADS * D, KV * D, 0, 0.2f, 0, DTYPE_F32, cached_types[t], 0},
-                alone[i], NULL, q, ck, cv, NULL};
+                alone[i], NULL, q, ck, cv, NULL, NULL};
             kernels_set_threads(1);
             attention_forward_jobs(&jobs[i], 1);
             jobs[i].out = together[i];
@@ -589,6 +520,8 @@ int main(void)
         cmocka_unit_test(matches_reference_over_lengths),
         cmocka_unit_test(matches_reference_over_head_sizes),
         cmocka_unit_test(matches_reference_with_a_cache),
+        cmocka_unit_test(holes_about_tiles),
+        cmocka_unit_test(holes_of_nothing_change_no_bit),
         cmocka_unit_test(reference_matches_finite_differences),
         cmocka_unit_test(blind_queries_are_zero),
         cmocka_unit_test(large_scores_stay_finite),

@@ -197,8 +197,9 @@ static void norm_and_rotation(void **state)
     }
 }
 
-/* Queries from few (which f32 reads where they lie) to several tiles; documents hide earlier keys. */
-static void attention_case(size_t n_queries, size_t group, size_t head_dim, bool documents)
+/* Queries from few (which f32 reads where they lie) to several tiles; documents hide earlier keys, and the later of
+ * `branches` those between. */
+static void attention_case(size_t n_queries, size_t group, size_t head_dim, bool documents, bool branches)
 {
     enum { B = 2, KV = 2 };
     struct attention_shape s = {
@@ -217,17 +218,23 @@ static void attention_case(size_t n_queries, size_t group, size_t head_dim, bool
     int32_t *first = mem_zero(B * n_queries, sizeof *first);
     for (size_t i = 0; documents && i < B * n_queries; i++)
         first[i] = (int32_t)(i % n_queries / 40 * 40);
-    attention_forward(out.f32, lse, q.f32, k.f32, v.f32, first, &s);
+    int32_t *hidden = branches ? mem_zero(2 * B * n_queries, sizeof *hidden) : NULL;
+    for (size_t i = 0; branches && i < B * n_queries; i++) {
+        int32_t begin = documents ? first[i] + 10 : 1, end = documents ? first[i] + 20 : (int32_t)n_queries * 2 / 3;
+        if ((int32_t)(i % n_queries) >= end)
+            hidden[2 * i] = begin, hidden[2 * i + 1] = end;
+    }
+    attention_forward(out.f32, lse, q.f32, k.f32, v.f32, first, hidden, &s);
     s.type = s.kv_type = DTYPE_BF16;
-    attention_forward(out.bf16, lse2, q.bf16, k.bf16, v.bf16, first, &s);
+    attention_forward(out.bf16, lse2, q.bf16, k.bf16, v.bf16, first, hidden, &s);
     assert_rounded(&out, 1e-5, "attention");
     assert_within(distance(lse2, lse, rows), 1e-5, "log-sum-exp");
     /* the backward passes read the same rounded output */
     f32_from_bf16(out.bf16, out.f32, nq);
     attention_backward(dq2, dk2, dv.bf16, delta, dout.bf16, out.bf16, lse, q.bf16, k.bf16, v.bf16,
-                       first, &s);
+                       first, hidden, &s);
     s.type = s.kv_type = DTYPE_F32;
-    attention_backward(dq, dk, dv.f32, delta, dout.f32, out.f32, lse, q.f32, k.f32, v.f32, first,
+    attention_backward(dq, dk, dv.f32, delta, dout.f32, out.f32, lse, q.f32, k.f32, v.f32, first, hidden,
                        &s);
     assert_rounded(&dv, 1e-5, "attention's dv");
     assert_within(distance(dq2, dq, nq), 1e-5, "dq");
@@ -236,6 +243,7 @@ static void attention_case(size_t n_queries, size_t group, size_t head_dim, bool
     done_with(lse, rows), done_with(lse2, rows), done_with(delta, rows);
     done_with(dq, nq), done_with(dk, nk), done_with(dq2, nq), done_with(dk2, nk);
     mem_free(first);
+    mem_free(hidden);
 }
 
 static void attention(void **state)
@@ -243,10 +251,13 @@ static void attention(void **state)
     (void)state;
     for_each_level(level)
     {
-        attention_case(3, 1, 16, false);
-        attention_case(70, 2, 24, true);
-        attention_case(130, 1, 33, false);
-        attention_case(200, 3, 64, true);
+        for (int branches = 0; branches < 2; branches++) {
+            attention_case(3, 1, 16, false, branches);
+            attention_case(70, 2, 24, true, branches);
+            attention_case(130, 1, 33, false, branches);
+            attention_case(200, 3, 64, true, branches);
+            attention_case(300, 1, 16, false, branches);
+        }
     }
 }
 
