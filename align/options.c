@@ -29,8 +29,6 @@ const struct option align_options[] = {
     {.key = "reference", .flag = "--reference", .type = OPTION_STRING, .offset = FIELD(reference), .placeholder = "FILE",
      .help = "the reference's log-probabilities, from linnet reference; default: computed, with --method lora in every step "
              "with the adapter off, with full once, before the first one"},
-    {.key = "share_prompt", .type = OPTION_BOOL, .offset = FIELD(share_prompt), .default_value = "true",
-     .help = "a pair's prompt is computed once for both of its answers; the same result as without, in less time"},
 };
 _Static_assert(sizeof align_options / sizeof *align_options == N_ALIGN_OPTIONS, "count the rows");
 

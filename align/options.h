@@ -11,9 +11,8 @@ struct align_options {
     double beta, label_smoothing, simpo_gamma, cpo_alpha, desirable_weight, undesirable_weight;
     bool reference_free;
     char *reference; /* a file of log-probabilities; NULL: computed */
-    bool share_prompt;
 };
-enum { N_ALIGN_OPTIONS = 11 };
+enum { N_ALIGN_OPTIONS = 10 };
 extern const struct option align_options[N_ALIGN_OPTIONS];
 
 /* ERR_USAGE as preference_mix_make, and where there are not as many weights as losses. */

@@ -69,7 +69,8 @@ static struct preference_term of_difference(struct curve c, double factor)
 /* The same of means over tokens. */
 static struct preference_term of_mean_difference(const struct preference_pair *p, struct curve c, double factor)
 {
-    return (struct preference_term){c.y, {by_tokens(p, CHOSEN, factor * c.slope), -by_tokens(p, REJECTED, factor * c.slope)}};
+    double slope = factor * c.slope;
+    return (struct preference_term){c.y, {by_tokens(p, CHOSEN, slope), -by_tokens(p, REJECTED, slope)}};
 }
 
 /* --- losses of the difference of log-ratios --- */
@@ -173,8 +174,8 @@ static struct preference_term cpo_term(const struct preference_settings *s, cons
 
 /* log(P / (1 - P)) of a token's mean log-probability m. At P = 1 odds and their derivative 1 / (1 - P) are infinite, and
  * log-probabilities in f32 come to that, or by rounding beyond it: nearer to 0 than ORPO_NEAREST, which is their rounding,
- * the curve goes on along its tangent. So odds reach 14.8, and a rejected answer that is certain is pushed away a million
- * times harder than one of even odds, which clipping bounds. */
+ * the curve goes on along its tangent. So log odds reach 14.8 and their slope a million, with which a rejected answer that
+ * is certain is pushed away; clipping bounds that. */
 #define ORPO_NEAREST (-1e-6)
 
 static struct curve log_odds(double m)
@@ -216,7 +217,7 @@ const struct preference_loss preference_losses[PREFERENCE_LOSSES] = {
      .source = "Chowdhury et al. 2024, arXiv:2403.00409", .needs_reference = true, .smooths_labels = true,
      .term = robust_term},
     {.name = "sigmoid_norm", .formula = "-(1-e) log s(x) - e log s(-x), x = b (c/n - r/n)",
-     .source = "Meng et al. 2024, arXiv:2405.14734 (means over tokens); Rafailov et al. 2023, arXiv:2305.18290",
+     .source = "Lambert et al. 2024, arXiv:2411.15124; Meng et al. 2024, arXiv:2405.14734 (means over tokens)",
      .needs_reference = true, .by_token = true, .smooths_labels = true, .term = sigmoid_norm_term},
     {.name = "exo_pair", .formula = "s(b d) (log s(b d) - log(1-e)) + s(-b d) (log s(-b d) - log e), e = 0.001 for 0",
      .source = "Ji et al. 2024, arXiv:2402.00856", .needs_reference = true, .smooths_labels = true,

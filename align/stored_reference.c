@@ -73,8 +73,10 @@ void stored_reference_free(struct stored_reference *s)
     *s = (struct stored_reference){0};
 }
 
-static int stored_logps(void *context, const struct batch *b, double *logps, struct error *e)
+static int stored_logps(void *context, struct activations *a, const struct batch *b, float *scratch, double *logps,
+                        struct error *e)
 {
+    (void)a, (void)scratch;
     const struct stored_reference *s = context;
     (void)e;
     for (size_t i = 0; i < b->n_examples; i++) {

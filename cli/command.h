@@ -32,6 +32,7 @@ struct command {
     const char *summary; /* one line without a full stop */
     const char *usage;   /* what follows the name: "--data PATH... --out FILE" */
     const char *notes;   /* below the flags: explanations and examples; may be NULL */
+    void (*more)(size_t width, struct buffer *out); /* what is made of tables, below the notes; NULL: nothing */
     bool takes_positionals;
     struct option_section *sections; /* their objects are static structs of the command's file */
     size_t n_sections;
@@ -40,13 +41,13 @@ struct command {
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-extern const struct command command_bench_distill, command_bench_gemm, command_bench_infer, command_bench_lora, command_bench_tokenizer,
+extern const struct command command_bench_distill, command_bench_dpo, command_bench_gemm, command_bench_infer, command_bench_lora, command_bench_tokenizer,
     command_bench_train;
-extern const struct command command_data_check, command_data_prepare, command_data_show, command_data_synth,
+extern const struct command command_data_check, command_data_pairs, command_data_prepare, command_data_show, command_data_synth,
     command_data_synth_model, command_sft;
-extern const struct command command_eval_choices, command_eval_export, command_eval_logits, command_eval_ppl;
+extern const struct command command_eval_answers, command_eval_choices, command_eval_export, command_eval_logits, command_eval_ppl;
 extern const struct command command_chat, command_convert, command_export;
-extern const struct command command_distill;
+extern const struct command command_distill, command_dpo;
 extern const struct command command_generate;
 extern const struct command command_help;
 extern const struct command command_imatrix;
@@ -55,6 +56,7 @@ extern const struct command command_merge;
 extern const struct command command_pretrain;
 extern const struct command command_prune;
 extern const struct command command_quantize;
+extern const struct command command_sample;
 extern const struct command command_serve;
 extern const struct command command_teacher, command_teacher_check;
 extern const struct command command_tokenizer_decode, command_tokenizer_encode,

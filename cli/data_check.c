@@ -13,6 +13,7 @@ static struct {
     char *model, *tokenizer;
     size_t list;
     bool json;
+    int objective;
 } flags;
 static struct dataset_options dataset_section;
 static struct train_settings train_section;
@@ -22,6 +23,7 @@ static struct train_settings train_section;
 static const struct option rows[] = {
     DATASET_MODEL_ROW(FIELD(model)),
     DATASET_TOKENIZER_ROW(FIELD(tokenizer)),
+    DATASET_OBJECTIVE_ROW(FIELD(objective)),
     {.key = "list", .flag = "--list", .type = OPTION_SIZE, .offset = FIELD(list), .default_value = "10", .minimum = 0,
      .maximum = 1e12, .placeholder = "N", .help = "rows to list of each finding; 0 is all"},
     {.key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json), .help = "print the report as JSON"},
@@ -56,6 +58,20 @@ static void add_windows(struct check_totals *t, const struct check_row *row, boo
     t->learned += tokens - windows;
 }
 
+static void add_answers(struct check_totals *t, const struct check_row *row)
+{
+    t->examples += row->answers;
+    t->tokens += (size_t)row->tokens + row->second;
+    t->learned += row->learned;
+    t->over_long += row->too_long;
+    t->chosen += row->chosen > 0;
+    t->rejected += row->rejected > 0;
+    t->chosen_tokens += row->chosen;
+    t->rejected_tokens += row->rejected;
+    t->both += row->chosen && row->rejected;
+    t->chosen_longer += row->rejected && row->chosen > row->rejected;
+}
+
 static void add_row(struct check_totals *t, const struct check_row *row, size_t max_tokens)
 {
     size_t bits = 0;
@@ -75,10 +91,34 @@ static void add_row(struct check_totals *t, const struct check_row *row, size_t 
         t->split++;
         return;
     }
+    if (row->answers) {
+        add_answers(t, row);
+        return;
+    }
     t->examples++;
     t->tokens += row->tokens;
     t->learned += row->learned;
     t->over_long += row->tokens > max_tokens;
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static size_t count_prompts(const struct dataset_check *c, bool held)
+{
+    uint64_t *prompts = mem_alloc(c->count, sizeof *prompts);
+    size_t n = 0, different = 0;
+    for (size_t i = 0; i < c->count; i++)
+        if (c->rows[i].answers && c->rows[i].held == held)
+            prompts[n++] = c->rows[i].prompt_text;
+    qsort(prompts, n, sizeof *prompts, compare_hashes);
+    for (size_t i = 0; i < n; i++)
+        different += i == 0 || prompts[i] != prompts[i - 1];
+    mem_free(prompts);
+    return different;
 }
 
 static void count(const struct dataset_check *c, bool held, size_t max_tokens, struct check_totals *t)
@@ -95,6 +135,7 @@ static void count(const struct dataset_check *c, bool held, size_t max_tokens, s
         if (!row->bad && !row->unwanted)
             lengths[n++] = row->tokens;
     }
+    t->prompts = count_prompts(c, held);
     qsort(lengths, n, sizeof *lengths, compare_lengths);
     if (n) {
         t->shortest = lengths[0];
@@ -165,12 +206,15 @@ static void find_over_long(struct report *r)
     bool cuts = dataset_section.over_long == OVER_LONG_TRUNCATE;
     for (size_t i = 0; i < r->c->count; i++) {
         const struct check_row *row = &r->c->rows[i];
-        if (row->tokens <= r->s->max_tokens || row->windows)
+        if (row->answers ? !row->too_long : row->tokens <= r->s->max_tokens || row->windows)
             continue;
         f->count++;
         if (json_array_size(f->rows) < r->most)
-            list_row(r, f, i, mem_printf("%u tokens%s", (unsigned)row->tokens,
-                                         cuts && row->cut_off ? ", nothing learned is left when it is cut: dropped" : ""));
+            list_row(r, f, i, mem_printf("%u tokens%s%s", (unsigned)row->tokens,
+                                         r->s->objective == ANSWERS_JUDGED ? ", and 2 for a borrowed answer" : "",
+                                         !cuts || !row->cut_off ? ""
+                                         : row->answers ? ", too many without the prompt: dropped"
+                                                        : ", nothing learned is left when it is cut: dropped"));
     }
     keep(r, f, cuts ? "rows that are too long, truncated" : f->refused ? "rows that are too long"
                                                                        : "rows that are too long, dropped");
@@ -246,8 +290,9 @@ static void find_all(struct report *r)
     find_pairs(r, CHECK_LEAKED_PROMPT, "leaked_prompts", "the prompt of",
                "held-out rows whose prompt is trained on with another answer");
     find_pairs(r, CHECK_DUPLICATE, "duplicates", "the same as", "duplicate rows");
-    find_pairs(r, CHECK_OTHER_ANSWER, "other_answers", "the prompt of",
-               "rows whose prompt occurs before, with another answer");
+    if (r->s->objective == ANSWERS_IMITATED) /* else several answers to a prompt are usual */
+        find_pairs(r, CHECK_OTHER_ANSWER, "other_answers", "the prompt of",
+                   "rows whose prompt occurs before, with another answer");
     find_odd(r);
     find_fields(r);
 }
@@ -270,8 +315,8 @@ static int read_all(const struct tokenizer *t, const struct dataset_template *te
     struct example_settings s;
     struct dataset_paths paths;
     dataset_paths_find(&dataset_section, &paths);
-    int code = dataset_example_settings(&dataset_section, ANSWERS_IMITATED, &fields, t, template->parsed, max_tokens,
-                                        &s, e);
+    int code = dataset_example_settings(&dataset_section, (enum example_answers)flags.objective, &fields, t,
+                                        template->parsed, max_tokens, &s, e);
     if (!code)
         code = dataset_check_read(c, (const char *const *)paths.train.items, paths.train.count, false, &s, most, e);
     if (!code && paths.validation.count)
@@ -318,6 +363,7 @@ static int run(const struct command_input *in, struct error *e)
         code = read_all(t, &template, most, &c, e);
     if (!code) {
         s.over_long = dataset_section.over_long;
+        s.objective = flags.objective;
         s.max_tokens = train_section.max_seq_length;
         s.template_name = template.name;
         for (int held = 0; held < 2; held++)
@@ -346,7 +392,8 @@ const struct command command_data_check = {
              "Examples:\n"
              "  linnet data check --data chats.jsonl --model model.gguf\n"
              "  linnet data check --data qa.jsonl --prompt-field question \\\n"
-             "      --completion-field answer --model model.gguf\n",
+             "      --completion-field answer --model model.gguf\n"
+             "  linnet data check --data preferences.jsonl --objective dpo --model model.gguf\n",
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,

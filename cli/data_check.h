@@ -18,6 +18,9 @@ struct check_totals {
     /* Of whole rows again, in tokens; most_of_them: 95% are no longer. */
     size_t shortest, median, most_of_them, longest;
     size_t lengths[LENGTH_BUCKETS];
+    /* Of answers that are compared or judged, of which there are `examples` pairs or answers: how many prompts there are,
+     * answers wanted and not wanted and their tokens, rows with both, and those where the wanted one is longer. */
+    size_t prompts, chosen, rejected, chosen_tokens, rejected_tokens, both, chosen_longer;
 };
 
 /* One thing to say about some rows. */
@@ -37,6 +40,7 @@ struct check_summary {
     const char *template_name;
     size_t max_tokens;
     int over_long; /* enum over_long */
+    int objective; /* enum example_answers */
     struct check_finding findings[CHECK_FINDINGS_MOST];
     size_t n_findings;
 };

@@ -41,6 +41,35 @@ static void print_counts_if(const struct check_summary *s, const char *label, si
         print_counts(s, label, train, held);
 }
 
+static double mean(size_t sum, size_t n)
+{
+    return n ? (double)sum / (double)n : 0;
+}
+
+/* What is counted of answers that are compared or judged. A wanted one that is mostly longer teaches length. */
+static void print_answers(const struct check_summary *s)
+{
+    const struct check_totals *t = s->totals;
+    bool pairs = s->objective == ANSWERS_COMPARED;
+    char cells[3][2][32];
+    print_counts(s, pairs ? "pairs" : "answers", t[0].examples, t[1].examples);
+    print_counts(s, "  prompts", t[0].prompts, t[1].prompts);
+    if (!pairs) {
+        print_counts(s, "  wanted", t[0].chosen, t[1].chosen);
+        print_counts(s, "  not wanted", t[0].rejected, t[1].rejected);
+    }
+    for (int i = 0; i < 2; i++) {
+        snprintf(cells[0][i], sizeof cells[0][i], "%.1f", mean(t[i].chosen_tokens, t[i].chosen));
+        snprintf(cells[1][i], sizeof cells[1][i], "%.1f", mean(t[i].rejected_tokens, t[i].rejected));
+        snprintf(cells[2][i], sizeof cells[2][i], "%.1f%%", percent(t[i].chosen_longer, t[i].both));
+    }
+    print_cells(pairs ? "  chosen answer, mean tokens" : "  wanted, mean tokens", cells[0][0], cells[0][1], s->has_held);
+    print_cells(pairs ? "  rejected answer, mean tokens" : "  not wanted, mean tokens", cells[1][0], cells[1][1],
+                s->has_held);
+    if (t[0].both || t[1].both)
+        print_cells("  chosen is the longer one", cells[2][0], cells[2][1], s->has_held);
+}
+
 static void print_totals(const struct check_summary *s)
 {
     static const char *const over_long[] = {"dropped", "truncated", "refused", "dropped"}; /* enum over_long */
@@ -56,11 +85,13 @@ static void print_totals(const struct check_summary *s)
     }
     print_counts_if(s, "  bad", a->bad, b->bad);
     print_counts_if(s, "  not wanted (label false)", a->unwanted, b->unwanted);
-    print_counts(s, "tokens", a->tokens, b->tokens);
+    if (s->objective != ANSWERS_IMITATED)
+        print_answers(s);
+    print_counts(s, s->objective == ANSWERS_COMPARED ? "tokens, prompts once a pair" : "tokens", a->tokens, b->tokens);
     for (int i = 0; i < 2; i++)
         snprintf(share[i], sizeof share[i], "%.1f%%", percent(s->totals[i].learned, s->totals[i].tokens));
     print_cells("  supervised", share[0], share[1], s->has_held);
-    print_counts(s, "shortest row, in tokens", a->shortest, b->shortest);
+    print_counts(s, s->objective == ANSWERS_COMPARED ? "shortest pair, in tokens" : "shortest row, in tokens", a->shortest, b->shortest);
     print_counts(s, "  median", a->median, b->median);
     print_counts(s, "  95% have at most", a->most_of_them, b->most_of_them);
     print_counts(s, "  longest", a->longest, b->longest);
@@ -139,7 +170,7 @@ static json_t *count_json(size_t n)
     return json_integer((json_int_t)n);
 }
 
-static json_t *totals_json(const struct check_totals *t)
+static json_t *totals_json(const struct check_totals *t, bool with_answers)
 {
     json_t *schemas = json_object(), *lengths = json_array();
     for (size_t i = 0; i < ROW_SCHEMAS; i++)
@@ -162,6 +193,15 @@ static json_t *totals_json(const struct check_totals *t)
     json_t *object = json_object();
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         json_object_set_new(object, counts[i].name, count_json(counts[i].value));
+    const struct {
+        const char *name;
+        size_t value;
+    } answers[] = {
+        {"prompts", t->prompts}, {"chosen", t->chosen}, {"rejected", t->rejected}, {"chosen_tokens", t->chosen_tokens},
+        {"rejected_tokens", t->rejected_tokens}, {"both", t->both}, {"chosen_longer", t->chosen_longer},
+    };
+    for (size_t i = 0; with_answers && i < sizeof answers / sizeof *answers; i++)
+        json_object_set_new(object, answers[i].name, count_json(answers[i].value));
     json_object_set_new(object, "schemas", schemas);
     json_object_set_new(object, "lengths", lengths);
     return object;
@@ -170,7 +210,7 @@ static json_t *totals_json(const struct check_totals *t)
 void check_print_json(const struct check_summary *s)
 {
     json_t *findings = json_array();
-    bool refused = false;
+    bool refused = false, answers = s->objective != ANSWERS_IMITATED;
     for (size_t i = 0; i < s->n_findings; i++) {
         const struct check_finding *f = &s->findings[i];
         refused |= f->refused;
@@ -178,7 +218,9 @@ void check_print_json(const struct check_summary *s)
                                                   "count", count_json(f->count), "refused", f->refused, "rows",
                                                   f->rows));
     }
-    print_json(json_pack("{s:o, s:o, s:s, s:o, s:b, s:o}", "train", totals_json(&s->totals[0]), "held_out",
-                         s->has_held ? totals_json(&s->totals[1]) : json_null(), "chat_template", s->template_name,
-                         "max_seq_length", count_json(s->max_tokens), "refused", refused, "findings", findings));
+    print_json(json_pack("{s:s, s:o, s:o, s:s, s:o, s:b, s:o}", "objective", dataset_objectives[s->objective], "train",
+                         totals_json(&s->totals[0], answers), "held_out",
+                         s->has_held ? totals_json(&s->totals[1], answers) : json_null(), "chat_template",
+                         s->template_name, "max_seq_length", count_json(s->max_tokens), "refused", refused, "findings",
+                         findings));
 }

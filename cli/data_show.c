@@ -3,7 +3,9 @@
 #include "cli/colour.h"
 #include "cli/command.h"
 #include "cli/dataset.h"
+#include "cli/example_view.h"
 #include "cli/shared.h"
+#include "data/answers.h"
 #include "data/corpus.h"
 
 #include <inttypes.h>
@@ -14,6 +16,7 @@ static struct {
     char *model, *tokenizer;
     size_t line;
     bool ids, json;
+    int objective;
 } flags;
 static struct dataset_options dataset_section;
 static struct train_settings train_section;
@@ -23,6 +26,7 @@ static struct train_settings train_section;
 static const struct option rows[] = {
     DATASET_MODEL_ROW(FIELD(model)),
     DATASET_TOKENIZER_ROW(FIELD(tokenizer)),
+    DATASET_OBJECTIVE_ROW(FIELD(objective)),
     {.key = "line", .flag = "--line", .type = OPTION_SIZE, .offset = FIELD(line), .minimum = 1, .maximum = 1e15,
      .placeholder = "LINE", .help = "this line of the file instead of a number"},
     {.key = "ids", .flag = "--ids", .type = OPTION_BOOL, .offset = FIELD(ids), .help = "a line for each token, with its id"},
@@ -42,181 +46,11 @@ static struct option_section sections[] = {
      .flags_of = train_flags},
 };
 
-/* ---- an example with the text of its tokens ---- */
-
-struct view {
-    const struct tokenizer *tokenizer;
-    const struct example *example;
-    struct buffer text; /* of all tokens */
-    size_t *begins;     /* (count + 1) in text */
-    bool truncated;
-};
-
-/* A token's bytes are what it adds to the one before it: alone SentencePiece's lose their blank. */
-static void view_init(struct view *v, const struct tokenizer *t, const struct example *x, bool truncated)
-{
-    const int32_t *ids = x->tokens.ids;
-    struct buffer one = {0}, two = {0};
-    *v = (struct view){.tokenizer = t, .example = x, .truncated = truncated};
-    v->begins = mem_alloc(x->tokens.count + 1, sizeof *v->begins);
-    for (size_t i = 0; i < x->tokens.count; i++) {
-        v->begins[i] = v->text.size;
-        buffer_clear(&one);
-        buffer_clear(&two);
-        if (i)
-            tokenizer_decode(t, ids + i - 1, 1, true, &one);
-        tokenizer_decode(t, i ? ids + i - 1 : ids, i ? 2 : 1, true, &two);
-        size_t before = one.size < two.size ? one.size : two.size;
-        if (two.size > before)
-            buffer_append(&v->text, two.data + before, two.size - before);
-    }
-    v->begins[x->tokens.count] = v->text.size;
-    buffer_free(&one);
-    buffer_free(&two);
-}
-
-static void view_free(struct view *v)
-{
-    buffer_free(&v->text);
-    mem_free(v->begins);
-}
-
-static const char *token_text(const struct view *v, size_t i, size_t *n)
-{
-    *n = v->begins[i + 1] - v->begins[i];
-    return v->text.data ? v->text.data + v->begins[i] : "";
-}
-
-/* ---- printing ---- */
-
 static bool colours;
 
 static const char *colour(const char *code)
 {
     return colours ? code : "";
-}
-
-/* Appends text[begin .. end) of all tokens; control characters are spelled out, and blanks become dots: all of them, or
- * those that an eye would not find, beside others and before the end of a line, of the text or of a turn (`closes`: what
- * comes next is a special token). A newline is shown, and `breaks` a line. */
-static void append_text(struct buffer *out, const struct buffer *text, size_t begin, size_t end, bool all, bool closes,
-                        bool breaks)
-{
-    const char *s = text->data;
-    for (size_t from = begin, k = begin; k <= end; k++) {
-        bool blank = k < end && s[k] == ' ', newline = k < end && s[k] == '\n';
-        if (k < end && !blank && !newline)
-            continue;
-        if (k > from)
-            append_visible(out, s + from, k - from, SIZE_MAX);
-        from = k + 1;
-        bool last = k + 1 >= text->size || (closes && k + 1 == end);
-        bool plain = !all && !last && !strchr(" \r\n", s[k + 1]) && !(k > 0 && s[k - 1] == ' ');
-        buffer_string(out, blank ? plain ? " " : "·" : newline ? breaks ? "\\n\n" : "\\n" : "");
-    }
-}
-
-/* The tokens from i on that are learned alike and are plain text, or a special one alone. */
-static size_t run_end(const struct view *v, size_t i)
-{
-    const struct example *x = v->example;
-    size_t end = i + 1;
-    while (!tokenizer_is_special(v->tokenizer, x->tokens.ids[i]) && end < x->tokens.count &&
-           x->learned[end] == x->learned[i] && !tokenizer_is_special(v->tokenizer, x->tokens.ids[end]))
-        end++;
-    return end;
-}
-
-static bool is_followed_by_special(const struct view *v, size_t end)
-{
-    return end < v->example->tokens.count && tokenizer_is_special(v->tokenizer, v->example->tokens.ids[end]);
-}
-
-/* The text flows; where learning begins and ends there is a change of colour, or a bracket. */
-static void print_flow(const struct view *v)
-{
-    struct buffer out = {0};
-    bool learned = false;
-    for (size_t i = 0, end; i < v->example->tokens.count; i = end) {
-        bool now = v->example->learned[i];
-        end = run_end(v, i);
-        if (colours)
-            buffer_printf(&out, "%s%s", COLOUR_NONE, now ? COLOUR_GREEN : COLOUR_DIM);
-        else if (now != learned)
-            buffer_byte(&out, now ? '[' : ']');
-        learned = now;
-        append_text(&out, &v->text, v->begins[i], v->begins[end], false, is_followed_by_special(v, end), true);
-    }
-    buffer_string(&out, colours ? COLOUR_NONE : learned ? "]" : "");
-    fwrite(out.data, 1, out.size, stdout);
-    if (!v->text.size || v->text.data[v->text.size - 1] != '\n' || (learned && !colours))
-        putchar('\n');
-    buffer_free(&out);
-}
-
-static void print_tokens(const struct view *v)
-{
-    for (size_t i = 0; i < v->example->tokens.count; i++) {
-        struct buffer text = {0};
-        bool learned = v->example->learned[i];
-        append_text(&text, &v->text, v->begins[i], v->begins[i + 1], true, false, false);
-        printf("%s%6zu %7d  %c %s%s\n", colour(learned ? COLOUR_GREEN : COLOUR_DIM), i + 1,
-               (int)v->example->tokens.ids[i], learned ? '*' : ' ', text.data ? text.data : "", colour(COLOUR_NONE));
-        buffer_free(&text);
-    }
-}
-
-static bool has_bos(const struct view *v)
-{
-    int32_t bos = tokenizer_bos(v->tokenizer);
-    return bos != TOKEN_NONE && v->example->tokens.ids[0] == bos;
-}
-
-/* Whether what is learned ends with a token that ends generation. */
-static bool has_eos(const struct view *v)
-{
-    size_t i = v->example->tokens.count;
-    while (i > 1 && !v->example->learned[i - 1])
-        i--;
-    return tokenizer_is_end(v->tokenizer, v->example->tokens.ids[i - 1]);
-}
-
-/* "text, 57 tokens, 20 learned (35.1%), begins with BOS, ends with EOS" */
-static void describe(const struct view *v, const char *what, struct buffer *out)
-{
-    const struct example *x = v->example;
-    buffer_printf(out, "%s, %zu tokens, %zu learned (%.1f%%), %s, %s", what, x->tokens.count, x->n_learned,
-                  100.0 * (double)x->n_learned / (double)x->tokens.count, has_bos(v) ? "begins with BOS" : "no BOS",
-                  has_eos(v) ? "ends with EOS" : "no EOS at the end");
-    if (x->n_unfinished)
-        buffer_printf(out, ", %zu of %zu turns not ended", x->n_unfinished, x->n_turns);
-    if (v->truncated)
-        buffer_printf(out, ", truncated to %zu", train_section.max_seq_length);
-}
-
-static void print_view(const struct view *v, const char *where, const char *what)
-{
-    struct buffer line = {0};
-    describe(v, what, &line);
-    printf("%s%s%s: %s\n\n", colour(COLOUR_BOLD), where, colour(COLOUR_NONE), line.data);
-    (flags.ids ? print_tokens : print_flow)(v);
-    buffer_free(&line);
-}
-
-static json_t *view_json(const struct view *v)
-{
-    const struct example *x = v->example;
-    json_t *learned = json_array(), *texts = json_array();
-    for (size_t i = 0; i < x->tokens.count; i++) {
-        size_t n;
-        const char *text = token_text(v, i, &n);
-        json_array_append_new(learned, json_integer(x->learned[i]));
-        json_array_append_new(texts, json_text(text, n));
-    }
-    return json_pack("{s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o, s:o}", "tokens", (json_int_t)x->tokens.count,
-                     "learned_tokens", (json_int_t)x->n_learned, "turns", (json_int_t)x->n_turns, "unfinished_turns",
-                     (json_int_t)x->n_unfinished, "begins_with_bos", has_bos(v), "ends_with_eos", has_eos(v),
-                     "truncated", v->truncated, "ids", ids_json(&x->tokens), "learned", learned, "text", texts);
 }
 
 /* ---- the row ---- */
@@ -284,14 +118,28 @@ static void print_remarks(const struct dataset_row *row)
     }
 }
 
-/* What training makes of a row that is too long. */
-static int cut(struct example *x, bool *truncated, struct error *e)
+/* What training makes of an example that is too long. *truncated: to how many tokens, or 0. */
+static int cut(struct example *x, size_t *truncated, struct error *e)
 {
     size_t most = train_section.max_seq_length, n = x->tokens.count;
-    *truncated = dataset_section.over_long == OVER_LONG_TRUNCATE && n > most;
-    if (*truncated && !example_truncate(x, most))
+    bool cuts = dataset_section.over_long == OVER_LONG_TRUNCATE && n > most;
+    *truncated = cuts ? most : 0;
+    if (cuts && !example_truncate(x, most))
         return error_set(e, ERR_FORMAT, "%zu tokens: nothing that is learned is among the first %zu, so training would "
                          "drop it; --max-seq-length %zu keeps it", n, most, n);
+    return OK;
+}
+
+/* The same of a pair, or of one answer that is judged (`other` NULL). */
+static int cut_answers(const struct tokenizer *t, struct example *x, struct example *other, size_t *truncated,
+                       struct error *e)
+{
+    size_t most = train_section.max_seq_length, n = answers_length(x, other);
+    bool cuts = dataset_section.over_long == OVER_LONG_TRUNCATE && n > most;
+    if (cuts && !answers_shorten(t, x, other, most))
+        return error_set(e, ERR_FORMAT, "%zu tokens, and without the prompt still more than %zu, so training would drop "
+                         "it; --max-seq-length %zu keeps it", n, most, n);
+    *truncated = cuts ? x->tokens.count : 0;
     return OK;
 }
 
@@ -303,10 +151,10 @@ static size_t count_windows(const struct dataset_row *row, const struct example 
     return split ? example_windows(n, most) : 0;
 }
 
-static void print_too_long(const struct dataset_row *row, const struct example *x)
+static void print_too_long(size_t tokens, size_t windows)
 {
-    size_t most = train_section.max_seq_length, windows = count_windows(row, x);
-    if (x->tokens.count <= most)
+    size_t most = train_section.max_seq_length;
+    if (tokens <= most)
         return;
     printf("%snote: more than the %zu tokens of --max-seq-length: training ", colour(COLOUR_YELLOW), most);
     if (windows)
@@ -333,78 +181,153 @@ static json_t *unused_json(const struct dataset_row *row)
     return list;
 }
 
-static void show(const struct dataset_row *row, const struct place *place, const struct view *chosen,
-                 const struct view *rejected)
+/* A row, what it becomes, and how it is seen. */
+struct shown {
+    struct dataset_row row;
+    struct example x, other; /* the second: the rejected answer, if it is shown */
+    struct example_view chosen, rejected;
+    bool two;
+    size_t tokens, shared; /* what counts against max_seq_length; what a pair shares */
+};
+
+static void shown_free(struct shown *s)
 {
-    const char *schema = row_schema_name(row->schema);
-    size_t most = train_section.max_seq_length, n = chosen->example->tokens.count;
-    if (flags.json) {
-        json_t *object = view_json(chosen);
-        json_object_set_new(object, "path", json_text(place->path, strlen(place->path)));
-        json_object_set_new(object, "line", json_integer((json_int_t)place->line));
-        json_object_set_new(object, "schema", json_string(schema));
-        json_object_set_new(object, "over_long", json_boolean(n > most));
-        if (count_windows(row, chosen->example))
-            json_object_set_new(object, "windows", json_integer((json_int_t)count_windows(row, chosen->example)));
-        json_object_set_new(object, "warnings", remarks_json(row));
-        json_object_set_new(object, "unused_fields", unused_json(row));
-        if (rejected)
-            json_object_set_new(object, "rejected", view_json(rejected));
-        print_json_line(object);
-        return;
+    example_view_free(&s->chosen);
+    example_view_free(&s->rejected);
+    example_free(&s->x);
+    example_free(&s->other);
+    dataset_row_free(&s->row);
+}
+
+static void show_json(const struct shown *s, const struct place *place)
+{
+    json_t *object = example_view_json(&s->chosen);
+    size_t windows = count_windows(&s->row, &s->x);
+    json_object_set_new(object, "path", json_text(place->path, strlen(place->path)));
+    json_object_set_new(object, "line", json_integer((json_int_t)place->line));
+    json_object_set_new(object, "schema", json_string(row_schema_name(s->row.schema)));
+    json_object_set_new(object, "over_long", json_boolean(s->tokens > train_section.max_seq_length));
+    if (windows)
+        json_object_set_new(object, "windows", json_integer((json_int_t)windows));
+    json_object_set_new(object, "warnings", remarks_json(&s->row));
+    json_object_set_new(object, "unused_fields", unused_json(&s->row));
+    if (flags.objective == ANSWERS_COMPARED) {
+        json_object_set_new(object, "pair_tokens", json_integer((json_int_t)s->tokens));
+        json_object_set_new(object, "shared_tokens", json_integer((json_int_t)s->shared));
     }
+    if (flags.objective == ANSWERS_JUDGED)
+        json_object_set_new(object, "wanted", json_boolean(s->row.kind == ROW_PREFERENCE || s->row.label));
+    if (s->two)
+        json_object_set_new(object, "rejected", example_view_json(&s->rejected));
+    print_json_line(object);
+}
+
+/* As it lies in a row of a batch: what is shared once, then the rest of both. */
+static void print_pair(const struct shown *s, const char *where)
+{
+    printf("%s%s%s: %s, a pair of %zu tokens, %zu of them shared\n\n", colour(COLOUR_BOLD), where, colour(COLOUR_NONE),
+           row_schema_name(s->row.schema), s->tokens, s->shared);
+    if (s->shared) {
+        example_view_print(&s->chosen, 0, s->shared, flags.ids);
+        putchar('\n');
+    }
+    example_view_title(&s->chosen, where, "the chosen answer");
+    example_view_print(&s->chosen, s->shared, s->x.tokens.count, flags.ids);
+    putchar('\n');
+    example_view_title(&s->rejected, where, "the rejected answer");
+    example_view_print(&s->rejected, s->shared, s->other.tokens.count, flags.ids);
+}
+
+static void print_examples(const struct shown *s, const char *where)
+{
+    char what[96];
+    bool judged = flags.objective == ANSWERS_JUDGED, wanted = s->row.kind != ROW_UNPAIRED || s->row.label;
+    snprintf(what, sizeof what, "%s%s", row_schema_name(s->row.schema), !judged ? "" : wanted ? ", wanted" : ", not wanted");
+    example_view_title(&s->chosen, where, what);
+    example_view_print(&s->chosen, 0, s->x.tokens.count, flags.ids);
+    if (!s->two)
+        return;
+    putchar('\n');
+    example_view_title(&s->rejected, where, judged ? "the rejected answer, not wanted" : "the rejected answer");
+    example_view_print(&s->rejected, 0, s->other.tokens.count, flags.ids);
+}
+
+static void show(const struct shown *s, const struct place *place)
+{
+    const struct dataset_row *row = &s->row;
+    bool left_out = flags.objective == ANSWERS_IMITATED && row->kind == ROW_UNPAIRED && !row->label;
     struct buffer where = {0};
     append_visible(&where, place->path, strlen(place->path), SIZE_MAX);
     buffer_printf(&where, ":%" PRIu64, place->line);
-    colours = colour_wanted(stdout);
-    print_view(chosen, where.data, schema);
-    if (rejected) {
+    (flags.objective == ANSWERS_COMPARED ? print_pair : print_examples)(s, where.data);
+    if (row->warnings || row->n_unused || s->tokens > train_section.max_seq_length || left_out)
         putchar('\n');
-        print_view(rejected, where.data, "the rejected answer");
-    }
-    if (row->warnings || row->n_unused || n > most || (row->kind == ROW_UNPAIRED && !row->label))
-        putchar('\n');
-    print_too_long(row, chosen->example);
-    if (row->kind == ROW_UNPAIRED && !row->label)
+    print_too_long(s->tokens, count_windows(row, &s->x));
+    if (left_out)
         printf("%snote: its label is false: fine-tuning leaves it out%s\n", colour(COLOUR_YELLOW), colour(COLOUR_NONE));
     print_remarks(row);
     buffer_free(&where);
 }
 
-static int show_row(const struct place *place, const struct example_settings *s, struct error *e)
+/* The examples of a row to imitate; of a preference the rejected answer beside it. */
+static int make_examples(struct shown *s, const struct example_settings *settings, size_t truncated[2], struct error *e)
 {
-    struct dataset_row row;
-    struct example x = {0}, other = {0};
-    struct view chosen = {0}, rejected = {0};
-    bool truncated = false, other_truncated = false;
+    s->two = s->row.rejected && settings->chat_template;
+    int code = example_make(&s->row, settings, &s->x, e);
+    if (!code)
+        code = cut(&s->x, &truncated[0], e);
+    if (!code && s->two)
+        code = example_make_chat(s->row.rejected, s->row.n_prompt, s->row.tools, settings, &s->other, e);
+    if (!code && s->two)
+        code = cut(&s->other, &truncated[1], e);
+    s->tokens = s->x.tokens.count;
+    return code;
+}
+
+/* Its answers, to compare or to judge. */
+static int make_answers(struct shown *s, const struct example_settings *settings, size_t truncated[2], struct error *e)
+{
+    const struct tokenizer *t = settings->tokenizer;
+    bool pair = settings->answers == ANSWERS_COMPARED;
+    int code = answers_make(&s->row, settings, &s->x, &s->other, e);
+    s->two = s->other.tokens.count > 0;
+    if (!code)
+        code = cut_answers(t, &s->x, pair ? &s->other : NULL, &truncated[0], e);
+    if (!code && pair)
+        truncated[1] = truncated[0] ? s->other.tokens.count : 0;
+    else if (!code && s->two)
+        code = cut_answers(t, &s->other, NULL, &truncated[1], e);
+    if (code)
+        return code;
+    size_t both = s->x.tokens.count + s->other.tokens.count;
+    s->tokens = answers_length(&s->x, pair ? &s->other : NULL);
+    s->shared = pair ? both - s->tokens : 0;
+    if (!pair && s->two && answers_length(&s->other, NULL) > s->tokens)
+        s->tokens = answers_length(&s->other, NULL);
+    return OK;
+}
+
+static int show_row(const struct place *place, const struct example_settings *settings, struct error *e)
+{
+    struct shown s = {.two = false};
+    size_t truncated[2] = {0};
     int code = OK;
+    colours = colour_wanted(stdout);
     if (place->is_text)
-        dataset_row_from_text(place->text.data, place->text.size, &row);
+        dataset_row_from_text(place->text.data, place->text.size, &s.row);
     else
-        code = dataset_row_parse(place->text.data, place->text.size, s->fields, &row, e);
-    bool pair = !code && row.rejected && s->chat_template;
+        code = dataset_row_parse(place->text.data, place->text.size, settings->fields, &s.row, e);
     if (!code)
-        code = example_make(&row, s, &x, e);
-    if (!code)
-        code = cut(&x, &truncated, e);
-    if (!code && pair)
-        code = example_make_chat(row.rejected, row.n_prompt, row.tools, s, &other, e);
-    if (!code && pair)
-        code = cut(&other, &other_truncated, e);
+        code = (settings->answers == ANSWERS_IMITATED ? make_examples : make_answers)(&s, settings, truncated, e);
     if (code) {
         error_prefix(e, "%s:%" PRIu64, place->path, place->line);
-        goto done;
+    } else {
+        example_view_init(&s.chosen, settings->tokenizer, &s.x, truncated[0]);
+        if (s.two)
+            example_view_init(&s.rejected, settings->tokenizer, &s.other, truncated[1]);
+        (flags.json ? show_json : show)(&s, place);
     }
-    view_init(&chosen, s->tokenizer, &x, truncated);
-    if (pair)
-        view_init(&rejected, s->tokenizer, &other, other_truncated);
-    show(&row, place, &chosen, pair ? &rejected : NULL);
-done:
-    view_free(&chosen);
-    view_free(&rejected);
-    example_free(&x);
-    example_free(&other);
-    dataset_row_free(&row);
+    shown_free(&s);
     return code;
 }
 
@@ -440,8 +363,8 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = dataset_template_open(dataset_section.chat_template, t, &template, e);
     if (!code)
-        code = dataset_example_settings(&dataset_section, ANSWERS_IMITATED, &fields, t, template.parsed,
-                                        train_section.max_seq_length, &s, e);
+        code = dataset_example_settings(&dataset_section, (enum example_answers)flags.objective, &fields, t,
+                                        template.parsed, train_section.max_seq_length, &s, e);
     if (!code)
         code = examples_check_settings(&s, e);
     if (!code)
@@ -464,7 +387,8 @@ const struct command command_data_show = {
              "\n"
              "Examples:\n"
              "  linnet data show 1 --data chats.jsonl --model model.gguf\n"
-             "  linnet data show --line 57 --data chats.jsonl --model model.gguf --ids\n",
+             "  linnet data show --line 57 --data chats.jsonl --model model.gguf --ids\n"
+             "  linnet data show 1 --data preferences.jsonl --objective dpo --model model.gguf\n",
     .takes_positionals = true,
     .sections = sections,
     .n_sections = COUNT(sections),

@@ -14,6 +14,8 @@
 
 /* ---- settings ---- */
 
+const char *const dataset_objectives[] = {"sft", "dpo", "kto", NULL}; /* enum example_answers */
+
 int dataset_settle(const struct options *all, struct dataset_options *o, struct train_settings *train, struct error *e)
 {
     int64_t now;

@@ -21,6 +21,13 @@ int dataset_settle(const struct options *all, struct dataset_options *o, struct 
     {.key = "tokenizer", .flag = "--tokenizer", .type = OPTION_STRING, .offset = (place), .placeholder = "PATH",     \
      .help = "a tokenizer instead: tokenizer.json, a GGUF file, or a directory with one"}
 
+/* The row of `--objective` for an int, an enum example_answers: as what a dataset is looked at. */
+extern const char *const dataset_objectives[];
+#define DATASET_OBJECTIVE_ROW(place)                                                                                 \
+    {.key = "objective", .flag = "--objective", .type = OPTION_ENUM, .offset = (place), .default_value = "sft",      \
+     .choices = dataset_objectives,                                                                                  \
+     .help = "what it is for: examples to imitate, answers to compare (pairs), or answers to judge, wanted or not"}
+
 /* The tokenizer of --model or of --tokenizer (load_tokenizer), which wins. ERR_USAGE without either. */
 int dataset_tokenizer(const char *model, const char *tokenizer, struct tokenizer **t, struct error *e);
 

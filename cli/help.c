@@ -22,7 +22,7 @@ static void print_row(const struct command *c, struct buffer *out)
 void help_overview(struct buffer *out)
 {
     buffer_string(out, "linnet " LINNET_VERSION
-                       ": train, fine-tune, distil, quantise and run small language models\n\n"
+                       ": train, fine-tune, distil, align, quantise and run small language models\n\n"
                        "Usage: linnet COMMAND [FLAGS]\n");
     const char *group = "";
     for (const struct command *const *c = commands; *c; c++) {
@@ -90,6 +90,8 @@ void help_command(const struct command *c, const struct options *o, size_t width
         buffer_byte(out, '\n');
         print_notes(c->notes, width, out);
     }
+    if (c->more)
+        c->more(width, out);
 }
 
 /* Several commands may share a section; its first appearance counts. */

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "data/answers.h"
 #include "data/corpus.h"
 #include "data/hold_out.h"
 
@@ -131,29 +132,72 @@ static void find_length(const struct example_settings *s, struct example *x, str
     row->cut_off = !example_truncate(x, s->max_tokens);
 }
 
+/* A pair, or one answer that is judged (`rejected` NULL), and what training does with it; x may be shortened. */
+static void find_answers(const struct example_settings *s, struct example *x, struct example *rejected,
+                         struct check_row *row)
+{
+    bool too_long = s->max_tokens && answers_length(x, rejected) > s->max_tokens;
+    row->answers++;
+    row->learned += (uint32_t)(x->n_learned + (rejected ? rejected->n_learned : 0));
+    row->unfinished += (uint32_t)(x->n_unfinished + (rejected ? rejected->n_unfinished : 0));
+    row->too_long += too_long;
+    if (!too_long || (s->over_long == OVER_LONG_TRUNCATE && answers_shorten(s->tokenizer, x, rejected, s->max_tokens)))
+        row->kept++;
+}
+
+/* What answers_make made of the row. */
+static void find_preference(const struct example_settings *s, bool wanted, struct example *x, struct example *rejected,
+                            struct check_row *row)
+{
+    bool two = rejected->tokens.count > 0;
+    row->prompt_text = x->prompt;
+    *(wanted ? &row->chosen : &row->rejected) = (uint32_t)x->n_learned;
+    if (two)
+        row->rejected = (uint32_t)rejected->n_learned;
+    if (s->answers == ANSWERS_COMPARED) {
+        row->tokens = (uint32_t)answers_length(x, rejected);
+        find_answers(s, x, rejected, row);
+    } else {
+        size_t a = x->tokens.count, b = rejected->tokens.count;
+        row->tokens = (uint32_t)(a > b ? a : b);
+        row->second = (uint32_t)(a > b ? b : a);
+        find_answers(s, x, NULL, row);
+        if (two)
+            find_answers(s, rejected, NULL, row);
+    }
+    row->cut_off = row->kept < row->answers;
+}
+
 static void inspect(const struct example_settings *s, const char *line, size_t n, struct finding *f)
 {
     struct dataset_row row;
-    struct example x = {0};
+    struct example x = {0}, rejected = {0};
     struct error e = {0};
+    bool imitated = s->answers == ANSWERS_IMITATED, wanted = true;
     int code = dataset_row_parse(line, n, s->fields, &row, &e);
     if (!code) {
         f->row.schema = (uint8_t)row.schema;
         f->row.warnings = (uint8_t)row.warnings;
-        f->row.unwanted = row.kind == ROW_UNPAIRED && !row.label;
+        wanted = row.kind != ROW_UNPAIRED || row.label;
+        f->row.unwanted = imitated && !wanted;
         for (; f->n_unused < row.n_unused; f->n_unused++)
             f->unused[f->n_unused] = mem_string(row.unused[f->n_unused]);
         hash_row(&row, &f->row);
     }
-    if (!code && !f->row.unwanted)
+    if (!code && !imitated)
+        code = answers_make(&row, s, &x, &rejected, &e);
+    else if (!code && !f->row.unwanted)
         code = example_make(&row, s, &x, &e);
     if (code) {
         f->row.bad = true;
         f->reason = mem_string(e.message);
-    } else {
+    } else if (imitated) {
         find_length(s, &x, &f->row);
+    } else {
+        find_preference(s, wanted, &x, &rejected, &f->row);
     }
     example_free(&x);
+    example_free(&rejected);
     dataset_row_free(&row);
 }
 
@@ -246,7 +290,8 @@ static void take_piece(struct dataset_check *c, struct reading *r, const struct 
         return;
     struct finding whole = {.row = {.schema = SCHEMA_TEXT}};
     struct error e = {0};
-    whole.row.bad = example_finish_text(&r->text, r->s->tokenizer, &e) != OK;
+    whole.row.bad = (r->s->answers == ANSWERS_IMITATED ? example_finish_text(&r->text, r->s->tokenizer, &e)
+                                                       : answers_refuse_text(r->s, &e)) != OK;
     whole.row.whole = r->hash.total ? hash64_end(&r->hash) : 0;
     if (r->hash.total && !whole.row.whole)
         whole.row.whole = 1;
@@ -341,6 +386,8 @@ static size_t examples_of(const struct check_row *row, size_t max_tokens, enum o
         return 0;
     if (row->windows)
         return row->windows;
+    if (row->answers)
+        return row->kept;
     return over_long == OVER_LONG_TRUNCATE ? !row->cut_off : row->tokens <= max_tokens;
 }
 
@@ -370,8 +417,9 @@ void dataset_check_hold_out(struct dataset_check *c, double fraction, uint64_t s
         const struct check_row *row = &c->rows[i];
         size_t n_examples = examples_of(row, max_tokens, over_long);
         for (size_t w = 0; w < n_examples; w++)
-            draws[at++] = row->windows ? hold_out_draw_window(seed, row->file, row->line, (uint32_t)w)
-                                       : hold_out_draw(seed, row->file, row->line);
+            draws[at++] = row->answers   ? hold_out_draw_prompt(seed, row->prompt_text)
+                          : row->windows ? hold_out_draw_window(seed, row->file, row->line, (uint32_t)w)
+                                         : hold_out_draw(seed, row->file, row->line);
     }
     hold_out_pick(draws, n, fraction, held);
     for (size_t i = 0, begin = 0; i < c->count; i++) {
@@ -382,86 +430,4 @@ void dataset_check_hold_out(struct dataset_check *c, double fraction, uint64_t s
     }
     mem_free(draws);
     mem_free(held);
-}
-
-/* ---- pairs ---- */
-
-struct key {
-    uint64_t hash;
-    size_t row;
-};
-
-static int compare_keys(const void *a, const void *b)
-{
-    const struct key *x = a, *y = b;
-    return x->hash != y->hash ? (x->hash > y->hash) - (x->hash < y->hash) : (x->row > y->row) - (x->row < y->row);
-}
-
-static int compare_pairs(const void *a, const void *b)
-{
-    const struct check_pair *x = a, *y = b;
-    return (x->row > y->row) - (x->row < y->row);
-}
-
-static bool by_prompt(enum check_kind kind)
-{
-    return kind == CHECK_OTHER_ANSWER || kind == CHECK_LEAKED_PROMPT;
-}
-
-/* The rows that are examples with that hash, and of them all to train on, sorted. */
-static size_t sort_keys(const struct dataset_check *c, enum check_kind kind, struct key *keys)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < c->count; i++) {
-        const struct check_row *row = &c->rows[i];
-        uint64_t hash = by_prompt(kind) ? row->prompt : row->whole;
-        bool unpaired = row->schema == SCHEMA_UNPAIRED || row->schema == SCHEMA_UNPAIRED_MESSAGES;
-        if (!row->bad && hash && !(unpaired && kind == CHECK_OTHER_ANSWER))
-            keys[n++] = (struct key){hash, i};
-    }
-    qsort(keys, n, sizeof *keys, compare_keys);
-    return n;
-}
-
-/* Whether `row` and the first row to train on of its group are a pair of the kind. `same`: some row of the group that is
- * trained on is wholly like it. */
-static bool is_pair(const struct check_row *row, const struct check_row *other, enum check_kind kind, bool same)
-{
-    bool held_out = kind == CHECK_LEAKED || kind == CHECK_LEAKED_PROMPT;
-    if (row->held != held_out || row == other)
-        return false;
-    return kind == CHECK_OTHER_ANSWER ? row->answer != other->answer : kind == CHECK_LEAKED_PROMPT ? !same : true;
-}
-
-/* Whether a row to train on before keys[i] of the group has the same answer: then it is no further answer. */
-static bool has_like(const struct dataset_check *c, const struct key *group, size_t n, size_t row)
-{
-    enum { LOOKED_AT = 1000 }; /* so that a dataset of one prompt does not take forever */
-    for (size_t i = 0; i < n && i < LOOKED_AT; i++)
-        if (group[i].row != row && !c->rows[group[i].row].held && c->rows[group[i].row].answer == c->rows[row].answer)
-            return true;
-    return false;
-}
-
-size_t dataset_check_pairs(const struct dataset_check *c, enum check_kind kind, struct check_pair **pairs)
-{
-    struct key *keys = mem_alloc(c->count, sizeof *keys);
-    struct check_pair *found = mem_alloc(c->count, sizeof *found);
-    size_t n = sort_keys(c, kind, keys), n_found = 0;
-    for (size_t begin = 0, end; begin < n; begin = end) {
-        size_t first = SIZE_MAX;
-        for (end = begin; end < n && keys[end].hash == keys[begin].hash; end++)
-            if (first == SIZE_MAX && !c->rows[keys[end].row].held)
-                first = keys[end].row;
-        for (size_t i = begin; i < end && first != SIZE_MAX; i++) {
-            size_t row = keys[i].row;
-            bool same = kind == CHECK_LEAKED_PROMPT && has_like(c, keys + begin, end - begin, row);
-            if (is_pair(&c->rows[row], &c->rows[first], kind, same))
-                found[n_found++] = (struct check_pair){row, first};
-        }
-    }
-    qsort(found, n_found, sizeof *found, compare_pairs);
-    mem_free(keys);
-    *pairs = found;
-    return n_found;
 }

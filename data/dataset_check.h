@@ -1,4 +1,4 @@
-/* What a whole dataset is like, row by row, without keeping its text or its tokens: about a hundred bytes a row. */
+/* What a whole dataset is like, row by row, without keeping its text or its tokens: about 130 bytes a row. */
 #ifndef LINNET_DATA_DATASET_CHECK_H
 #define LINNET_DATA_DATASET_CHECK_H
 
@@ -21,6 +21,13 @@ struct check_row {
     /* With OVER_LONG_SPLIT, of a text that is split: the examples it becomes, and how many of them are held out with how
      * many tokens. `held` when all of them are. Else 0. */
     uint32_t windows, held_windows, held_tokens;
+    /* Where answers are compared or judged (settings.answers) `tokens` are those of the pair with its prompt once, or of
+     * the longer judged answer, with `second` those of the other one that a preference has; a row is `cut_off` when
+     * something of it is dropped. How many pairs or judged answers it is, how many are too long, and how many are kept; the
+     * learned tokens of the answers that are wanted and not wanted (0: none); and struct example's hash of the prompt. Else 0. */
+    uint8_t answers, too_long, kept;
+    uint32_t second, chosen, rejected;
+    uint64_t prompt_text;
 };
 
 enum { CHECK_FIELDS_MOST = 64 };
@@ -43,8 +50,8 @@ struct dataset_check {
     size_t n_fields;
 };
 
-/* Appends the rows of files and directories, all of them `held` or none. Of the settings max_tokens only decides cut_off
- * and windows, over_long only windows, and bad_rows nothing: a row that is no example is a bad row, and reading goes on.
+/* Appends the rows of files and directories, all of them `held` or none. Of the settings max_tokens and over_long only decide
+ * cut_off, windows and kept, and bad_rows nothing: a row that is no example is a bad row, and reading goes on.
  * Parallel; the result does not depend on the number of threads. While a .txt file is read its tokens are in memory.
  * Errors are of files (corpus_open_rows, corpus_next) and settings (examples_check_settings) alone. Shows progress.
  * dataset_check_free in any case. */

@@ -42,7 +42,8 @@ const char *row_warning_text(enum row_warning one)
 struct reader {
     struct dataset_row *row;
     struct dataset_fields names; /* all of them set */
-    bool named_completion, named_text, named_messages, named_label; /* the caller gave these names */
+    bool named_completion, named_prompt, named_text, named_messages, named_label; /* the caller gave these names */
+    bool asked; /* only the prompt is wanted: there may be no answer */
     const char *used[12];
     size_t n_used;
 };
@@ -78,6 +79,7 @@ static void use_names(struct reader *r, const struct dataset_fields *given)
         .system = f->system ? f->system : "system",
     };
     r->named_completion = f->prompt || f->completion;
+    r->named_prompt = f->prompt;
     r->named_text = f->text;
     r->named_messages = f->messages;
     r->named_label = f->label;
@@ -190,7 +192,7 @@ static int read_messages(struct reader *r, const char *name, struct error *e)
     row->schema = json_object_get(json_array_get(value, 0), "from") ? SCHEMA_SHAREGPT : SCHEMA_MESSAGES;
     row->messages = json_array();
     int code = messages_normalise(value, name, row->messages, e);
-    if (!code)
+    if (!code && !r->asked)
         code = need_assistant(row->messages, 0, name, e);
     if (!code)
         code = add_system(r, row->messages, message_has_role(row->messages, 0, "system"), e);
@@ -241,7 +243,9 @@ static int read_alpaca(struct reader *r, struct error *e)
     else
         code = error_set(e, ERR_FORMAT, "\"instruction\" is empty");
     buffer_free(&user);
-    return code ? code : add_turn(row->messages, "assistant", take(r, "output"), "output", 0, e);
+    if (code || r->asked)
+        return code;
+    return add_turn(row->messages, "assistant", take(r, "output"), "output", 0, e);
 }
 
 /* ---- preferences ---- */
@@ -343,23 +347,31 @@ static int read_preference(struct reader *r, struct error *e)
 
 /* ---- the row ---- */
 
-static int no_schema(const struct reader *r, struct error *e)
+/* The names of all fields, as many as a line of error may have. */
+static void list_fields(const struct reader *r, struct buffer *found)
 {
-    struct buffer found = {0};
     const char *key;
     json_t *value;
     json_object_foreach(r->row->root, key, value)
     {
-        if (found.size > 200) {
-            buffer_string(&found, ", ...");
-            break;
+        if (found->size > 200) {
+            buffer_string(found, ", ...");
+            return;
         }
-        buffer_printf(&found, "%s\"%.60s\"%s", found.size ? ", " : "", key, json_is_null(value) ? " (null)" : "");
+        buffer_printf(found, "%s\"%.60s\"%s", found->size ? ", " : "", key, json_is_null(value) ? " (null)" : "");
     }
+    if (!found->size)
+        buffer_string(found, "none");
+}
+
+static int no_schema(const struct reader *r, struct error *e)
+{
+    struct buffer found = {0};
+    list_fields(r, &found);
     int code = error_set(e, ERR_FORMAT, "no known schema: the fields are %s; needed are \"%s\" and \"%s\", \"%s\" (or "
                          "\"conversations\"), \"%s\" and \"%s\", \"instruction\" and \"output\", or \"%s\"; other names "
                          "can be given",
-                         found.size ? found.data : "none", r->names.prompt, r->names.completion,
+                         found.data, r->names.prompt, r->names.completion,
                          r->names.messages ? r->names.messages : "messages", r->names.chosen, r->names.rejected,
                          r->names.text);
     buffer_free(&found);
@@ -421,12 +433,12 @@ static void note_unused(const struct reader *r)
     }
 }
 
-int dataset_row_parse(const char *line, size_t n, const struct dataset_fields *fields, struct dataset_row *row,
-                      struct error *e)
+/* The line as an object, before anything in it has a meaning. */
+static int begin_row(struct reader *r, const char *line, size_t n, const struct dataset_fields *fields, struct error *e)
 {
+    struct dataset_row *row = r->row;
     *row = (struct dataset_row){0};
-    struct reader r = {.row = row};
-    use_names(&r, fields);
+    use_names(r, fields);
     int code = json_parse_line(line, n, &row->root, e);
     if (code)
         return code;
@@ -434,13 +446,100 @@ int dataset_row_parse(const char *line, size_t n, const struct dataset_fields *f
         return error_set(e, ERR_FORMAT, "not a JSON object");
     if (holds_nul(row->root))
         return error_set(e, ERR_FORMAT, "a text holds a NUL character (\\u0000)");
-    code = read_row(&r, e);
+    return OK;
+}
+
+int dataset_row_parse(const char *line, size_t n, const struct dataset_fields *fields, struct dataset_row *row,
+                      struct error *e)
+{
+    struct reader r = {.row = row};
+    int code = begin_row(&r, line, n, fields, e);
+    if (!code)
+        code = read_row(&r, e);
     if (code)
         return code;
     row->kind = schemas[row->schema].kind;
     row->warnings |= messages_warnings(row->messages);
     note_unused(&r);
     return OK;
+}
+
+/* ---- the prompt alone ---- */
+
+static int no_prompt(const struct reader *r, struct error *e)
+{
+    struct buffer found = {0};
+    list_fields(r, &found);
+    int code = error_set(e, ERR_FORMAT, "no prompt: the fields are %s; needed is \"%s\", \"%s\" or \"instruction\"; "
+                         "other names can be given", found.data, r->names.prompt,
+                         r->names.messages ? r->names.messages : "messages");
+    buffer_free(&found);
+    return code;
+}
+
+/* A prompt that nothing answers. */
+static int read_prompt(struct reader *r, struct error *e)
+{
+    struct dataset_row *row = r->row;
+    const json_t *prompt = take(r, r->names.prompt);
+    row->schema = json_is_string(prompt) ? SCHEMA_COMPLETION : SCHEMA_COMPLETION_MESSAGES;
+    row->prompt = json_string_value(prompt);
+    row->messages = json_array();
+    int code = add_side(prompt, r->names.prompt, "user", row->messages, e);
+    row->n_prompt = json_array_size(row->messages);
+    return code ? code : tools_normalise(take(r, r->names.tools), r->names.tools, &row->tools, e);
+}
+
+/* As read_row decides where there is an answer; where there is none by what asks. */
+static int read_asked(struct reader *r, struct error *e)
+{
+    const struct dataset_fields *names = &r->names;
+    const char *messages = messages_field(r);
+    bool prompt = peek(r, names->prompt), instruction = peek(r, "instruction");
+    if (peek(r, names->chosen) || peek(r, names->rejected) || (prompt && peek(r, names->completion)))
+        return read_row(r, e);
+    if (prompt && (r->named_prompt || (!messages && !(instruction && peek(r, "output")))))
+        return read_prompt(r, e);
+    if (messages)
+        return read_messages(r, messages, e);
+    return instruction ? read_alpaca(r, e) : no_prompt(r, e);
+}
+
+/* Leaves of a conversation what comes before the turn that is asked for. */
+static int keep_prompt(struct reader *r, struct error *e)
+{
+    struct dataset_row *row = r->row;
+    size_t n = row->n_prompt, all = json_array_size(row->messages);
+    if (row->kind == ROW_TEXT)
+        return no_prompt(r, e);
+    if (n == 0)
+        for (n = all; n > 0 && message_has_role(row->messages, n - 1, "assistant");)
+            n--;
+    else
+        while (n < all && !message_has_role(row->messages, n, "assistant"))
+            n++;
+    if (n == 0)
+        return error_set(e, ERR_FORMAT, "nothing is said before the assistant's turn");
+    while (json_array_size(row->messages) > n)
+        json_array_remove(row->messages, json_array_size(row->messages) - 1);
+    json_decref(row->rejected);
+    row->rejected = NULL;
+    row->completion = row->rejected_text = NULL;
+    row->n_prompt = n;
+    return OK;
+}
+
+int dataset_prompt_parse(const char *line, size_t n, const struct dataset_fields *fields, struct dataset_row *row,
+                         struct error *e)
+{
+    struct reader r = {.row = row, .asked = true};
+    int code = begin_row(&r, line, n, fields, e);
+    if (!code)
+        code = read_asked(&r, e);
+    if (code)
+        return code;
+    row->kind = schemas[row->schema].kind;
+    return keep_prompt(&r, e);
 }
 
 void dataset_row_from_text(const char *text, size_t n, struct dataset_row *row)

@@ -97,6 +97,12 @@ struct dataset_row {
  * that are no JSON object, and a conversation without any message of the assistant. */
 int dataset_row_parse(const char *line, size_t n, const struct dataset_fields *fields, struct dataset_row *row,
                       struct error *e);
+/* What a row asks, whether it has an answer or not: `messages` are the prompt alone (n_prompt of them), up to the turn of
+ * the assistant that is asked for: the one behind the row's prompt, of a conversation without one the last. `prompt` is set
+ * where the prompt is a text and no conversation; there are no completions. Errors as dataset_row_parse, and where there is
+ * no prompt: of a text alone, or where the assistant speaks first. dataset_row_free in any case. */
+int dataset_prompt_parse(const char *line, size_t n, const struct dataset_fields *fields, struct dataset_row *row,
+                         struct error *e);
 /* The row that a whole .txt file is (corpus.h has checked it: UTF-8 without NULs, not empty): a ROW_TEXT, copied. */
 void dataset_row_from_text(const char *text, size_t n, struct dataset_row *row);
 void dataset_row_free(struct dataset_row *row);

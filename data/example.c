@@ -404,3 +404,35 @@ int example_make(const struct dataset_row *row, const struct example_settings *s
         return make_text(row, s, x, e);
     return example_make_chat(row->messages, row->n_prompt, row->tools, s, x, e);
 }
+
+/* ---- prompts ---- */
+
+int example_make_prompt(const struct dataset_row *row, const struct example_settings *s, struct tokens *out, struct error *e)
+{
+    const struct tokenizer *t = s->tokenizer;
+    int32_t bos = tokenizer_adds_bos(t) ? tokenizer_bos(t) : TOKEN_NONE;
+    struct buffer text = {0};
+    int code = OK;
+    out->count = 0;
+    if (s->chat_template) {
+        code = render(s, row->messages, row->tools, true, &text, NULL, e);
+        bos = TOKEN_NONE; /* a template writes it itself */
+    } else if (row->prompt) {
+        buffer_string(&text, row->prompt);
+    } else {
+        code = error_set(e, ERR_FORMAT, "a conversation, and there is no chat template to write it with; --chat-template "
+                                        "gives one: a file, chatml or plain");
+    }
+    if (!code) {
+        tokenizer_encode(t, text.data ? text.data : "", text.size, true, out);
+        if (bos != TOKEN_NONE && (out->count == 0 || out->ids[0] != bos)) {
+            tokens_push(out, bos);
+            memmove(out->ids + 1, out->ids, (out->count - 1) * sizeof *out->ids);
+            out->ids[0] = bos;
+        }
+        if (out->count == 0)
+            code = error_set(e, ERR_FORMAT, "the prompt has no token");
+    }
+    buffer_free(&text);
+    return code;
+}

@@ -98,6 +98,11 @@ int example_make(const struct dataset_row *row, const struct example_settings *s
  * in a row's `messages`: a rejected completion. */
 int example_make_chat(const json_t *messages, size_t n_prompt, const json_t *tools, const struct example_settings *s,
                       struct example *x, struct error *e);
+/* The tokens that are continued to have what the row's prompt (dataset_prompt_parse) asks for: those that the example of the
+ * prompt and an answer begins with, before the first learned one. Unless a token there spans the bound between the two,
+ * which the prompt alone cannot have. Replaces what is in `out`. Errors as example_make. */
+int example_make_prompt(const struct dataset_row *row, const struct example_settings *s, struct tokens *out,
+                        struct error *e);
 /* The same from a .txt file's text in pieces (corpus_next): x begins without tokens, the ids of one piece after the other
  * (tokenizer_encode without special tokens) are added, and then BOS and EOS come around them. Errors as example_make of
  * the whole (dataset_row_from_text). */

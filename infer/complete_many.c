@@ -6,7 +6,7 @@
 int complete_many_init(struct complete_many *c, struct model *m, const struct tokenizer *t,
                        const struct complete_many_options *o, struct error *e)
 {
-    *c = (struct complete_many){.sampler = o->sampler};
+    *c = (struct complete_many){.sampler = o->sampler, .go_on = o->go_on, .go_on_context = o->go_on_context};
     int code = sampler_check(&o->sampler, m->config.vocab_size, e);
     return code ? code : slots_init(&c->slots, m, t, o->n_at_once, o->context, o->cache_type, e);
 }
@@ -89,6 +89,16 @@ static void admit(struct work *w)
     }
 }
 
+/* Whoever asked wants no more: what is in work ends with the next step. */
+static void interrupt(struct work *w)
+{
+    struct slots *s = &w->c->slots;
+    w->code = error_set(&w->error, ERR_INTERRUPTED, "interrupted");
+    for (size_t i = 0; i < s->n; i++)
+        if (s->slots[i].task)
+            s->slots[i].task->cancelled = true;
+}
+
 /* A prompt that is refused, or fails, keeps those behind it from being begun; those in work go on to their end. */
 static void run(struct work *w)
 {
@@ -96,6 +106,8 @@ static void run(struct work *w)
     do {
         admit(w);
         tasks_finish(slots_step(s));
+        if (!w->code && w->c->go_on && !w->c->go_on(w->c->go_on_context))
+            interrupt(w);
     } while (s->n_running > 0 || (!w->code && (w->next || w->n_begun < w->n)));
     if (w->next)
         task_free(w->next);

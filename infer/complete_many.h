@@ -23,11 +23,16 @@ struct complete_many_options {
     size_t context;        /* tokens of the longest prompt and its continuation, together */
     enum dtype cache_type; /* of keys and values: f32, f16, q8_0 or q4_0 */
     struct sampler_options sampler; /* but for its seed */
+    /* Asked between steps; NULL: never. False ends the call with ERR_INTERRUPTED. */
+    bool (*go_on)(void *context);
+    void *go_on_context;
 };
 
 struct complete_many {
     struct slots slots;
     struct sampler_options sampler;
+    bool (*go_on)(void *context);
+    void *go_on_context;
     /* Since the beginning */
     uint64_t n_prompts, n_ended, n_generated; /* prompts, those whose continuation has ended, tokens of all */
     double seconds;
@@ -43,7 +48,7 @@ void complete_many_free(struct complete_many *c);
 size_t complete_many_bytes(const struct model *m, const struct complete_many_options *o);
 
 /* c must outlive it. It fails where a prompt is empty, has ids that are none or leaves no room in the context (ERR_USAGE),
- * and where the model's output is not a number (ERR_FORMAT). */
+ * where the model's output is not a number (ERR_FORMAT), and when go_on says so. */
 struct completer complete_many_completer(struct complete_many *c);
 
 #endif

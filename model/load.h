@@ -37,6 +37,7 @@ char *run_file(const char *run, const char *name);
 #define RUN_CONFIG "config.yaml"
 #define RUN_TOKENIZER "tokenizer.json"
 #define RUN_SHARD "shard.h5"
+#define RUN_REFERENCE "reference.h5" /* align/reference_file.h */
 #define RUN_METRICS "metrics.jsonl"
 #define RUN_LAST "checkpoints/last.h5"
 #define RUN_BEST "checkpoints/best.h5"

@@ -94,6 +94,9 @@ static void what_a_mix_needs(void **state)
 static void defaults_fit_every_loss(void **state)
 {
     (void)state;
+    struct preference_settings usual = preference_defaults();
+    assert_true(usual.beta == 0.1 && usual.label_smoothing == 0 && usual.simpo_gamma == 0.5 && usual.cpo_alpha == 1);
+    assert_true(usual.desirable_weight == 1 && usual.undesirable_weight == 1 && !usual.reference_free);
     for (size_t i = 0; i < PREFERENCE_LOSSES; i++) {
         struct preference_settings s = preference_defaults();
         struct preference_mix m;

@@ -396,7 +396,7 @@ static void answers_are_found_wherever_they_stand(void **state)
         order[i] = (struct batch_example){.number = 54 - i};
     struct batch b = {.examples = order, .n_examples = 55};
     struct reference r = stored_reference(&s);
-    assert_ok(r.logps(r.context, &b, logps, &e), e);
+    assert_ok(r.logps(r.context, NULL, &b, NULL, logps, &e), e);
     for (size_t i = 0; i < 55; i++)
         assert_true(logps[54 - i] == (i < 40 ? -1 - (double)i : -1000 - (double)(i - 40)));
     stored_reference_free(&s);

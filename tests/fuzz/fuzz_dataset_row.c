@@ -1,5 +1,5 @@
-/* dataset_row_parse with the usual and with other names on arbitrary bytes: what is accepted has the form that the header
- * promises, and becomes an example through a template, or is refused with one line. */
+/* dataset_row_parse and dataset_prompt_parse with the usual and with other names on arbitrary bytes: what is accepted has the
+ * form that the header promises, and becomes an example through a template, or is refused with one line. */
 #include "base/memory.h"
 #include "data/example.h"
 
@@ -60,6 +60,20 @@ static void make(const struct dataset_row *row, enum example_loss loss)
     example_free(&x);
 }
 
+static void ask(const uint8_t *bytes, size_t n, const struct dataset_fields *fields)
+{
+    struct dataset_row row;
+    struct error e = {0};
+    if (dataset_prompt_parse((const char *)bytes, n, fields, &row, &e) != OK) {
+        MUST(e.message[0] && !strchr(e.message, '\n') && e.code == ERR_FORMAT);
+    } else {
+        MUST(row.n_prompt > 0 && row.n_prompt == json_array_size(row.messages));
+        MUST(!row.text && !row.completion && !row.rejected_text && !row.rejected && (!row.prompt || row.n_prompt == 1));
+        check_messages(row.messages);
+    }
+    dataset_row_free(&row);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     static const struct dataset_fields fields[2] = {
@@ -75,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
                 make(&row, (enum example_loss)loss);
         }
         dataset_row_free(&row);
+        ask(bytes, n, &fields[i]);
     }
     return 0;
 }

@@ -139,6 +139,39 @@ static void company_and_threads_change_nothing(void **state)
     rig_free(&r);
 }
 
+static bool go_on_for(void *context)
+{
+    size_t *left = context;
+    return --*left > 0;
+}
+
+static void it_ends_when_told_to_and_begins_anew(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct complete_many_options o = options(3, 1);
+    struct complete_many c;
+    struct tokens want[PROMPTS];
+    struct error e;
+    size_t left = 4;
+    rig_init(&r);
+    complete_once(&r, 3, 1);
+    take(&r, want);
+    o.go_on = go_on_for;
+    o.go_on_context = &left;
+    assert_ok(complete_many_init(&c, &r.m, r.t, &o, &e), e);
+    struct completer student = complete_many_completer(&c);
+    assert_int_equal(student.complete(student.context, r.prompts, PROMPTS, r.out, &e), ERR_INTERRUPTED);
+    assert_int_equal(left, 0);
+    assert_true(c.n_prompts < PROMPTS);
+    left = SIZE_MAX;
+    complete_with(&c, &r);
+    assert_int_equal(count_different(r.out, want), 0);
+    drop(want);
+    complete_many_free(&c);
+    rig_free(&r);
+}
+
 static void it_counts(void **state)
 {
     (void)state;
@@ -361,6 +394,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(company_and_threads_change_nothing),
+        cmocka_unit_test(it_ends_when_told_to_and_begins_anew),
         cmocka_unit_test(it_counts),
         cmocka_unit_test(it_runs_in_the_middle_of_training),
         cmocka_unit_test(it_remembers_nothing),

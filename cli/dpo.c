@@ -1,0 +1,310 @@
+/* linnet dpo: a model trained on which of two answers is the better one. */
+#include "align/model_reference.h"
+#include "align/objective.h"
+#include "align/options.h"
+#include "align/reference_measure.h"
+#include "align/stored_reference.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/dataset.h"
+#include "cli/further.h"
+#include "cli/tuning.h"
+#include "data/example_rows.h"
+#include "model/fingerprint.h"
+#include "model/load.h"
+#include "train/interrupt.h"
+
+static struct run_flags flags;
+static struct align_options align_section;
+static struct tune_options tune_section;
+static struct dataset_options dataset_section;
+static struct lora_options lora_section;
+static struct optim_settings optim_section;
+static struct train_settings train_section;
+static struct model_config model_section; /* of the model that is trained, for whoever loads the run */
+
+/* --loss is the section align's. */
+static const char *const dataset_flags[] = {
+    "paths", "validation_paths", "validation_fraction", "prompt_field", "completion_field", "chosen_field",
+    "rejected_field", "label_field", "tools_field", "system_field", "chat_template", "template_date", "over_long",
+    "on_bad_row", "packing", NULL,
+};
+static const char *const no_flags[] = {NULL};
+static const char *const optim_defaults[] = {
+    "learning_rate", "2e-5 for lora, 1e-6 for full", "warmup_iters", "3% of the run", "weight_decay", "0",
+    "beta2", "0.999", NULL,
+};
+static struct option_section sections[] = {
+    {.name = "", .rows = run_options, .n_rows = N_RUN_OPTIONS, .object = &flags, .help = "Run"},
+    {.name = "align", .rows = align_options, .n_rows = N_ALIGN_OPTIONS, .object = &align_section, .help = "Preferences"},
+    {.name = "tune", .rows = tune_options, .n_rows = N_TUNE_OPTIONS, .object = &tune_section, .help = "What trains"},
+    {.name = "dataset", .rows = dataset_options, .n_rows = N_DATASET_OPTIONS, .object = &dataset_section,
+     .help = "Answers", .flags_of = dataset_flags},
+    {.name = "lora", .rows = lora_options, .n_rows = N_LORA_OPTIONS, .object = &lora_section, .help = "Adapters"},
+    {.name = "optim", .rows = optim_options, .n_rows = N_OPTIM_OPTIONS, .object = &optim_section, .help = "Optimiser",
+     .settled = optim_defaults},
+    {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section, .help = "Training",
+     .flags_of = further_train_flags, .settled = tune_train_defaults},
+    {.name = "model", .rows = model_options, .n_rows = N_MODEL_OPTIONS, .object = &model_section, .help = "Model",
+     .flags_of = no_flags},
+};
+
+/* Everything that a run needs of the outside. */
+struct run {
+    struct tuned tuned;
+    struct preference_mix mix;
+    struct dataset dataset;
+    struct example_rows train, validation;
+    bool *wanted;                      /* of unpaired answers, by pair */
+    struct model_reference off;        /* the reference: the model with its adapter off, */
+    struct stored_reference known;     /* or what was computed before, */
+    struct reference known_reference;
+    struct preferences preferences;
+    struct trainer trainer;
+    struct buffer config;
+    struct stored_run stored;
+};
+
+static void run_free(struct run *r)
+{
+    preferences_free(&r->preferences);
+    stored_reference_free(&r->known);
+    mem_free(r->wanted);
+    example_rows_free(&r->train);
+    example_rows_free(&r->validation);
+    dataset_free(&r->dataset);
+    tuned_free(&r->tuned);
+    buffer_free(&r->config);
+    stored_run_free(&r->stored);
+}
+
+/* --- before the run --- */
+
+static int check_settings(const struct command_input *in, struct run *r, struct error *e)
+{
+    const struct options *all = in->options;
+    int code = further_settings(in, &flags, &r->stored, e);
+    if (!code)
+        code = option_require(all, "tune", "model", e);
+    if (!code)
+        code = align_options_mix(&align_section, &r->mix, e);
+    if (!code && dataset_section.loss == LOSS_ALL)
+        code = error_set(e, ERR_USAGE, "dataset.loss all: a prompt is no answer, and nothing is to be learned of it; take "
+                         "completions or last-turn");
+    if (code)
+        return code;
+    if (align_section.reference && !preference_mix_needs_reference(&r->mix))
+        log_warn("align.reference has no effect: %s needs no reference", r->mix.losses[0]->name);
+    tune_options_settle(all, &tune_section);
+    return dataset_settle(all, &dataset_section, &train_section, e);
+}
+
+static void make_rows(struct run *r, const struct options *all)
+{
+    const struct train_settings *s = &train_section;
+    bool packed = dataset_section.packing;
+    example_rows_init_pairs(&r->train, &r->dataset.train, s->max_seq_length, packed, true, s->seed, true);
+    r->trainer.train = example_rows_loader(&r->train);
+    r->trainer.has_validation = r->dataset.validation.count > 0;
+    if (r->trainer.has_validation) {
+        example_rows_init_pairs(&r->validation, &r->dataset.validation, s->max_seq_length, packed, false, 0, true);
+        r->validation.first_example = r->dataset.train.count;
+        r->trainer.validation = example_rows_loader(&r->validation);
+    }
+    tuned_settle(all, &r->tuned, r->trainer.train.rows.per_epoch, &train_section, &optim_section);
+}
+
+/* Which of the answers are wanted, those to train on first. */
+static void note_labels(struct run *r)
+{
+    const struct examples *parts[] = {&r->dataset.train, &r->dataset.validation};
+    size_t n = 0;
+    r->wanted = mem_zero((parts[0]->count + parts[1]->count) / ANSWER_SIDES, sizeof *r->wanted);
+    for (size_t k = 0; k < COUNT(parts); k++)
+        for (size_t i = 0; i < parts[k]->count; i += ANSWER_SIDES)
+            r->wanted[n++] = parts[k]->origins[i].wanted;
+}
+
+/* --- the reference --- */
+
+static struct reference_description describe_model(const struct run *r)
+{
+    return (struct reference_description){
+        .model = tune_section.model,
+        .model_hash = model_weights_hash(&r->tuned.model),
+        .tokenizer_hash = tokenizer_hash(r->tuned.tokenizer),
+        .products = (char *)dtype_info(train_product_type(&train_section))->name,
+    };
+}
+
+static int use_file(struct run *r, const char *path, struct error *e)
+{
+    const struct reference_description now = describe_model(r);
+    struct reference_table table = {0};
+    struct reference_description made_with = {0};
+    int code = reference_file_read(path, &table, &made_with, e);
+    if (!code)
+        code = reference_check(&made_with, now.model_hash, now.tokenizer_hash, path, e);
+    if (!code)
+        code = stored_reference_init(&r->known, &table, path, &r->dataset.train, &r->dataset.validation, e);
+    reference_table_free(&table);
+    reference_description_free(&made_with);
+    return code;
+}
+
+static int write_reference(struct run *r, const char *path, struct error *e)
+{
+    const struct reference_description now = describe_model(r);
+    const struct train_settings *s = &train_section;
+    enum dtype type = train_product_type(s);
+    struct reference_table table = {0};
+    interrupt_install();
+    int code = reference_measure(&r->tuned.model, type, &r->dataset.train, s->batch_size, s->max_seq_length, "reference",
+                                 &table, e);
+    if (!code)
+        code = reference_measure(&r->tuned.model, type, &r->dataset.validation, s->batch_size, s->max_seq_length,
+                                 "reference, held out", &table, e);
+    interrupt_restore();
+    reference_table_sort(&table);
+    if (!code)
+        code = reference_file_write(path, &table, &now, e);
+    reference_table_free(&table);
+    return code;
+}
+
+/* All weights train: what they hold likely now is computed once, and kept in the run's directory. */
+static int compute_reference(void *context, struct error *e)
+{
+    struct run *r = context;
+    char *path = run_file(flags.out, RUN_REFERENCE);
+    int code = flags.resume && file_exists(path) ? OK : write_reference(r, path, e);
+    if (!code)
+        code = use_file(r, path, e);
+    mem_free(path);
+    return code;
+}
+
+static bool computes_beforehand(const struct run *r)
+{
+    return preference_mix_needs_reference(&r->mix) && !align_section.reference && tune_section.method == TUNE_FULL;
+}
+
+static const struct reference *choose_reference(struct run *r)
+{
+    r->known_reference = stored_reference(&r->known);
+    if (!preference_mix_needs_reference(&r->mix))
+        return NULL;
+    if (align_section.reference || tune_section.method == TUNE_FULL)
+        return &r->known_reference;
+    model_reference_init(&r->off, &r->tuned.adapter);
+    return &r->off.reference;
+}
+
+/* --- */
+
+static int prepare(struct run *r, const struct command_input *in, struct error *e)
+{
+    bool unpaired = preference_mix_is_unpaired(&r->mix);
+    int code = tuned_open(&tune_section, &lora_section, train_section.seed, &r->tuned, e);
+    r->tuned.learning_rate = tune_section.method == TUNE_FULL ? 1e-6 : 2e-5;
+    if (!code)
+        code = tuned_settle_length(in->options, &r->tuned, &train_section, e);
+    if (!code)
+        code = dataset_load(&dataset_section, unpaired ? ANSWERS_JUDGED : ANSWERS_COMPARED, r->tuned.tokenizer,
+                            train_section.max_seq_length, train_section.seed, &r->dataset, e);
+    if (!code && align_section.reference && preference_mix_needs_reference(&r->mix))
+        code = use_file(r, align_section.reference, e);
+    if (code)
+        return code;
+    make_rows(r, in->options);
+    note_labels(r);
+    model_section = r->tuned.model.config;
+    options_print_yaml(in->options, &r->config); /* what was asked for, before plan_fit: a resumed run fits itself again */
+    preferences_init(&r->preferences, &r->mix, choose_reference(r), r->wanted);
+    r->trainer.config = r->config.data;
+    r->trainer.objective = &r->preferences.objective;
+    r->trainer.settings = &train_section;
+    r->trainer.optim = &optim_section;
+    r->trainer.run = flags.out ? flags.out : "";
+    r->trainer.state.data_hash = dataset_hash(&r->dataset);
+    return tuned_prepare(&r->tuned, &r->trainer, e);
+}
+
+static const char *reference_in_words(const struct run *r)
+{
+    if (!preference_mix_needs_reference(&r->mix))
+        return "none";
+    return align_section.reference ? align_section.reference
+           : computes_beforehand(r) ? "the model as it begins, computed once, in " RUN_REFERENCE
+                                    : "the model with its adapter off, in every step";
+}
+
+static void say_plan(const void *context)
+{
+    const struct run *r = context;
+    const struct train_settings *s = &train_section;
+    const struct packing *p = &r->train.packing;
+    size_t step = s->batch_size * s->grad_accumulation;
+    struct buffer losses = {0};
+    for (size_t i = 0; i < r->mix.n; i++)
+        buffer_printf(&losses, "%s%.3g %s", i ? " + " : "", r->mix.weights[i], r->mix.losses[i]->name);
+    further_say_model(&r->trainer, r->tuned.adapter_path ? lora_section.rank : 0, r->tuned.adapter.n_pairs);
+    log_info("rows    %zu of %zu tokens, %.0f%% full; %zu a step, %zu steps, %.2f epochs", p->n_rows, s->max_seq_length,
+             100 * packing_share(p), step, s->iters, (double)(s->iters * step) / (double)p->n_rows);
+    log_info("loss    %s, beta %g; reference: %s", losses.data, align_section.beta, reference_in_words(r));
+    further_say_steps(&r->trainer);
+    buffer_free(&losses);
+}
+
+static int run(const struct command_input *in, struct error *e)
+{
+    struct run r = {0};
+    int code = check_settings(in, &r, e);
+    if (!code)
+        code = prepare(&r, in, e);
+    if (!code) {
+        tokenizer_set_chat_template(r.tuned.tokenizer, r.dataset.chat_template.text);
+        code = further_run(&(struct further){.flags = &flags, .trainer = &r.trainer, .settings = &train_section,
+                                             .stored = &r.stored, .tokenizer = r.tuned.tokenizer,
+                                             .context = model_section.max_position_embeddings,
+                                             .before = computes_beforehand(&r) ? compute_reference : NULL,
+                                             .before_context = &r, .say = say_plan, .say_context = &r}, e);
+    }
+    if (!code && !flags.plan)
+        tuned_say_result(&r.tuned, flags.out, r.dataset.chat_template.text != NULL);
+    run_free(&r);
+    return code;
+}
+
+/* Every loss with its formula and its paper. */
+static void print_losses(size_t width, struct buffer *out)
+{
+    (void)width;
+    buffer_string(out, "\nLosses, of C and R: the log-probabilities of the chosen and the rejected answer;\n"
+                       "c, r: less the reference's; d = c - r; /n: by token; s: the logistic function:\n");
+    for (size_t i = 0; i < PREFERENCE_LOSSES; i++)
+        buffer_printf(out, "  %-13s %s\n                %s\n", preference_losses[i].name, preference_losses[i].formula,
+                      preference_losses[i].source);
+}
+
+const struct command command_dpo = {
+    .name = "dpo",
+    .group = "Align",
+    .summary = "align a model with preferences: DPO and its family, KTO, SimPO, ORPO",
+    .usage = "--model PATH --data PATH... --out DIR [--loss NAME...] [-c FILE]",
+    .notes =
+        "Rows have a prompt, a chosen and a rejected answer; with --loss kto one answer\n"
+        "and a label. The model is best one that was fine-tuned on such answers before\n"
+        "(linnet sft, then linnet merge). docs/alignment.md is a guide and has every\n"
+        "formula with its paper.\n"
+        "\n"
+        "  linnet data check --objective dpo --model base.gguf --data pairs.jsonl\n"
+        "  linnet dpo --model base.gguf --data pairs.jsonl --out runs/a\n"
+        "  linnet dpo --model base.gguf --data pairs.jsonl --out runs/b --loss sigmoid sft\n"
+        "      --loss-weights 1 0.2\n",
+    .more = print_losses,
+    .sections = sections,
+    .n_sections = COUNT(sections),
+    .run = run,
+};
