@@ -22,7 +22,7 @@ enum { REWARDS_CHOSEN, REWARDS_REJECTED, REWARDS_ACCURACIES, REWARDS_MARGINS, LO
 struct preferences {
     struct objective objective; /* for the trainer */
     struct preference_mix mix;
-    const struct reference *reference; /* NULL where the mix needs none */
+    const struct reference *reference; /* NULL where the mix needs none: it is not asked */
     const bool *wanted; /* by pair: number of its first example / 2. NULL where the mix is of paired answers */
     /* private */
     struct measure measures[PREFERENCE_MEASURES];

@@ -2,6 +2,7 @@
  * its answers are, every loss, what is measured, and the gradients of all parameters. */
 #include "align/answer_logps.h"
 #include "align/objective.h"
+#include "data/example_rows.h"
 #include "formats/hdf5_file.h"
 #include "model/decoder.h"
 #include "tests/test.h"
@@ -202,6 +203,7 @@ static size_t put_example(struct batch *b, const struct examples_read *x, size_t
 static void fill(struct batch *b, const struct examples_read *x)
 {
     static const size_t order[ROWS][2] = {{2, 1}, {0, 3}, {PAIRS, PAIRS}};
+    b->seq_len = T;
     b->n_examples = b->n_targets = 0;
     b->branches = false;
     for (size_t row = 0; row < ROWS; row++) {
@@ -216,6 +218,25 @@ static void fill(struct batch *b, const struct examples_read *x)
         }
     }
     assert_int_equal(b->n_examples, EXAMPLES);
+}
+
+/* The same pairs from rows of examples, where both answers of a pair follow one prompt. */
+static void fill_shared(struct batch *b, const struct examples_read *x)
+{
+    size_t begin[EXAMPLES + 1];
+    uint8_t learned[MOST_TOKENS];
+    for (size_t i = 0; i <= EXAMPLES; i++)
+        begin[i] = (size_t)x->begin[i];
+    for (size_t i = 0; i < EXAMPLES; i++)
+        for (size_t k = begin[i]; k < begin[i + 1]; k++)
+            learned[k] = k - begin[i] >= (size_t)x->prompt[i];
+    struct examples examples = {.count = EXAMPLES, .begin = begin, .ids = (int32_t *)x->ids, .learned = learned};
+    struct example_rows rows;
+    example_rows_init_pairs(&rows, &examples, T, true, false, 0, true);
+    struct loader l = example_rows_loader(&rows);
+    loader_next(&l, b);
+    assert_true(b->branches && b->n_examples == EXAMPLES);
+    example_rows_free(&rows);
 }
 
 static int stored(void *context, struct activations *a, const struct batch *b, float *scratch, double *logps, struct error *e)
@@ -395,6 +416,8 @@ static void judge_case(const char *name)
         bool unpaired = strcmp(loss_names[j.first[run]], "kto") == 0;
         read_examples(&j, unpaired, &x);
         fill(&j.batch, &x);
+        judge_run(&j, &x, run);
+        fill_shared(&j.batch, &x);
         judge_run(&j, &x, run);
         seen[j.first[run]] = true;
     }
