@@ -79,6 +79,7 @@ static void the_final_answer_comes_last(void **state)
     expect_final(line, "Answer: 7\nAnswer: ", "7"); /* the last match is of nothing */
     expect_final("^([0-9]+)$", "1\n22\nx3\n", "22");
     expect_final("([0-9]*)", "a 12 b", "12");
+    expect_final("^([0-9])", "12\n34", "3"); /* and not the 4, where the search goes on */
     expect_final("x|(y)", "yx", "y");
     expect_final("boxed\\{([^}]*)\\}", "\\boxed{1} = \\boxed{-2}", "-2");
 }

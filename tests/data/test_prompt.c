@@ -36,7 +36,8 @@ static int teardown(void **state)
 }
 
 /* The prompt of the line, as tokens; and the example's before the first that is learned of the last turn. */
-static void expect_same(const char *line, const char *source, const struct dataset_fields *fields)
+static void expect_same_with(const struct tokenizer *tokenizer, const char *line, const char *source,
+                             const struct dataset_fields *fields)
 {
     struct dataset_row row, asked;
     struct example x = {0};
@@ -45,7 +46,7 @@ static void expect_same(const char *line, const char *source, const struct datas
     struct error e;
     if (source)
         assert_ok(chat_template_parse("test", source, strlen(source), &t, &e), e);
-    struct example_settings s = {.tokenizer = bytes, .chat_template = t, .fields = fields, .now = 1};
+    struct example_settings s = {.tokenizer = tokenizer, .chat_template = t, .fields = fields, .now = 1};
     assert_ok(dataset_row_parse(line, strlen(line), fields, &row, &e), e);
     if (row.n_prompt == 0)
         s.loss = LOSS_LAST_TURN;
@@ -64,6 +65,11 @@ static void expect_same(const char *line, const char *source, const struct datas
     example_free(&x);
     tokens_free(&prompt);
     chat_template_free(t);
+}
+
+static void expect_same(const char *line, const char *source, const struct dataset_fields *fields)
+{
+    expect_same_with(bytes, line, source, fields);
 }
 
 #define USER "{\"role\": \"user\", \"content\": \"Hi there\"}"
@@ -96,6 +102,41 @@ static void a_prompt_is_what_training_sees(void **state)
         expect_same(rows[i], NULL, NULL);
     static const struct dataset_fields named = {.prompt = "question", .completion = "answer"};
     expect_same("{\"question\": \"Hi\", \"answer\": \"Yes\", \"text\": \"Hi Yes\"}", NULL, &named);
+}
+
+/* Without a template BOS comes first where the tokenizer says so, once; a template writes it itself. */
+static void bos_comes_once(void **state)
+{
+    (void)state;
+    json_t *fixture, *root, *model, *shared;
+    struct tokenizer *t;
+    struct error e;
+    assert_ok(json_read("tests/fixtures/tokenizer_stacks.json", &fixture, &e), e);
+    root = json_object_get(json_object_get(json_object_get(fixture, "stacks"), "llama2"), "root");
+    model = json_object_get(root, "model");
+    shared = json_object_get(fixture, "shared");
+    struct {
+        json_t *object;
+        const char *key;
+    } parts[] = {{root, "added_tokens"}, {model, "vocab"}, {model, "merges"}};
+    for (size_t i = 0; i < 3; i++) {
+        const char *part = json_string_value(json_object_get(parts[i].object, parts[i].key));
+        if (part)
+            json_object_set(parts[i].object, parts[i].key, json_object_get(shared, part));
+    }
+    json_object_set_new(root, "post_processor", json_pack("{s:s, s:[{s:{s:s}}, {s:{s:s}}], s:{s:{s:[s]}}}", "type",
+                        "TemplateProcessing", "single", "SpecialToken", "id", "<s>", "Sequence", "id", "A", "special_tokens",
+                        "<s>", "tokens", "<s>"));
+    char *text = json_dumps(root, 0);
+    assert_ok(tokenizer_parse_json(text, strlen(text), &t, &e), e);
+    assert_true(tokenizer_adds_bos(t));
+    expect_same_with(t, "{\"prompt\": \"a\", \"completion\": \" b\"}", NULL, NULL);
+    expect_same_with(t, "{\"prompt\": \"<s>a\", \"completion\": \" b\"}", NULL, NULL);
+    expect_same_with(t, "{\"messages\": [" USER ", " BOT "]}", llama3, NULL);
+    expect_same_with(t, "{\"messages\": [" USER ", " BOT "]}", chatml, NULL);
+    free(text);
+    tokenizer_free(t);
+    json_decref(fixture);
 }
 
 /* The messages that the line asks with, as JSON, and its text. */
@@ -169,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prompt_is_what_training_sees),
+        cmocka_unit_test(bos_comes_once),
         cmocka_unit_test(rows_need_no_answer),
         cmocka_unit_test(rows_without_a_prompt),
         cmocka_unit_test(a_conversation_needs_a_template),
