@@ -1,6 +1,7 @@
 /* Prompts of rows (dataset_prompt_parse, example_make_prompt): what is continued is what training sees before the first
  * token that it learns. */
 #include "base/memory.h"
+#include "chat/presets.h"
 #include "data/example.h"
 #include "tests/test.h"
 
@@ -139,6 +140,48 @@ static void bos_comes_once(void **state)
     json_decref(fixture);
 }
 
+static void expect_lead(const char *source, const char *line, const char *want)
+{
+    struct dataset_row row;
+    struct chat_template *t = NULL;
+    struct buffer lead = {0};
+    struct error e;
+    if (source)
+        assert_ok(chat_template_parse("test", source, strlen(source), &t, &e), e);
+    struct example_settings s = {.tokenizer = bytes, .chat_template = t, .now = 1};
+    assert_ok(dataset_prompt_parse(line, strlen(line), NULL, &row, &e), e);
+    size_t n = json_array_size(row.messages);
+    example_answer_lead(&row, &s, &lead);
+    assert_string_equal(lead.data ? lead.data : "", want);
+    assert_int_equal(json_array_size(row.messages), n);
+    buffer_free(&lead);
+    dataset_row_free(&row);
+    chat_template_free(t);
+}
+
+/* What a template puts between its opening and the answer. */
+static void templates_lead_up_to_answers(void **state)
+{
+    (void)state;
+    static const char line[] = "{\"messages\": [" USER "]}";
+    static const char mistral[] = "{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' [/INST]' }}"
+                                  "{% else %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}";
+    static const char thinker[] =
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' %}{{ '<think></think>\n' }}"
+        "{% endif %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    static const char refuses[] = "{% for m in messages %}{% if m.role == 'assistant' %}{{ raise_exception('no') }}"
+                                  "{% endif %}{{ m.content }}{% endfor %}";
+    static const char other[] = "{% if add_generation_prompt %}A{% else %}B{% endif %}{{ messages[-1].content }}";
+    expect_lead(mistral, line, " ");
+    expect_lead(chat_preset("plain"), line, " ");
+    expect_lead(chatml, line, "");
+    expect_lead(llama3, line, "");
+    expect_lead(thinker, line, "<think></think>\n");
+    expect_lead(refuses, line, "");
+    expect_lead(other, line, "");
+    expect_lead(NULL, "{\"prompt\": \"Hi\"}", "");
+}
+
 /* The messages that the line asks with, as JSON, and its text. */
 static void expect_asked(const char *line, const char *messages, const char *prompt, const char *question)
 {
@@ -211,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prompt_is_what_training_sees),
         cmocka_unit_test(bos_comes_once),
+        cmocka_unit_test(templates_lead_up_to_answers),
         cmocka_unit_test(rows_need_no_answer),
         cmocka_unit_test(rows_without_a_prompt),
         cmocka_unit_test(a_conversation_needs_a_template),
