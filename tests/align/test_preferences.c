@@ -516,6 +516,7 @@ static void failures_change_no_weight(void **state)
         assert_memory_equal(before[i], p->value, p->count * sizeof(float));
         mem_free(before[i]);
     }
+    t.trainer.train.rows_consumed = 0;
     assert_int_equal(trainer_step(&t.trainer, &s, &e), ERR_FORMAT); /* and it is not asked again */
     assert_int_equal(witness.calls, 4);
     close_tuning(&t);
@@ -536,7 +537,7 @@ static void evaluations_tell_failures(void **state)
     struct loader l = example_rows_loader(&t.rows);
     evaluate(&v, &l, 1, NULL);
     assert_ok(objective_check(t.trainer.objective, &e), e);
-    evaluate(&v, &l, 0, NULL);
+    assert_true(isnan(evaluate(&v, &l, 0, NULL).loss));
     assert_int_equal(objective_check(t.trainer.objective, &e), ERR_FORMAT);
     assert_string_equal(e.message, "the reference has gone");
     close_tuning(&t);
