@@ -183,7 +183,7 @@ void preferences_init(struct preferences *a, const struct preference_mix *mix, c
     CHECK(wanted || !preference_mix_is_unpaired(mix));
     *a = (struct preferences){
         .mix = *mix,
-        .reference = reference,
+        .reference = preference_mix_needs_reference(mix) ? reference : NULL,
         .wanted = wanted,
         .measures = {[REWARDS_CHOSEN] = {.name = "rewards/chosen"},
                      [REWARDS_REJECTED] = {.name = "rewards/rejected"},

@@ -13,7 +13,8 @@
 
 /* Means over the pairs, as TRL names them. Of unpaired answers `chosen` are the wanted ones and `rejected` the others,
  * margins are the differences of the batches' means, an answer is accurate when its reward lies on its side of beta kl, and
- * kl is what the batches had. */
+ * kl is what the batches had: it is estimated from one micro-batch, so that for unpaired answers alone accumulated
+ * micro-batches are not one large batch. */
 enum { REWARDS_CHOSEN, REWARDS_REJECTED, REWARDS_ACCURACIES, REWARDS_MARGINS, LOGPS_CHOSEN, LOGPS_REJECTED, KL,
        PREFERENCE_MEASURES };
 
@@ -21,7 +22,7 @@ enum { REWARDS_CHOSEN, REWARDS_REJECTED, REWARDS_ACCURACIES, REWARDS_MARGINS, LO
 struct preferences {
     struct objective objective; /* for the trainer */
     struct preference_mix mix;
-    const struct reference *reference; /* NULL where the mix needs none */
+    const struct reference *reference; /* NULL where the mix needs none: it is not asked */
     const bool *wanted; /* by pair: number of its first example / 2. NULL where the mix is of paired answers */
     /* private */
     struct measure measures[PREFERENCE_MEASURES];

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "kernels/halves.h"
 #include "lora/pair.h"
 #include "model/fingerprint.h"
 
@@ -205,13 +206,17 @@ static struct matrix weight_before(void *context, const struct linear *l, enum d
     return before->weight(before->context, l, type);
 }
 
-/* The two change places. */
+/* The two change places. In a model that is split, matrices of its own memory are, whichever comes in. */
 static void swap_storage(struct lora_whole *w)
 {
     struct param *p = w->param, now = *p;
     p->data = w->other.data, p->value = w->other.value, p->type = w->other.type, p->halves = w->other.halves;
     p->in_integers = w->other.in_integers, p->interleaved = w->other.interleaved;
     w->other = now;
+    if (!p->value || !now.value || p->halves == now.halves)
+        return;
+    (now.halves ? halves_split : halves_join)(p->value, p->rows, p->cols);
+    p->halves = now.halves;
 }
 
 void lora_attach(struct lora_adapter *a)

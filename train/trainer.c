@@ -268,6 +268,7 @@ static struct train_step compute_step(struct trainer *t)
     for (size_t i = 0; i < s->grad_accumulation; i++) {
         struct batch *b = &t->batches[i];
         uint64_t seed = dropout_seed(t, i);
+        t->model->dropout_seed = 0; /* that of the micro-batch before */
         objective_begin(t->objective, &t->activations, b, t->scratch);
         t->model->dropout_seed = seed;
         const void *hidden = decoder_forward(t->model, &t->activations, b, NULL, seed);
