@@ -133,7 +133,8 @@ static int write_all(struct hdf5_file *f, const struct reference_table *t, const
 {
     const struct {
         const char *name, *value;
-    } strings[] = {{"format", REFERENCE_FORMAT}, {"model", d->model}, {"products", d->products}, {"producer", d->producer}};
+    } strings[] = {{"format", REFERENCE_FORMAT}, {"model", d->model}, {"products", d->products},
+                   {"producer", d->producer ? d->producer : "linnet"}};
     const struct {
         const char *name;
         uint64_t value;
@@ -294,7 +295,7 @@ int reference_check(const struct reference_description *d, uint64_t model_hash, 
     if (!model && !tokenizer)
         return OK;
     return error_set(e, ERR_FORMAT, "%s: made with another %s: %s (model %016" PRIx64 ", tokenizer %016" PRIx64 "; here they "
-                                    "are %016" PRIx64 " and %016" PRIx64 "); make one for this with linnet reference",
+                                    "are %016" PRIx64 " and %016" PRIx64 "); make one for this with linnet reference, with the same --method",
                      path, model && tokenizer ? "model and tokenizer" : model ? "model" : "tokenizer", d->model, d->model_hash,
                      d->tokenizer_hash, model_hash, tokenizer_hash);
 }

@@ -16,7 +16,7 @@ struct reference_description {
     uint64_t model_hash;     /* of weights and adapters: model_weights_hash, with adapters mixed with what they are */
     uint64_t tokenizer_hash; /* tokenizer_hash */
     char *products;          /* how matrices were multiplied: "f32", "bf16", "int8" */
-    char *producer;          /* the program, with its version */
+    char *producer;          /* the program, with its version; written, NULL is "linnet" */
 };
 
 struct reference_table {
@@ -49,7 +49,8 @@ void reference_description_free(struct reference_description *d);
 /* Whether the file says of itself that it is one, of whatever version. */
 bool reference_file_is(const char *path);
 
-/* ERR_FORMAT unless the file at `path` was made with this model and this tokenizer; says which differs. */
+/* ERR_FORMAT unless the file at `path` was made with this model and this tokenizer; says which differs. A model that was
+ * loaded with its weights turned into f32, to train them all, is another one than with the weights as they lie in the file. */
 int reference_check(const struct reference_description *d, uint64_t model_hash, uint64_t tokenizer_hash, const char *path,
                     struct error *e);
 

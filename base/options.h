@@ -150,6 +150,8 @@ int option_require(const struct options *o, const char *section, const char *key
 void options_print_yaml(const struct options *o, struct buffer *out);
 /* Appends the flags, grouped by section, wrapped to `width` columns. */
 void options_print_help(const struct options *o, size_t width, struct buffer *out);
+/* Appends `text` from column `at`, broken at spaces, later lines from column `margin`, and a newline. */
+void options_print_wrapped(const char *text, size_t at, size_t margin, size_t width, struct buffer *out);
 /* Appends the Markdown reference of all configuration sections. */
 void options_print_markdown(const struct options *o, struct buffer *out);
 /* One value, without a section around it (options_value.c). Parsing stores into the row's field,

@@ -55,8 +55,7 @@ static size_t columns(const char *s, size_t n)
     return count;
 }
 
-/* Prints `text` from column `at`, broken at spaces, later lines from column `margin`. */
-static void print_wrapped(const char *text, size_t at, size_t margin, size_t width,
+void options_print_wrapped(const char *text, size_t at, size_t margin, size_t width,
                           struct buffer *out)
 {
     bool line_empty = true;
@@ -163,7 +162,7 @@ static void print_flag_help(const struct option_section *s, const struct option 
     } else if (is_on(row)) {
         buffer_string(&text, " (default on)");
     }
-    print_wrapped(text.data, margin, margin, width, out);
+    options_print_wrapped(text.data, margin, margin, width, out);
     buffer_free(&text);
 }
 

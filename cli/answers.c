@@ -57,6 +57,8 @@ static int add_row(struct answers *a, const struct example_settings *s, const ch
         code = error_set(e, ERR_FORMAT, "it has \"samples\" already; take the rows that they were made of");
     if (!code)
         code = example_make_prompt(&row, s, &r->prompt, e);
+    if (!code)
+        example_answer_lead(&row, s, &r->lead);
     if (!code && r->prompt.count > a->longest)
         a->longest = r->prompt.count;
     dataset_row_free(&row);
@@ -178,6 +180,7 @@ void answers_close(struct answers *a)
     for (size_t i = 0; i < a->n_rows; i++) {
         mem_free(a->rows[i].line);
         tokens_free(&a->rows[i].prompt);
+        buffer_free(&a->rows[i].lead);
     }
     mem_free(a->rows);
     for (size_t i = 0; i < a->n_files; i++)
@@ -212,8 +215,8 @@ void answers_progress_finish(struct answers *a)
     progress_finish(&a->progress, detail);
 }
 
-/* What the tokens add to the prompt's text. */
-static json_t *sample_json(const struct tokenizer *t, const struct tokens *answer)
+/* What the tokens add to the prompt's text, as a row would have it. */
+static json_t *sample_json(const struct tokenizer *t, const struct asked *row, const struct tokens *answer)
 {
     struct decode_stream stream = {.started = true};
     struct buffer text = {0}, clean = {0};
@@ -222,7 +225,10 @@ static json_t *sample_json(const struct tokenizer *t, const struct tokens *answe
     for (size_t i = 0; i + finished < n; i++)
         decode_stream_push(&stream, t, answer->ids[i], true, &text);
     decode_stream_flush(&stream, &text);
-    for (size_t i = 0; i < text.size; i++)
+    size_t lead = row->lead.size;
+    if (lead == 0 || lead > text.size || memcmp(text.data, row->lead.data, lead) != 0)
+        lead = 0; /* not written as the template would */
+    for (size_t i = lead; i < text.size; i++)
         if (text.data[i])
             buffer_byte(&clean, text.data[i]);
         else
@@ -253,7 +259,7 @@ int answers_write(struct answers *a, size_t first, size_t n, size_t n_each, uint
     for (size_t i = 0; i < n && !code; i++) {
         samples[i] = json_array();
         for (size_t k = 0; k < n_each; k++)
-            json_array_append_new(samples[i], sample_json(a->model.tokenizer, &out[i * n_each + k]));
+            json_array_append_new(samples[i], sample_json(a->model.tokenizer, &a->rows[first + i], &out[i * n_each + k]));
     }
     for (size_t i = 0; i < count; i++)
         tokens_free(&out[i]);

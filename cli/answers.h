@@ -37,6 +37,7 @@ struct asked {
     size_t n;
     size_t file, number;   /* of the files; its line, from 1 */
     struct tokens prompt;
+    struct buffer lead;    /* what the template writes before the answer: no part of it (example_answer_lead) */
 };
 
 struct answers {
@@ -70,7 +71,8 @@ void answers_close(struct answers *a);
 size_t answers_chunk(const struct answers *a, size_t n_each);
 
 /* Answers rows [first, first + n), each n_each times: samples[i] becomes a new list of {"text", "finished", "tokens"}. The
- * text goes on where the prompt's ends, special tokens in it but for the one that ended it; NUL characters and bytes that
+ * text is what the row's prompt and it are written with again, by the template where there is one: what was continued behind
+ * the prompt but for the template's own blanks; special tokens are in it but for the one that ended it; NUL characters and bytes that
  * are not UTF-8 are U+FFFD. What answer k of row r is depends on the seed, r, k and on which rows are answered with it, on
  * these through the rounding of sums alone. ERR_INTERRUPTED after Ctrl-C (train/interrupt.h); on failure no list is left. */
 int answers_write(struct answers *a, size_t first, size_t n, size_t n_each, uint64_t seed, json_t **samples,

@@ -56,6 +56,7 @@ extern const struct command command_merge;
 extern const struct command command_pretrain;
 extern const struct command command_prune;
 extern const struct command command_quantize;
+extern const struct command command_reference;
 extern const struct command command_sample;
 extern const struct command command_serve;
 extern const struct command command_teacher, command_teacher_check;

@@ -21,6 +21,7 @@ const struct command *const commands[] = {
     &command_sample,
     &command_data_pairs,
     &command_dpo,
+    &command_reference,
     &command_generate,
     &command_chat,
     &command_serve,

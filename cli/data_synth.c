@@ -7,14 +7,23 @@
 
 static struct {
     char *out;
-    size_t size, seed;
-    int split;
+    size_t size, count, seed;
+    int split, kind;
     bool json;
 } flags;
 
 static const char *const splits[] = {
     [SYNTH_TRAIN] = "train",
     [SYNTH_HELD_OUT] = "held-out",
+    NULL,
+};
+
+/* All, then those of enum synth_kind. */
+static const char *const kinds[] = {
+    "all",
+    [1 + SYNTH_STORY] = "story",
+    [1 + SYNTH_QUESTION] = "question",
+    [1 + SYNTH_ARITHMETIC] = "arithmetic",
     NULL,
 };
 
@@ -36,6 +45,20 @@ static const struct option rows[] = {
      .maximum = 1e12,
      .placeholder = "BYTES",
      .help = "how much text; the last document is whole"},
+    {.key = "count",
+     .flag = "--count",
+     .type = OPTION_SIZE,
+     .offset = FIELD(count),
+     .minimum = 1,
+     .maximum = 1e12,
+     .help = "instead of --size: so many documents"},
+    {.key = "kind",
+     .flag = "--kind",
+     .type = OPTION_ENUM,
+     .offset = FIELD(kind),
+     .default_value = "all",
+     .choices = kinds,
+     .help = "only documents of one kind; in .jsonl a question and an arithmetic one have \"question\" and \"answer\""},
     {.key = "seed",
      .flag = "--seed",
      .type = OPTION_SIZE,
@@ -65,9 +88,17 @@ static int run(const struct command_input *in, struct error *e)
     double started = clock_seconds();
     char count[32], size[32], time[32];
     int code = option_require(in->options, "", "out", e);
+    if (!code && flags.count && option_given(in->options, "", "size"))
+        code = error_set(e, ERR_USAGE, "--size and --count: one of them, not both");
+    struct synth_corpus corpus = {
+        .seed = flags.seed,
+        .split = (enum synth_split)flags.split,
+        .kind = flags.kind ? (enum synth_kind)(flags.kind - 1) : SYNTH_KINDS,
+        .bytes = flags.count ? UINT64_MAX : flags.size,
+        .documents = flags.count ? flags.count : UINT64_MAX,
+    };
     if (!code)
-        code = synth_write(flags.out, flags.seed, (enum synth_split)flags.split, flags.size,
-                           &documents, e);
+        code = synth_write_corpus(flags.out, &corpus, &documents, e);
     if (!code)
         code = file_size(flags.out, &bytes, e);
     if (code)
@@ -91,7 +122,8 @@ const struct command command_data_synth = {
         "\n"
         "Example:\n"
         "  linnet data synth --size 20M --out corpus.jsonl\n"
-        "  linnet data synth --size 1M --split held-out --out held-out.jsonl\n",
+        "  linnet data synth --size 1M --split held-out --out held-out.jsonl\n"
+        "  linnet data synth --kind arithmetic --count 500 --out sums.jsonl\n",
     .sections = sections,
     .n_sections = COUNT(sections),
     .run = run,

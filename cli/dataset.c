@@ -288,8 +288,9 @@ static void say_all(const struct dataset *d, const struct tokenizer *t, size_t m
     if (d->validation.count && !d->held_out_here)
         warn_of(&d->validation, d, t, "held out");
     if (d->n_leaked)
-        log_warn("%zu of %zu held-out %s are also trained on; linnet data check lists them", d->n_leaked,
-                 pairs ? d->n_held_prompts : d->validation.count, pairs ? "prompts" : "examples");
+        log_warn("%zu of %zu held-out %s are also trained on; linnet data check%s%s lists them", d->n_leaked,
+                 pairs ? d->n_held_prompts : d->validation.count, pairs ? "prompts" : "examples",
+                 pairs ? " --objective " : "", pairs ? dataset_objectives[d->train.answers] : "");
 }
 
 /* ---- reading ---- */

@@ -277,15 +277,20 @@ static int run(const struct command_input *in, struct error *e)
     return code;
 }
 
+enum { INDENT = 16 };
+
 /* Every loss with its formula and its paper. */
 static void print_losses(size_t width, struct buffer *out)
 {
-    (void)width;
     buffer_string(out, "\nLosses, of C and R: the log-probabilities of the chosen and the rejected answer;\n"
                        "c, r: less the reference's; d = c - r; /n: by token; s: the logistic function:\n");
-    for (size_t i = 0; i < PREFERENCE_LOSSES; i++)
-        buffer_printf(out, "  %-13s %s\n                %s\n", preference_losses[i].name, preference_losses[i].formula,
-                      preference_losses[i].source);
+    for (size_t i = 0; i < PREFERENCE_LOSSES; i++) {
+        const struct preference_loss *l = &preference_losses[i];
+        buffer_printf(out, "  %-13s ", l->name);
+        options_print_wrapped(l->formula, INDENT, INDENT, width, out);
+        buffer_printf(out, "%*s", INDENT, "");
+        options_print_wrapped(l->source, INDENT, INDENT, width, out);
+    }
 }
 
 const struct command command_dpo = {

@@ -279,18 +279,22 @@ void inference_free(struct inference *in)
     *in = (struct inference){0};
 }
 
+uint64_t adapter_hash(const struct lora_adapter *a, uint64_t h)
+{
+    h = hash64(&a->strength, sizeof a->strength, h);
+    for (size_t k = 0; k < a->all.count; k++)
+        if (a->all.items[k]->value)
+            h = hash64(a->all.items[k]->value, a->all.items[k]->count * sizeof(float), h);
+    for (size_t k = 0; k < a->n_pairs; k++)
+        h = hash64(&a->pairs[k].scale, sizeof a->pairs[k].scale, h);
+    return h;
+}
+
 uint64_t inference_hash(const struct inference *in)
 {
     uint64_t h = in->weights_hash;
-    for (size_t i = 0; i < in->n_adapters; i++) {
-        const struct lora_adapter *a = in->adapters[i].lora;
-        h = hash64(&a->strength, sizeof a->strength, h);
-        for (size_t k = 0; k < a->all.count; k++)
-            if (a->all.items[k]->value)
-                h = hash64(a->all.items[k]->value, a->all.items[k]->count * sizeof(float), h);
-        for (size_t k = 0; k < a->n_pairs; k++)
-            h = hash64(&a->pairs[k].scale, sizeof a->pairs[k].scale, h);
-    }
+    for (size_t i = 0; i < in->n_adapters; i++)
+        h = adapter_hash(in->adapters[i].lora, h);
     return h ? h : 1;
 }
 

@@ -1,10 +1,10 @@
 #include "data/answer_check.h"
 
 #include "base/memory.h"
+#include "tokenizer/unicode.h"
 
 #include <ctype.h>
 #include <string.h>
-#include <utf8proc.h>
 
 /* ---- numbers ---- */
 
@@ -132,38 +132,35 @@ static void trim(const char **text, size_t *n)
         (*n)--;
 }
 
-/* Folds case; bytes that are not UTF-8 stay as they are. */
-static void fold(const char *text, size_t n, struct buffer *out)
+/* Compatibility forms stay apart: x squared, as one character, is not x2. */
+static void normalise_text(const char *text, size_t n, struct buffer *out)
 {
-    utf8proc_uint8_t *folded = NULL;
-    utf8proc_ssize_t size = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &folded,
-                                         UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD);
-    if (size >= 0)
-        buffer_append(out, folded, (size_t)size);
-    else
-        buffer_append(out, text, n);
-    free(folded);
-}
-
-void answer_normalise(const char *text, size_t n, struct buffer *out)
-{
-    struct buffer folded = {0};
+    struct buffer lower = {0}, same = {0};
     bool space = false;
-    trim(&text, &n);
-    if (normalise_number(text, n, out))
-        return;
-    fold(text, n, &folded);
-    for (size_t i = 0; i < folded.size; i++) {
-        if (is_white(folded.data[i])) {
+    unicode_lower(text, n, &lower);
+    unicode_normalize(lower.data ? lower.data : "", lower.size, FORM_NFC, &same);
+    for (size_t i = 0, size; i < same.size; i += size) {
+        uint32_t code = 0;
+        size = utf8_decode(same.data + i, same.size - i, &code);
+        if (size && unicode_is_space(code)) {
             space = true;
             continue;
         }
         if (space)
             buffer_byte(out, ' ');
         space = false;
-        buffer_byte(out, folded.data[i]);
+        size = size ? size : 1;
+        buffer_append(out, same.data + i, size);
     }
-    buffer_free(&folded);
+    buffer_free(&lower);
+    buffer_free(&same);
+}
+
+void answer_normalise(const char *text, size_t n, struct buffer *out)
+{
+    trim(&text, &n);
+    if (!normalise_number(text, n, out))
+        normalise_text(text, n, out);
 }
 
 /* ---- regular expressions ---- */

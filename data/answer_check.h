@@ -48,8 +48,8 @@ bool answer_final(const struct answer_check *c, const char *text, struct buffer 
 
 /* Appends the form in which answers are compared. A number has one for all its spellings: signs of currencies ($ and those of
  * euro, pound, yen, rupee, won) around it are left out, commas between its digits, and spaces between groups of three;
- * "1,000", "$1 000.00" and "1e3" are the same, exactly, however long they are. Any other text is folded (Unicode, NFKC), and
- * white space in it is one space. */
+ * "1,000", "$1 000.00" and "1e3" are the same, exactly, however long they are. Any other text is lower case, Unicode NFC, and
+ * white space within it is one space. */
 void answer_normalise(const char *text, size_t n, struct buffer *out);
 
 #endif

@@ -436,3 +436,22 @@ int example_make_prompt(const struct dataset_row *row, const struct example_sett
     buffer_free(&text);
     return code;
 }
+
+void example_answer_lead(const struct dataset_row *row, const struct example_settings *s, struct buffer *out)
+{
+    static const char probe[] = "linnet"; /* an answer that no template changes, or finds anything in */
+    struct buffer before = {0}, whole = {0};
+    if (!s->chat_template)
+        return;
+    json_t *messages = json_copy(row->messages);
+    json_array_append_new(messages, message_new("assistant", probe, strlen(probe)));
+    if (!render(s, row->messages, row->tools, true, &before, NULL, NULL) &&
+        !render(s, messages, row->tools, false, &whole, NULL, NULL) && whole.size > before.size &&
+        memcmp(before.data ? before.data : "", whole.data, before.size) == 0) {
+        const char *rest = whole.data + before.size, *answer = strstr(rest, probe);
+        buffer_append(out, rest, answer ? (size_t)(answer - rest) : 0);
+    }
+    json_decref(messages);
+    buffer_free(&before);
+    buffer_free(&whole);
+}

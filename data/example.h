@@ -19,6 +19,7 @@
 #ifndef LINNET_DATA_EXAMPLE_H
 #define LINNET_DATA_EXAMPLE_H
 
+#include "base/buffer.h"
 #include "chat/template.h"
 #include "data/dataset_row.h"
 #include "tokenizer/tokenizer.h"
@@ -103,6 +104,11 @@ int example_make_chat(const json_t *messages, size_t n_prompt, const json_t *too
  * which the prompt alone cannot have. Replaces what is in `out`. Errors as example_make. */
 int example_make_prompt(const struct dataset_row *row, const struct example_settings *s, struct tokens *out,
                         struct error *e);
+/* Appends what the template writes between the opening of the assistant's turn and the answer, for most nothing, for some a
+ * space: what a model that continues the opening writes before the answer itself. An answer that is kept as a row must not
+ * have it, or the template would write it twice. Nothing without a template, and where it is not known because an answer is
+ * refused or the beginning rewritten; such a row cannot be trained on (example_make). */
+void example_answer_lead(const struct dataset_row *row, const struct example_settings *s, struct buffer *out);
 /* The same from a .txt file's text in pieces (corpus_next): x begins without tokens, the ids of one piece after the other
  * (tokenizer_encode without special tokens) are added, and then BOS and EOS come around them. Errors as example_make of
  * the whole (dataset_row_from_text). */

@@ -118,23 +118,40 @@ static void tell_pairs(uint64_t seed, enum synth_split split, size_t n,
     buffer_free(&a);
 }
 
+/* The first draw of a document's own numbers, which go on behind it. */
+static enum synth_kind draw_kind(uint64_t own, struct rng *r)
+{
+    rng_init(r, own, STREAM_KIND);
+    unsigned draw = (unsigned)rng_below(r, 1000);
+    return draw < kind_weights[SYNTH_STORY]                                  ? SYNTH_STORY
+           : draw < kind_weights[SYNTH_STORY] + kind_weights[SYNTH_QUESTION] ? SYNTH_QUESTION
+                                                                             : SYNTH_ARITHMETIC;
+}
+
+static uint64_t document_seed(uint64_t seed, enum synth_split split, uint64_t index)
+{
+    return rng_at(rng_at(seed, split), index);
+}
+
+enum synth_kind synth_document_kind(uint64_t seed, enum synth_split split, uint64_t index)
+{
+    struct rng r;
+    return draw_kind(document_seed(seed, split, index), &r);
+}
+
 enum synth_kind synth_document(uint64_t seed, enum synth_split split, uint64_t index,
                                struct buffer *out, struct buffer *question, struct buffer *answer)
 {
-    uint64_t own = rng_at(rng_at(seed, split), index);
+    uint64_t own = document_seed(seed, split, index);
     struct rng r;
-    rng_init(&r, own, STREAM_KIND);
-    unsigned draw = (unsigned)rng_below(&r, 1000);
-    if (draw < kind_weights[SYNTH_STORY]) {
+    enum synth_kind kind = draw_kind(own, &r);
+    if (kind == SYNTH_STORY)
         tell_story(own, split, out);
-        return SYNTH_STORY;
-    }
-    if (draw < kind_weights[SYNTH_STORY] + kind_weights[SYNTH_QUESTION]) {
+    else if (kind == SYNTH_QUESTION)
         tell_pairs(own, split, 1 + rng_below(&r, 3), question_pair, out, question, answer);
-        return SYNTH_QUESTION;
-    }
-    tell_pairs(own, split, 3 + rng_below(&r, 4), synth_arithmetic_pair, out, question, answer);
-    return SYNTH_ARITHMETIC;
+    else
+        tell_pairs(own, split, 3 + rng_below(&r, 4), synth_arithmetic_pair, out, question, answer);
+    return kind;
 }
 
 /* ---- files ---- */
@@ -171,8 +188,7 @@ static void write_json_line(const struct buffer *text, enum synth_kind kind,
     fputs("}\n", f);
 }
 
-int synth_write(const char *path, uint64_t seed, enum synth_split split, uint64_t target_bytes,
-                uint64_t *documents, struct error *e)
+int synth_write_corpus(const char *path, const struct synth_corpus *c, uint64_t *documents, struct error *e)
 {
     bool lines = path_has_suffix(path, ".jsonl");
     if (!lines && !path_has_suffix(path, ".txt"))
@@ -182,23 +198,34 @@ int synth_write(const char *path, uint64_t seed, enum synth_split split, uint64_
     if (code)
         return code;
     struct buffer text = {0}, question = {0}, answer = {0};
-    uint64_t index = 0;
+    uint64_t n = 0, written = 0;
     errno = 0;
-    for (uint64_t written = 0; written < target_bytes && !ferror(w.stream); index++) {
+    for (uint64_t index = 0; n < c->documents && written < c->bytes && !ferror(w.stream); index++) {
+        enum synth_kind kind = synth_document_kind(c->seed, c->split, index);
+        if (c->kind != SYNTH_KINDS && c->kind != kind)
+            continue;
         buffer_clear(&text);
         buffer_clear(&question);
         buffer_clear(&answer);
-        enum synth_kind kind = synth_document(seed, split, index, &text, &question, &answer);
+        synth_document(c->seed, c->split, index, &text, &question, &answer);
         written += text.size;
         if (lines)
             write_json_line(&text, kind, &question, &answer, w.stream);
         else
-            fprintf(w.stream, "%s%s\n", index ? "\n" : "", text.data);
+            fprintf(w.stream, "%s%s\n", n ? "\n" : "", text.data);
+        n++;
     }
     buffer_free(&text);
     buffer_free(&question);
     buffer_free(&answer);
     if (documents)
-        *documents = index;
+        *documents = n;
     return file_writer_commit(&w, e);
+}
+
+int synth_write(const char *path, uint64_t seed, enum synth_split split, uint64_t target_bytes,
+                uint64_t *documents, struct error *e)
+{
+    struct synth_corpus c = {seed, split, SYNTH_KINDS, target_bytes, UINT64_MAX};
+    return synth_write_corpus(path, &c, documents, e);
 }

@@ -33,6 +33,9 @@ const char *synth_kind_name(enum synth_kind kind); /* "story", "question", "arit
 enum synth_kind synth_document(uint64_t seed, enum synth_split split, uint64_t index,
                                struct buffer *out, struct buffer *question, struct buffer *answer);
 
+/* The kind that document is, without telling it. */
+enum synth_kind synth_document_kind(uint64_t seed, enum synth_split split, uint64_t index);
+
 /* Writes documents 0, 1, ... of (seed, split) to `path` until their texts reach target_bytes,
  * replacing a file only when all is written. By the suffix: .jsonl with members "text", "kind" and,
  * where they exist, "question" and "answer"; .txt with a blank line between documents (which
@@ -40,5 +43,14 @@ enum synth_kind synth_document(uint64_t seed, enum synth_split split, uint64_t i
  * receives their number. */
 int synth_write(const char *path, uint64_t seed, enum synth_split split, uint64_t target_bytes,
                 uint64_t *documents, struct error *e);
+
+/* The same of one kind, or until there are so many: the documents of that kind among those, in order. */
+struct synth_corpus {
+    uint64_t seed;
+    enum synth_split split;
+    enum synth_kind kind;      /* SYNTH_KINDS: all */
+    uint64_t bytes, documents; /* it ends with the first that is reached; UINT64_MAX: not by this one, one of the two */
+};
+int synth_write_corpus(const char *path, const struct synth_corpus *c, uint64_t *documents, struct error *e);
 
 #endif

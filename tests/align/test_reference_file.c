@@ -193,6 +193,13 @@ static void what_is_written_is_read(void **state)
         reference_description_free(&d);
     }
     assert_int_not_equal(reference_file_write("/tmp/linnet-no-such-folder/r.h5", &t, &made, NULL), OK);
+    struct reference_description nameless = made;
+    nameless.producer = NULL;
+    assert_ok(reference_file_write(path, &t, &nameless, &e), e);
+    assert_ok(reference_file_read(path, &back, &d, &e), e);
+    assert_string_equal(d.producer, "linnet");
+    reference_table_free(&back);
+    reference_description_free(&d);
     t.logps[13] = NAN;
     assert_int_equal(reference_file_write(path, &t, &made, &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "that of answer 13 is nan"));
@@ -310,7 +317,8 @@ static void other_models_are_refused(void **state)
     assert_ok(reference_check(&made, made.model_hash, 7, "r.h5", &e), e);
     assert_int_equal(reference_check(&made, 1, 7, "r.h5", &e), ERR_FORMAT);
     assert_string_equal(e.message, "r.h5: made with another model: models/a (model fffffffffffffffc, tokenizer 0000000000000007; "
-                                   "here they are 0000000000000001 and 0000000000000007); make one for this with linnet reference");
+                                   "here they are 0000000000000001 and 0000000000000007); make one for this with linnet reference, with the "
+                                   "same --method");
     assert_int_equal(reference_check(&made, made.model_hash, 8, "r.h5", &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "r.h5: made with another tokenizer: models/a ("));
     assert_int_equal(reference_check(&made, 1, 8, "r.h5", &e), ERR_FORMAT);

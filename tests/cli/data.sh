@@ -14,6 +14,17 @@ cmp -s "$tmp/a.jsonl" "$tmp/b.jsonl" || fail "not the same bytes again"
 run "$LINNET" data synth --out "$tmp/held.jsonl" --size 50k --split held-out --json
 status 0
 out_has "  \"path\": \"$tmp/held.jsonl\","
+# One kind: those documents of the corpus, as many as are wanted.
+run "$LINNET" data synth --out "$tmp/sums.jsonl" --kind arithmetic --count 7 --json -q
+status 0
+out_has '  "documents": 7,'
+grep '"kind": "arithmetic", "question": ' "$tmp/a.jsonl" | head -n 7 | cmp -s - "$tmp/sums.jsonl" || fail "other sums than those of the corpus"
+run "$LINNET" data synth --out "$tmp/stories.jsonl" --kind story --size 20k -q
+status 0
+head -n "$(wc -l <"$tmp/stories.jsonl")" "$tmp/stories.jsonl" | grep -qv '"kind": "story"' && fail "not only stories"
+[ "$(wc -c <"$tmp/stories.jsonl")" -ge 20000 ] || fail "too few stories"
+run "$LINNET" data synth --out "$tmp/x.jsonl" --count 3 --size 1k
+usage_error 'data synth ' '--size and --count: one of them, not both'
 run "$LINNET" data synth --out "$tmp/x.doc"
 status 2
 [ ! -e "$tmp/x.doc" ] || fail "the file was made"

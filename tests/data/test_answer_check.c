@@ -43,11 +43,11 @@ static void what_is_no_number_is_text(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         expect_normal(texts[i], texts[i]);
     expect_normal("  A  young\n Lamb\t", "a young lamb");
-    expect_normal("STRASSE", "strasse");
-    expect_normal("Stra\u00DFe", "strasse");
+    expect_normal("two\u00A0\u2003 words", "two words");
+    expect_normal("X\u00B2", "x\u00B2"); /* not X2 */
     expect_normal("\u00C9t\u00E9", "\u00E9t\u00E9");
     expect_normal("E\u0301te\u0301", "\u00E9t\u00E9");
-    expect_normal("\xFF A", "\xFF A"); /* not UTF-8: as it is */
+    expect_normal("\xFF A", "\xFF a"); /* not UTF-8: that byte as it is */
     expect_normal("", "");
     expect_normal("$", "$");
 }
@@ -79,6 +79,7 @@ static void the_final_answer_comes_last(void **state)
     expect_final(line, "Answer: 7\nAnswer: ", "7"); /* the last match is of nothing */
     expect_final("^([0-9]+)$", "1\n22\nx3\n", "22");
     expect_final("([0-9]*)", "a 12 b", "12");
+    expect_final("^([0-9])", "12\n34", "3"); /* and not the 4, where the search goes on */
     expect_final("x|(y)", "yx", "y");
     expect_final("boxed\\{([^}]*)\\}", "\\boxed{1} = \\boxed{-2}", "-2");
 }

@@ -104,6 +104,25 @@ static void pairs_of_every_schema(void **state)
     chat_template_free(t);
 }
 
+/* Equal prompts have one hash, with a template and without, and of whatever schema; others have others. */
+static void prompts_have_hashes(void **state)
+{
+    (void)state;
+    struct chat_template *t;
+    struct error e;
+    assert_ok(chat_template_parse("test", zephyr, strlen(zephyr), &t, &e), e);
+    for (int chat = 0; chat < 2; chat++) {
+        struct example_settings s = {.tokenizer = bytes, .answers = ANSWERS_JUDGED, .chat_template = chat ? t : NULL};
+        struct examples all;
+        assert_ok(read_rows(PAIR("q", "a", "b") JUDGED("q", "other", "true") JUDGED("r", "a", "true"), &s, &all, &e), e);
+        assert_int_equal(all.count, 8);
+        for (size_t i = 1; i < 8; i++)
+            assert_int_equal(all.origins[i].prompt == all.origins[0].prompt, i < 6);
+        examples_free(&all);
+    }
+    chat_template_free(t);
+}
+
 /* A field that was named, a conversation that goes on before its answer, a call for an answer. */
 static void pairs_of_odd_rows(void **state)
 {
@@ -317,15 +336,15 @@ static void truncation_keeps_bos(void **state)
     struct example_settings s = {.tokenizer = bytes, .answers = ANSWERS_COMPARED, .chat_template = t,
                                  .over_long = OVER_LONG_TRUNCATE, .max_tokens = 11};
     assert_int_equal(tokenizer_bos(bytes), tokenizer_eos(bytes));
-    static const char *const front[] = {"+</s>ant|>[XY</s>]", "-</s>ant|>[Z</s>]"};
+    static const char *const front[] = {"+</s>nt|>[XY</s>]", "-</s>nt|>[Z</s>]"};
     expect_examples(PAIR("abcdefgh", "XY", "Z"), &s, front, 2);
     s.answers = ANSWERS_JUDGED;
-    static const char *const judged[] = {"+</s>tant|>[XY</s>]", "+</s>tant|>[Z]", "-</s>stant|>[Z</s>]", "-</s>stant|>[X]"};
+    static const char *const judged[] = {"+</s>ant|>[XY</s>]", "+</s>ant|>[Z]", "-</s>tant|>[Z</s>]", "-</s>tant|>[X]"};
     expect_examples(PAIR("abcdefgh", "XY", "Z"), &s, judged, 4);
     chat_template_free(t);
 }
 
-/* Tokens `first` and following, the last n_learned of n learned. */
+/* An example of n tokens, the last n_learned of them learned. */
 static struct example made(const int32_t *ids, size_t n, size_t n_learned)
 {
     struct example x = {.learned = mem_zero(n, 1), .n_learned = n_learned};
@@ -357,7 +376,7 @@ static void shortening_is_least(void **state)
         struct example a = made(ids[0], n[0], learned[0]), b = made(ids[1], n[1], learned[1]);
         size_t most = 2 + rng_below(&rng, answers_length(&a, &b)), least = SIZE_MAX;
         size_t limit = (prompt[0] < prompt[1] ? prompt[0] : prompt[1]) - 1;
-        for (size_t k = 0; k + with_bos <= limit && least == SIZE_MAX; k++) {
+        for (size_t k = 0; (k == 0 || k + with_bos <= limit) && least == SIZE_MAX; k++) {
             size_t left = shared + (shared == 0 && with_bos); /* BOS is shared in any case, if something is behind it */
             left = left < limit ? left : limit;
             left = left > with_bos + k ? left - k : left > with_bos ? with_bos : left;
@@ -433,7 +452,7 @@ static void prompts_are_held_out(void **state)
             examples_hold_out(&all, 0.3, 7, &held);
             assert_int_equal(held.answers, mode);
             assert_true(held.count % 2 == 0 && all.count % 2 == 0);
-            assert_in_range(held.count, whole.count / 10, whole.count / 2);
+            assert_in_range(held.count, whole.count / 10, whole.count * 2 / 3);
             assert_int_equal(all.count + held.count, whole.count);
             assert_int_equal(all.report.truncated + held.report.truncated, whole.report.truncated);
             assert_int_equal(whole.report.truncated > 0, over_long == OVER_LONG_TRUNCATE);
@@ -531,6 +550,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pairs_of_every_schema),
+        cmocka_unit_test(prompts_have_hashes),
         cmocka_unit_test(pairs_of_odd_rows),
         cmocka_unit_test(borrowed_answers),
         cmocka_unit_test(borrowed_answers_are_cut),

@@ -1,6 +1,7 @@
 /* Prompts of rows (dataset_prompt_parse, example_make_prompt): what is continued is what training sees before the first
  * token that it learns. */
 #include "base/memory.h"
+#include "chat/presets.h"
 #include "data/example.h"
 #include "tests/test.h"
 
@@ -36,7 +37,8 @@ static int teardown(void **state)
 }
 
 /* The prompt of the line, as tokens; and the example's before the first that is learned of the last turn. */
-static void expect_same(const char *line, const char *source, const struct dataset_fields *fields)
+static void expect_same_with(const struct tokenizer *tokenizer, const char *line, const char *source,
+                             const struct dataset_fields *fields)
 {
     struct dataset_row row, asked;
     struct example x = {0};
@@ -45,7 +47,7 @@ static void expect_same(const char *line, const char *source, const struct datas
     struct error e;
     if (source)
         assert_ok(chat_template_parse("test", source, strlen(source), &t, &e), e);
-    struct example_settings s = {.tokenizer = bytes, .chat_template = t, .fields = fields, .now = 1};
+    struct example_settings s = {.tokenizer = tokenizer, .chat_template = t, .fields = fields, .now = 1};
     assert_ok(dataset_row_parse(line, strlen(line), fields, &row, &e), e);
     if (row.n_prompt == 0)
         s.loss = LOSS_LAST_TURN;
@@ -64,6 +66,11 @@ static void expect_same(const char *line, const char *source, const struct datas
     example_free(&x);
     tokens_free(&prompt);
     chat_template_free(t);
+}
+
+static void expect_same(const char *line, const char *source, const struct dataset_fields *fields)
+{
+    expect_same_with(bytes, line, source, fields);
 }
 
 #define USER "{\"role\": \"user\", \"content\": \"Hi there\"}"
@@ -96,6 +103,83 @@ static void a_prompt_is_what_training_sees(void **state)
         expect_same(rows[i], NULL, NULL);
     static const struct dataset_fields named = {.prompt = "question", .completion = "answer"};
     expect_same("{\"question\": \"Hi\", \"answer\": \"Yes\", \"text\": \"Hi Yes\"}", NULL, &named);
+}
+
+/* Without a template BOS comes first where the tokenizer says so, once; a template writes it itself. */
+static void bos_comes_once(void **state)
+{
+    (void)state;
+    json_t *fixture, *root, *model, *shared;
+    struct tokenizer *t;
+    struct error e;
+    assert_ok(json_read("tests/fixtures/tokenizer_stacks.json", &fixture, &e), e);
+    root = json_object_get(json_object_get(json_object_get(fixture, "stacks"), "llama2"), "root");
+    model = json_object_get(root, "model");
+    shared = json_object_get(fixture, "shared");
+    struct {
+        json_t *object;
+        const char *key;
+    } parts[] = {{root, "added_tokens"}, {model, "vocab"}, {model, "merges"}};
+    for (size_t i = 0; i < 3; i++) {
+        const char *part = json_string_value(json_object_get(parts[i].object, parts[i].key));
+        if (part)
+            json_object_set(parts[i].object, parts[i].key, json_object_get(shared, part));
+    }
+    json_object_set_new(root, "post_processor", json_pack("{s:s, s:[{s:{s:s}}, {s:{s:s}}], s:{s:{s:[s]}}}", "type",
+                        "TemplateProcessing", "single", "SpecialToken", "id", "<s>", "Sequence", "id", "A", "special_tokens",
+                        "<s>", "tokens", "<s>"));
+    char *text = json_dumps(root, 0);
+    assert_ok(tokenizer_parse_json(text, strlen(text), &t, &e), e);
+    assert_true(tokenizer_adds_bos(t));
+    expect_same_with(t, "{\"prompt\": \"a\", \"completion\": \" b\"}", NULL, NULL);
+    expect_same_with(t, "{\"prompt\": \"<s>a\", \"completion\": \" b\"}", NULL, NULL);
+    expect_same_with(t, "{\"messages\": [" USER ", " BOT "]}", llama3, NULL);
+    expect_same_with(t, "{\"messages\": [" USER ", " BOT "]}", chatml, NULL);
+    free(text);
+    tokenizer_free(t);
+    json_decref(fixture);
+}
+
+static void expect_lead(const char *source, const char *line, const char *want)
+{
+    struct dataset_row row;
+    struct chat_template *t = NULL;
+    struct buffer lead = {0};
+    struct error e;
+    if (source)
+        assert_ok(chat_template_parse("test", source, strlen(source), &t, &e), e);
+    struct example_settings s = {.tokenizer = bytes, .chat_template = t, .now = 1};
+    assert_ok(dataset_prompt_parse(line, strlen(line), NULL, &row, &e), e);
+    size_t n = json_array_size(row.messages);
+    example_answer_lead(&row, &s, &lead);
+    assert_string_equal(lead.data ? lead.data : "", want);
+    assert_int_equal(json_array_size(row.messages), n);
+    buffer_free(&lead);
+    dataset_row_free(&row);
+    chat_template_free(t);
+}
+
+/* What a template puts between its opening and the answer. */
+static void templates_lead_up_to_answers(void **state)
+{
+    (void)state;
+    static const char line[] = "{\"messages\": [" USER "]}";
+    static const char mistral[] = "{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' [/INST]' }}"
+                                  "{% else %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}";
+    static const char thinker[] =
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' %}{{ '<think></think>\n' }}"
+        "{% endif %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    static const char refuses[] = "{% for m in messages %}{% if m.role == 'assistant' %}{{ raise_exception('no') }}"
+                                  "{% endif %}{{ m.content }}{% endfor %}";
+    static const char other[] = "{% if add_generation_prompt %}A{% else %}B{% endif %}{{ messages[-1].content }}";
+    expect_lead(mistral, line, " ");
+    expect_lead(chat_preset("plain"), line, " ");
+    expect_lead(chatml, line, "");
+    expect_lead(llama3, line, "");
+    expect_lead(thinker, line, "<think></think>\n");
+    expect_lead(refuses, line, "");
+    expect_lead(other, line, "");
+    expect_lead(NULL, "{\"prompt\": \"Hi\"}", "");
 }
 
 /* The messages that the line asks with, as JSON, and its text. */
@@ -169,6 +253,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prompt_is_what_training_sees),
+        cmocka_unit_test(bos_comes_once),
+        cmocka_unit_test(templates_lead_up_to_answers),
         cmocka_unit_test(rows_need_no_answer),
         cmocka_unit_test(rows_without_a_prompt),
         cmocka_unit_test(a_conversation_needs_a_template),

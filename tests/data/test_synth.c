@@ -319,6 +319,16 @@ static void parts_are_in_the_text(void **state)
 
 /* ---- files ---- */
 
+static void kinds_are_known_beforehand(void **state)
+{
+    (void)state;
+    struct buffer text = {0};
+    for (uint64_t i = 0; i < 300; i++)
+        assert_int_equal(synth_document_kind(12, SYNTH_HELD_OUT, i),
+                         synth_document(12, SYNTH_HELD_OUT, i, &text, NULL, NULL));
+    buffer_free(&text);
+}
+
 static void writes_jsonl_and_txt(void **state)
 {
     (void)state;
@@ -382,6 +392,7 @@ int main(void)
         cmocka_unit_test(number_families_are_apart),
         cmocka_unit_test(text_is_clean),
         cmocka_unit_test(parts_are_in_the_text),
+        cmocka_unit_test(kinds_are_known_beforehand),
         cmocka_unit_test(writes_jsonl_and_txt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
