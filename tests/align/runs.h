@@ -200,13 +200,6 @@ static double look(struct tuning *t)
     return r.loss;
 }
 
-static double mean_of(const struct tuning *t, int measure)
-{
-    const struct measure *m = &t->preferences.objective.measures[measure];
-    assert_true(m->count > 0);
-    return m->sum / m->count;
-}
-
 /* --- kinds of adapters --- */
 
 enum { KINDS = 4 };

@@ -2,6 +2,13 @@
  * adapter off it is the base to the bit. */
 #include "tests/align/runs.h"
 
+static double mean_of(const struct tuning *t, int measure)
+{
+    const struct measure *m = &t->preferences.objective.measures[measure];
+    assert_true(m->count > 0);
+    return m->sum / m->count;
+}
+
 /* PiSSA adds and takes away the same product, which leaves rounding. In a file's type the base of what trains in full is not
  * rounded to bf16. */
 static bool begins_exactly(const struct want *w)
