@@ -37,7 +37,7 @@ right() { # model, file, flags
     shift 2
     "$LINNET" eval answers --model "$out/$model" --data "$out/$file.jsonl" --chat-template none -n 12 -q "$@" | head -n 1
 }
-stage() { printf '%-28s new %s\n%-28s held out %s\n' "$1" "$(right "$2" new $3)" "" "$(right "$2" held-out $3)"; }
+stage() { printf '%-28s new %s\n%-28s held out %s\n' "$1" "$(right "$2" new "$3")" "" "$(right "$2" held-out "$3")"; }
 
 arithmetic() {
     make corpus.jsonl "$LINNET" data synth --size 20M
@@ -57,15 +57,15 @@ arithmetic() {
     make samples.jsonl "$LINNET" sample --model "$out/sft" --data "$out/asked.jsonl" --chat-template none -n 12 --answers 8 \
         --temperature 1 --top-p 1 --at-once 64
     make pairs.jsonl "$LINNET" data pairs --data "$out/samples.jsonl"
-    stage "pretrained" base "--check regex"
-    stage "after sft" sft ""
+    stage "pretrained" base --check=regex
+    stage "after sft" sft --check=exact
     tune() { # name, rate, epochs, seed, losses
         name=$1 rate=$2 epochs=$3 seed=$4
         shift 4
         # shellcheck disable=SC2086
         make "$name" "$LINNET" dpo --model "$out/sft" --data "$out/pairs.jsonl" $common --loss "$@" --learning-rate "$rate" \
             --epochs "$epochs" --seed "$seed" --eval-interval 1000
-        stage "$name" "$name" ""
+        stage "$name" "$name" --check=exact
     }
     for seed in 1 2 3; do
         tune "both-$seed" 1e-4 3 $seed sigmoid sft
