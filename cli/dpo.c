@@ -2,18 +2,16 @@
 #include "align/model_reference.h"
 #include "align/objective.h"
 #include "align/options.h"
-#include "align/reference_measure.h"
 #include "align/stored_reference.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/dataset.h"
 #include "cli/further.h"
+#include "cli/reference_making.h"
 #include "cli/tuning.h"
 #include "data/example_rows.h"
-#include "model/fingerprint.h"
 #include "model/load.h"
-#include "train/interrupt.h"
 
 static struct run_flags flags;
 static struct align_options align_section;
@@ -130,19 +128,9 @@ static void note_labels(struct run *r)
 
 /* --- the reference --- */
 
-static struct reference_description describe_model(const struct run *r)
-{
-    return (struct reference_description){
-        .model = tune_section.model,
-        .model_hash = model_weights_hash(&r->tuned.model),
-        .tokenizer_hash = tokenizer_hash(r->tuned.tokenizer),
-        .products = (char *)dtype_info(train_product_type(&train_section))->name,
-    };
-}
-
 static int use_file(struct run *r, const char *path, struct error *e)
 {
-    const struct reference_description now = describe_model(r);
+    const struct reference_description now = reference_describe(&r->tuned, &train_section);
     struct reference_table table = {0};
     struct reference_description made_with = {0};
     int code = reference_file_read(path, &table, &made_with, e);
@@ -155,34 +143,18 @@ static int use_file(struct run *r, const char *path, struct error *e)
     return code;
 }
 
-static int write_reference(struct run *r, const char *path, struct error *e)
-{
-    const struct reference_description now = describe_model(r);
-    const struct train_settings *s = &train_section;
-    enum dtype type = train_product_type(s);
-    struct reference_table table = {0};
-    interrupt_install();
-    int code = reference_measure(&r->tuned.model, type, &r->dataset.train, s->batch_size, s->max_seq_length, "reference",
-                                 &table, e);
-    if (!code)
-        code = reference_measure(&r->tuned.model, type, &r->dataset.validation, s->batch_size, s->max_seq_length,
-                                 "reference, held out", &table, e);
-    interrupt_restore();
-    if (code == ERR_INTERRUPTED)
-        error_set(e, code, "interrupted before the first step: %s was not written, and the next run computes it anew", path);
-    reference_table_sort(&table);
-    if (!code)
-        code = reference_file_write(path, &table, &now, e);
-    reference_table_free(&table);
-    return code;
-}
-
 /* All weights train: what they hold likely now is computed once, and kept in the run's directory. */
 static int compute_reference(void *context, struct error *e)
 {
     struct run *r = context;
     char *path = run_file(flags.out, RUN_REFERENCE);
-    int code = flags.resume && file_exists(path) ? OK : write_reference(r, path, e);
+    struct reference_table table = {0};
+    int code = OK;
+    if (!flags.resume || !file_exists(path))
+        code = reference_make(&r->tuned, &r->dataset, &train_section, path, &table, e);
+    reference_table_free(&table);
+    if (code == ERR_INTERRUPTED)
+        error_set(e, code, "interrupted before the first step: %s was not written, and the next run computes it anew", path);
     if (!code)
         code = use_file(r, path, e);
     mem_free(path);

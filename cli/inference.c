@@ -279,7 +279,7 @@ void inference_free(struct inference *in)
     *in = (struct inference){0};
 }
 
-uint64_t adapter_hash(const struct lora_adapter *a, uint64_t h)
+static uint64_t adapter_hash(const struct lora_adapter *a, uint64_t h)
 {
     h = hash64(&a->strength, sizeof a->strength, h);
     for (size_t k = 0; k < a->all.count; k++)

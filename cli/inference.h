@@ -41,8 +41,6 @@ void inference_free(struct inference *in);
 
 /* What makes its predictions: the weights' hash, and with adapters that of their numbers and strengths too. Not 0. */
 uint64_t inference_hash(const struct inference *in);
-/* Mixes an attached adapter's numbers and strength into a hash. */
-uint64_t adapter_hash(const struct lora_adapter *a, uint64_t h);
 
 /* "[NAME:]PATH=SCALE" into both, or without it a scale of 1; a file may have "=" in its name. The caller frees *path. ERR_USAGE. */
 int adapter_split(const char *word, char **path, float *scale, struct error *e);

@@ -1,23 +1,19 @@
 /* linnet reference: how likely a model holds the answers of preference data, computed once for many runs. */
 #include "align/options.h"
-#include "align/reference_measure.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/dataset.h"
-#include "cli/inference.h"
+#include "cli/reference_making.h"
 #include "cli/shared.h"
 #include "cli/tuning.h"
 #include "export/weights.h"
-#include "model/fingerprint.h"
 #include "model/load.h"
-#include "train/interrupt.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 static struct {
     char *out;
-    struct option_strings adapters;
     bool unpaired, force, json;
 } flags;
 static struct align_options align_section; /* of a configuration for linnet dpo: whether its loss is of pairs */
@@ -32,7 +28,6 @@ static const struct option rows[] = {
      .help = "the file to write (.h5)"},
     {.key = "unpaired", .flag = "--unpaired", .type = OPTION_BOOL, .offset = FIELD(unpaired),
      .help = "rows are one answer and a label, as for linnet dpo --loss kto; so is what a configuration's loss asks for"},
-    ADAPTER_ROW(FIELD(adapters)),
     {.key = "force", .flag = "--force", .type = OPTION_BOOL, .offset = FIELD(force), .help = "replace what is there"},
     {.key = "json", .flag = "--json", .type = OPTION_BOOL, .offset = FIELD(json), .help = "print one JSON object"},
 };
@@ -58,9 +53,6 @@ static struct option_section sections[] = {
 
 struct job {
     struct tuned model; /* with nothing that trains */
-    struct lora_adapter *adapters;
-    size_t n_attached;
-    uint64_t hash;
     bool unpaired;
     struct dataset dataset;
     struct reference_table table;
@@ -68,9 +60,6 @@ struct job {
 
 static void job_free(struct job *j)
 {
-    for (size_t i = j->n_attached; i-- > 0;)
-        lora_detach(&j->adapters[i]);
-    adapters_free(j->adapters, j->n_attached);
     reference_table_free(&j->table);
     dataset_free(&j->dataset);
     tuned_free(&j->model);
@@ -100,18 +89,10 @@ static int load(struct job *j, struct error *e)
 {
     bool full = tune_section.method == TUNE_FULL;
     struct model *m = &j->model.model;
+    j->model.options = &tune_section;
     int code = model_load(tune_section.model, full ? WEIGHTS_F32 : WEIGHTS_MAPPED, m, &j->model.tokenizer, e);
-    if (code)
-        return code;
-    j->hash = model_weights_hash(m);
-    if (!full && tune_section.products == TUNE_INT8)
+    if (!code && !full && tune_section.products == TUNE_INT8)
         model_use_integers(m);
-    code = adapters_load(&flags.adapters, m, &j->adapters, e);
-    for (size_t i = 0; i < flags.adapters.count && !code; i++) {
-        lora_attach(&j->adapters[i]);
-        j->hash = adapter_hash(&j->adapters[i], j->hash);
-        j->n_attached++;
-    }
     return code;
 }
 
@@ -126,25 +107,9 @@ static int prepare(struct job *j, const struct command_input *in, struct error *
     return code;
 }
 
-static int measure(struct job *j, struct error *e)
+static void report(struct job *j)
 {
-    const struct train_settings *s = &train_section;
-    enum dtype type = train_product_type(s);
-    struct model *m = &j->model.model;
-    interrupt_install();
-    int code = reference_measure(m, type, &j->dataset.train, s->batch_size, s->max_seq_length, "reference", &j->table, e);
-    if (!code)
-        code = reference_measure(m, type, &j->dataset.validation, s->batch_size, s->max_seq_length, "reference, held out",
-                                 &j->table, e);
-    interrupt_restore();
-    reference_table_sort(&j->table);
-    if (code == ERR_INTERRUPTED)
-        error_set(e, code, "interrupted: %s was not written", flags.out);
-    return code;
-}
-
-static void report(const struct job *j, const struct reference_description *d)
-{
+    const struct reference_description made_with = reference_describe(&j->model, &train_section), *d = &made_with;
     const struct reference_table *t = &j->table;
     const struct examples *train = &j->dataset.train, *held_out = &j->dataset.validation;
     double nats = 0;
@@ -166,30 +131,6 @@ static void report(const struct job *j, const struct reference_description *d)
                  format_count((double)targets, count), nats / (double)targets, flags.out);
 }
 
-static const char *products(const struct model *m)
-{
-    for (size_t i = 0; i < m->n_params; i++)
-        if (m->params[i].in_integers)
-            return "int8";
-    return dtype_info(train_product_type(&train_section))->name;
-}
-
-static int write_file(const struct job *j, struct error *e)
-{
-    static char producer[] = "linnet " LINNET_VERSION;
-    const struct reference_description d = {
-        .model = tune_section.model,
-        .model_hash = j->hash,
-        .tokenizer_hash = tokenizer_hash(j->model.tokenizer),
-        .products = (char *)products(&j->model.model),
-        .producer = producer,
-    };
-    int code = reference_file_write(flags.out, &j->table, &d, e);
-    if (!code)
-        report(j, &d);
-    return code;
-}
-
 static int run(const struct command_input *in, struct error *e)
 {
     struct job j = {0};
@@ -197,9 +138,9 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = prepare(&j, in, e);
     if (!code)
-        code = measure(&j, e);
+        code = reference_make(&j.model, &j.dataset, &train_section, flags.out, &j.table, e);
     if (!code)
-        code = write_file(&j, e);
+        report(&j);
     job_free(&j);
     return code;
 }

@@ -1,5 +1,6 @@
 /* The objective of preferences as a whole, held against PyTorch (tests/fixtures/make_preferences.py): a model, how likely
- * its answers are, every loss, what is measured, and the gradients of all parameters. */
+ * its answers are, every loss, what is measured, and the gradients of all parameters; each answer with a prompt of its own
+ * in a row, and both of a pair behind one. */
 #include "align/answer_logps.h"
 #include "align/objective.h"
 #include "data/example_rows.h"
@@ -116,7 +117,8 @@ static void take(struct judge *j, struct arena *arena)
     activations_init(&j->activations, &j->model, DTYPE_F32, ROWS, T, KEEP_ALL, arena);
     batch_init(&j->batch, ROWS, T, arena);
     struct preferences plan = {0};
-    preferences_init(&plan, &(struct preference_mix){.n = 1, .losses = {preference_loss_find("sft")}, .weights = {1}}, NULL, NULL);
+    const struct preference_mix any = {.n = 1, .losses = {preference_loss_find("sft")}, .weights = {1}};
+    preferences_init(&plan, &any, NULL, NULL);
     size_t n = plan.objective.scratch(&plan.objective, &j->model.config, ROWS * T);
     j->scratch = arena_alloc(arena, n, sizeof *j->scratch);
     preferences_free(&plan);
@@ -239,7 +241,8 @@ static void fill_shared(struct batch *b, const struct examples_read *x)
     example_rows_free(&rows);
 }
 
-static int stored(void *context, struct activations *a, const struct batch *b, float *scratch, double *logps, struct error *e)
+static int stored(void *context, struct activations *a, const struct batch *b, float *scratch, double *logps,
+                  struct error *e)
 {
     struct examples_read *x = context;
     (void)a, (void)scratch, (void)e;
@@ -254,9 +257,9 @@ static int stored(void *context, struct activations *a, const struct batch *b, f
 static struct preference_mix mix_of(const struct judge *j, size_t run)
 {
     const double *weights = j->mix + run * PREFERENCE_LOSSES, *s = j->settings + run * SETTINGS;
-    const struct preference_settings settings = {.beta = s[0], .label_smoothing = s[1], .simpo_gamma = s[2], .cpo_alpha = s[3],
-                                                 .desirable_weight = s[4], .undesirable_weight = s[5],
-                                                 .reference_free = s[6] != 0};
+    const struct preference_settings settings = {
+        .beta = s[0], .label_smoothing = s[1], .simpo_gamma = s[2], .cpo_alpha = s[3], .desirable_weight = s[4],
+        .undesirable_weight = s[5], .reference_free = s[6] != 0};
     size_t first = (size_t)j->first[run], n = 1;
     const char *names[PREFERENCE_LOSSES] = {loss_names[first]};
     double of[PREFERENCE_LOSSES] = {weights[first]};
@@ -288,10 +291,12 @@ static double run_objective(struct judge *j, struct preferences *a, bool backwar
     return loss / (double)n;
 }
 
-static void check_near(double got, double want, double size, const char *what, const char *of, const struct judge *j, size_t run)
+static void check_near(double got, double want, double size, const char *what, const char *of, const struct judge *j,
+                       size_t run)
 {
     if (!(fabs(got - want) <= BAR * size))
-        fail_msg("%s, run %zu (%s): %s%s is %.9g, PyTorch has %.9g", j->name, run, loss_names[j->first[run]], what, of, got, want);
+        fail_msg("%s, run %zu (%s): %s%s is %.9g, PyTorch has %.9g", j->name, run, loss_names[j->first[run]], what, of, got,
+                 want);
 }
 
 static void check_measures(const struct judge *j, const struct preferences *a, size_t run)

@@ -124,13 +124,6 @@ dpo --model q4.gguf --data pairs.jsonl --reference pairs.h5 --out x
 status 1
 grep -q '^linnet: error: pairs.h5: made with another model: base (model [0-9a-f]*, tokenizer [0-9a-f]*; here they are ' "$tmp/stderr" ||
     fail "another model is not named"
-reference --model base --adapter with/adapter --data pairs.jsonl --out adapter.h5 -q
-status 0
-run "$LINNET" info --json adapter.h5
-grep content_hash "$tmp/stdout" | grep -q "$hash" && fail "the adapter changes nothing"
-dpo --model base --data pairs.jsonl --reference adapter.h5 --out x
-status 1
-grep -q '^linnet: error: adapter.h5: made with another model: base ' "$tmp/stderr" || fail "the adapter is not noticed"
 head -c 5000 pairs.h5 >cut.h5
 dpo --model base --data pairs.jsonl --reference cut.h5 --out x
 status 1
