@@ -153,17 +153,16 @@ static void add_examples(struct buffer *out, const struct examples *x, const cha
 }
 
 /* In tokens of rows, in which what a pair shares is once. */
-static void add_pairs(struct buffer *out, const struct examples *x, size_t n_prompts, const char *what)
+static void say_pairs(const struct examples *x, size_t n_prompts, const char *what)
 {
     char count[32], saved[32];
     size_t n = 0, n_pairs = x->count / 2;
     for (size_t i = 0; i < n_pairs; i++)
         n += example_pair_length(x, i, true);
-    buffer_printf(out, "%s%zu %s%s %s (%zu prompt%s, %s tokens, %.1f%% supervised, longest %zu; sharing prompts saves %s "
-                  "tokens)", out->size ? "; " : "", n_pairs,
-                  x->answers == ANSWERS_COMPARED ? "pair" : "judged answer", n_pairs == 1 ? "" : "s", what, n_prompts,
-                  n_prompts == 1 ? "" : "s", format_count((double)n, count), percent(x->report.learned_tokens, n),
-                  example_pairs_longest(x, true), format_count((double)(x->report.tokens - n), saved));
+    log_info("examples: %zu %s%s %s (%zu prompt%s, %s tokens, %.1f%% supervised, longest %zu; sharing prompts saves %s tokens)",
+             n_pairs, x->answers == ANSWERS_COMPARED ? "pair" : "judged answer", n_pairs == 1 ? "" : "s", what, n_prompts,
+             n_prompts == 1 ? "" : "s", format_count((double)n, count), percent(x->report.learned_tokens, n),
+             example_pairs_longest(x, true), format_count((double)(x->report.tokens - n), saved));
 }
 
 /* ---- what is suspicious ---- */
@@ -266,24 +265,29 @@ static void count_leaked(struct dataset *d)
     mem_free(held);
 }
 
-static void say_all(const struct dataset *d, const struct tokenizer *t, size_t max_tokens)
+static void say_examples(const struct dataset *d)
 {
     struct buffer line = {0};
+    add_examples(&line, &d->train, "to train on");
+    if (d->validation.count)
+        add_examples(&line, &d->validation, "held out");
+    log_info("examples: %s", line.data);
+    buffer_free(&line);
+}
+
+static void say_all(const struct dataset *d, const struct tokenizer *t, size_t max_tokens)
+{
+    bool pairs = d->train.answers != ANSWERS_IMITATED;
     say_rows(&d->train, "data", max_tokens);
     if (d->validation.count && !d->held_out_here)
         say_rows(&d->validation, "held out", max_tokens);
-    bool pairs = d->train.answers != ANSWERS_IMITATED;
     if (pairs)
-        add_pairs(&line, &d->train, d->n_prompts, "to train on");
-    else
-        add_examples(&line, &d->train, "to train on");
-    if (d->validation.count && pairs)
-        add_pairs(&line, &d->validation, d->n_held_prompts, "held out");
-    else if (d->validation.count)
-        add_examples(&line, &d->validation, "held out");
-    log_info("examples: %s", line.data);
+        say_pairs(&d->train, d->n_prompts, "to train on");
+    if (pairs && d->validation.count)
+        say_pairs(&d->validation, d->n_held_prompts, "held out");
+    if (!pairs)
+        say_examples(d);
     log_info("chat template: %s", d->chat_template.name);
-    buffer_free(&line);
     warn_of(&d->train, d, t, "data");
     if (d->validation.count && !d->held_out_here)
         warn_of(&d->validation, d, t, "held out");

@@ -92,7 +92,9 @@ static int check_settings(const struct command_input *in, struct run *r, struct 
                          "completions or last-turn");
     if (code)
         return code;
-    if (align_section.reference && !preference_mix_needs_reference(&r->mix))
+    if (align_section.reference && align_section.reference_free)
+        log_warn("align.reference has no effect: --reference-free does without");
+    else if (align_section.reference && !preference_mix_needs_reference(&r->mix))
         log_warn("align.reference has no effect: %s needs no reference", r->mix.losses[0]->name);
     tune_options_settle(all, &tune_section);
     return dataset_settle(all, &dataset_section, &train_section, e);
@@ -151,6 +153,8 @@ static int compute_reference(void *context, struct error *e)
     if (!flags.resume || !file_exists(path))
         code = reference_make(&r->tuned, &r->dataset, &train_section, path, &table, e);
     reference_table_free(&table);
+    if (code == ERR_INTERRUPTED)
+        error_set(e, code, "interrupted before the first step: %s was not written, and the next run computes it anew", path);
     if (!code)
         code = use_file(r, path, e);
     mem_free(path);
@@ -219,8 +223,11 @@ static void say_plan(const void *context)
     const struct packing *p = &r->train.packing;
     size_t step = s->batch_size * s->grad_accumulation;
     struct buffer losses = {0};
-    for (size_t i = 0; i < r->mix.n; i++)
-        buffer_printf(&losses, "%s%.3g %s", i ? " + " : "", r->mix.weights[i], r->mix.losses[i]->name);
+    if (r->mix.n == 1 && r->mix.weights[0] == 1)
+        buffer_string(&losses, r->mix.losses[0]->name);
+    else
+        for (size_t i = 0; i < r->mix.n; i++)
+            buffer_printf(&losses, "%s%.3g %s", i ? " + " : "", r->mix.weights[i], r->mix.losses[i]->name);
     further_say_model(&r->trainer, r->tuned.adapter_path ? lora_section.rank : 0, r->tuned.adapter.n_pairs);
     log_info("rows    %zu of %zu tokens, %.0f%% full; %zu a step, %zu steps, %.2f epochs", p->n_rows, s->max_seq_length,
              100 * packing_share(p), step, s->iters, (double)(s->iters * step) / (double)p->n_rows);

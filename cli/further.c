@@ -1,6 +1,7 @@
 #include "cli/further.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "cli/plan.h"
 #include "cli/run_directory.h"
 #include "cli/shared.h"
@@ -41,6 +42,15 @@ int further_settings(const struct command_input *in, const struct run_flags *f, 
     return code;
 }
 
+/* Whether the run to go on with had this model, tokenizer and data: said before anything is computed of others. */
+static int check_stored(const struct further *r, struct error *e)
+{
+    char *last = run_file(r->flags->out, RUN_LAST);
+    int code = run_state_check(&r->stored->state, last, &r->trainer->state, e);
+    mem_free(last);
+    return code;
+}
+
 static int begin(const struct further *r, struct error *e)
 {
     const struct run_flags *f = r->flags;
@@ -48,6 +58,8 @@ static int begin(const struct further *r, struct error *e)
     int code = run_directory_claim(f->out, e);
     if (!code && f->resume)
         code = stored_run_compare(r->stored, t->config, true, e);
+    if (!code && f->resume)
+        code = check_stored(r, e);
     if (!code)
         code = plan_fit(t, r->settings, e);
     if (!code)

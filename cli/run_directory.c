@@ -31,7 +31,7 @@ int run_directory_check(const char *run, bool resume, struct error *e)
 
 int run_directory_claim(const char *run, struct error *e)
 {
-    static const char *const names[] = {RUN_LAST, RUN_BEST, RUN_SHARD};
+    static const char *const names[] = {RUN_LAST, RUN_BEST, RUN_SHARD, RUN_REFERENCE};
     int code = dir_make(run, e);
     if (!code)
         code = dir_claim(run, e);

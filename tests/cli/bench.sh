@@ -56,6 +56,29 @@ done
 run "$LINNET" bench lora
 usage_error "bench lora " "missing --model PATH: a Hugging Face directory or a GGUF file; linnet data synth-model makes one"
 
+# preferences beside fine-tuning
+for more in "--lora-rank 4" "--method full" "--products int8 --lora-rank 4"; do
+    # shellcheck disable=SC2086
+    run "$LINNET" bench dpo --model "$tmp/small.gguf" --pairs 2 --prompt-tokens 8 --answer-tokens 8 --steps 1 $more --json
+    status 0
+    err ''
+    positive threads trained sft_step_ms reference_pass_ms apart_step_ms apart_ratio apart_stored_step_ms apart_stored_ratio \
+        shared_step_ms shared_ratio shared_stored_step_ms shared_stored_ratio
+    for line in '"pairs": 2' '"prompt_tokens": 8' '"answer_tokens": 8' '"steps": 1'; do
+        out_has "  $line,"
+    done
+    case $more in *lora-rank*) out_has '  "trained": 7424,' ;; esac
+    ms() { sed -n "s/^ *\"$1\": \([0-9.e+-]*\),*\$/\1/p" "$tmp/stdout"; }
+    awk "BEGIN {r = $(ms apart_step_ms) / ($(ms sft_step_ms) + $(ms reference_pass_ms)) / $(ms apart_ratio); exit !(r > 0.999 && r < 1.001)}" ||
+        fail "the ratio is none of what it is said to be"
+done
+run "$LINNET" bench dpo --model "$tmp/small.gguf" --pairs 2 --prompt-tokens 8 --answer-tokens 8 --steps 1 --dtype f32
+status 0
+out_has 'tokens a step                          64'
+grep -q '^preferences, prompts shared  *[0-9.]* ms   [0-9.]* of fine-tuning and reference$' "$tmp/stdout" || fail "no line of it"
+run "$LINNET" bench dpo
+usage_error "bench dpo " "missing --model PATH: the model to train further: a GGUF file, a Hugging Face directory, or a run directory"
+
 run "$LINNET" bench gemm -c "$tmp/small.yaml" --json
 status 0
 positive gflops_per_s threads
