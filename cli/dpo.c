@@ -15,6 +15,8 @@
 #include "model/load.h"
 #include "train/interrupt.h"
 
+#include <string.h>
+
 static struct run_flags flags;
 static struct align_options align_section;
 static struct tune_options tune_section;
@@ -128,13 +130,25 @@ static void note_labels(struct run *r)
 
 /* --- the reference --- */
 
-static struct reference_description describe_model(const struct run *r)
+/* Of the weights as they were loaded: what an adapter trains in full stands in their place while it is attached. */
+static uint64_t hash_of_base(struct run *r)
+{
+    struct lora_adapter *adapter = &r->tuned.adapter;
+    if (!adapter->attached)
+        return model_weights_hash(&r->tuned.model);
+    lora_detach(adapter);
+    uint64_t hash = model_weights_hash(&r->tuned.model);
+    lora_attach(adapter);
+    return hash;
+}
+
+static struct reference_description describe_model(struct run *r)
 {
     return (struct reference_description){
         .model = tune_section.model,
-        .model_hash = model_weights_hash(&r->tuned.model),
+        .model_hash = hash_of_base(r),
         .tokenizer_hash = tokenizer_hash(r->tuned.tokenizer),
-        .products = (char *)dtype_info(train_product_type(&train_section))->name,
+        .products = (char *)reference_products(&r->tuned.model, train_product_type(&train_section)),
     };
 }
 
@@ -146,6 +160,9 @@ static int use_file(struct run *r, const char *path, struct error *e)
     int code = reference_file_read(path, &table, &made_with, e);
     if (!code)
         code = reference_check(&made_with, now.model_hash, now.tokenizer_hash, path, e);
+    if (!code && strcmp(made_with.products, now.products) != 0)
+        log_warn("%s: its products are in %s, those of this run in %s: what the rounding differs by is taken for what was "
+                 "learned", path, made_with.products, now.products);
     if (!code)
         code = stored_reference_init(&r->known, &table, path, &r->dataset.train, &r->dataset.validation, e);
     reference_table_free(&table);

@@ -166,14 +166,6 @@ static void report(const struct job *j, const struct reference_description *d)
                  format_count((double)targets, count), nats / (double)targets, flags.out);
 }
 
-static const char *products(const struct model *m)
-{
-    for (size_t i = 0; i < m->n_params; i++)
-        if (m->params[i].in_integers)
-            return "int8";
-    return dtype_info(train_product_type(&train_section))->name;
-}
-
 static int write_file(const struct job *j, struct error *e)
 {
     static char producer[] = "linnet " LINNET_VERSION;
@@ -181,7 +173,7 @@ static int write_file(const struct job *j, struct error *e)
         .model = tune_section.model,
         .model_hash = j->hash,
         .tokenizer_hash = tokenizer_hash(j->model.tokenizer),
-        .products = (char *)products(&j->model.model),
+        .products = (char *)reference_products(&j->model.model, train_product_type(&train_section)),
         .producer = producer,
     };
     int code = reference_file_write(flags.out, &j->table, &d, e);
