@@ -3,6 +3,14 @@
 #include "align/answer_logps.h"
 #include "data/example_rows.h"
 
+const char *reference_products(const struct model *m, enum dtype type)
+{
+    for (size_t i = 0; i < m->n_params; i++)
+        if (m->params[i].in_integers)
+            return "int8";
+    return dtype_info(type)->name;
+}
+
 static size_t count_targets(const struct examples *x, size_t i)
 {
     size_t n = 0;

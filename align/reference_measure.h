@@ -11,4 +11,7 @@
 int reference_measure(struct model *m, enum dtype type, const struct examples *x, size_t n_rows, size_t seq_len,
                       const char *label, struct reference_table *t, struct error *e);
 
+/* What a description says of the model's products, which are in `type` where its weights are not in integers. */
+const char *reference_products(const struct model *m, enum dtype type);
+
 #endif

@@ -68,8 +68,8 @@ arithmetic() {
         stage "$name" "$name" --check=exact
     }
     for seed in 1 2 3; do
-        tune "both-$seed" 1e-4 3 $seed sigmoid sft
-        tune "imitation-$seed" 1e-4 3 $seed sft
+        tune "both-$seed" 1e-4 3 "$seed" sigmoid sft
+        tune "imitation-$seed" 1e-4 3 "$seed" sft
     done
     tune contrast-1 3e-5 1 1 sigmoid
 }

@@ -67,7 +67,7 @@ struct measured {
 
 /* --- random pairs --- */
 
-static void make_pairs(struct examples *x)
+static void make_pairs(struct examples *x, size_t vocabulary)
 {
     size_t n = flags.prompt_tokens + flags.answer_tokens;
     struct rng rng;
@@ -82,7 +82,8 @@ static void make_pairs(struct examples *x)
     for (size_t i = 0; i < x->count; i++)
         for (size_t k = 0; k < n; k++) {
             bool is_prompt = k < flags.prompt_tokens;
-            x->ids[i * n + k] = is_prompt && i % ANSWER_SIDES ? x->ids[(i - 1) * n + k] : (int32_t)rng_below(&rng, 250);
+            x->ids[i * n + k] = is_prompt && i % ANSWER_SIDES ? x->ids[(i - 1) * n + k]
+                                                                : (int32_t)rng_below(&rng, vocabulary);
             x->learned[i * n + k] = !is_prompt;
         }
 }
@@ -185,7 +186,7 @@ static int measure(struct tuned *tuned, struct measured *r, struct error *e)
     int code = preference_mix_make(&mix, &settings, (const char *const[]){"sigmoid"}, NULL, 1, e);
     if (code)
         return code;
-    make_pairs(&pairs);
+    make_pairs(&pairs, tuned->model.config.vocab_size);
     example_rows_init_pairs(&apart, &pairs, most, false, true, 1, false);
     example_rows_init_pairs(&shared, &pairs, most, false, true, 1, true);
     if (tune_section.method == TUNE_LORA)

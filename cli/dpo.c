@@ -13,6 +13,8 @@
 #include "data/example_rows.h"
 #include "model/load.h"
 
+#include <string.h>
+
 static struct run_flags flags;
 static struct align_options align_section;
 static struct tune_options tune_section;
@@ -136,6 +138,9 @@ static int use_file(struct run *r, const char *path, struct error *e)
     int code = reference_file_read(path, &table, &made_with, e);
     if (!code)
         code = reference_check(&made_with, now.model_hash, now.tokenizer_hash, path, e);
+    if (!code && strcmp(made_with.products, now.products) != 0)
+        log_warn("%s: its products are in %s, those of this run in %s: what the rounding differs by is taken for what was "
+                 "learned", path, made_with.products, now.products);
     if (!code)
         code = stored_reference_init(&r->known, &table, path, &r->dataset.train, &r->dataset.validation, e);
     reference_table_free(&table);

@@ -5,14 +5,6 @@
 #include "model/fingerprint.h"
 #include "train/interrupt.h"
 
-static const char *products_of(const struct model *m, const struct train_settings *s)
-{
-    for (size_t i = 0; i < m->n_params; i++)
-        if (m->params[i].in_integers)
-            return "int8";
-    return dtype_info(train_product_type(s))->name;
-}
-
 struct reference_description reference_describe(struct tuned *t, const struct train_settings *s)
 {
     static char producer[] = "linnet " LINNET_VERSION;
@@ -23,7 +15,7 @@ struct reference_description reference_describe(struct tuned *t, const struct tr
         .model = t->options->model,
         .model_hash = model_weights_hash(&t->model),
         .tokenizer_hash = tokenizer_hash(t->tokenizer),
-        .products = (char *)products_of(&t->model, s),
+        .products = (char *)reference_products(&t->model, train_product_type(s)),
         .producer = producer,
     };
     if (attached)

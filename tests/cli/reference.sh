@@ -107,6 +107,15 @@ for products in exact int8; do
 done
 run "$LINNET" info q4.h5
 out_has '  products        int8'
+dpo --model q4.gguf --data pairs.jsonl --reference q4.h5 --out q4-other
+status 0
+err_has 'linnet: warning: q4.h5: its products are in int8, those of this run in f32: what the rounding differs by is taken for what was learned'
+# what trains in full has the place of the weights that the file was made with
+dpo --model q4.gguf --data pairs.jsonl --products int8 --train-in-full embed_tokens --reference q4.h5 --out q4-whole
+status 0
+dpo --model q4.gguf --data pairs.jsonl --products int8 --train-in-full embed_tokens --out q4-whole-2
+status 0
+same_run q4-whole q4-whole-2
 
 # ---- what is refused ----
 
