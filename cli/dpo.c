@@ -281,7 +281,7 @@ const struct command command_dpo = {
     .name = "dpo",
     .group = "Align",
     .summary = "align a model with preferences: DPO and its family, KTO, SimPO, ORPO",
-    .usage = "--model PATH --data PATH... --out DIR [--loss NAME...] [-c FILE]",
+    .usage = "--model PATH --data PATH... --out DIR [--loss NAME...]",
     .notes =
         "Rows have a prompt, a chosen and a rejected answer; with --loss kto one answer\n"
         "and a label. The model is best one that was fine-tuned on such answers before\n"
@@ -290,8 +290,7 @@ const struct command command_dpo = {
         "\n"
         "  linnet data check --objective dpo --model base.gguf --data pairs.jsonl\n"
         "  linnet dpo --model base.gguf --data pairs.jsonl --out runs/a\n"
-        "  linnet dpo --model base.gguf --data pairs.jsonl --out runs/b --loss sigmoid sft\n"
-        "      --loss-weights 1 0.2\n",
+        "  linnet dpo --model base.gguf --data pairs.jsonl --out b --loss sigmoid sft\n",
     .more = print_losses,
     .sections = sections,
     .n_sections = COUNT(sections),
