@@ -11,14 +11,6 @@ const char *reference_products(const struct model *m, enum dtype type)
     return dtype_info(type)->name;
 }
 
-static size_t count_targets(const struct examples *x, size_t i)
-{
-    size_t n = 0;
-    for (size_t k = x->begin[i] + 1; k < x->begin[i + 1]; k++)
-        n += x->learned[k];
-    return n;
-}
-
 int reference_measure(struct model *m, enum dtype type, const struct examples *x, size_t n_rows, size_t seq_len,
                       const char *label, struct reference_table *t, struct error *e)
 {
@@ -30,7 +22,7 @@ int reference_measure(struct model *m, enum dtype type, const struct examples *x
     double *logps = mem_zero(x->count, sizeof *logps);
     int code = answer_logps_measure(m, type, &loader.rows, n_rows, seq_len, label, logps, e);
     for (size_t i = 0; i < x->count && !code; i++)
-        reference_table_add(t, example_key(x, i), logps[i], count_targets(x, i));
+        reference_table_add(t, example_key(x, i), logps[i], example_targets(x, i));
     mem_free(logps);
     example_rows_free(&pairs);
     return code;

@@ -3,14 +3,6 @@
 #include "base/check.h"
 #include "base/memory.h"
 
-static size_t count_targets(const struct examples *x, size_t i)
-{
-    size_t n = 0;
-    for (size_t k = x->begin[i] + 1; k < x->begin[i + 1]; k++)
-        n += x->learned[k];
-    return n;
-}
-
 /* What could not be found. */
 struct lack {
     size_t missing, different;
@@ -22,7 +14,7 @@ struct lack {
 static void look_up(const struct examples *x, const struct reference_table *t, double *logps, struct lack *lack)
 {
     for (size_t i = 0; i < x->count; i++) {
-        size_t at = reference_table_find(t, example_key(x, i)), targets = count_targets(x, i);
+        size_t at = reference_table_find(t, example_key(x, i)), targets = example_targets(x, i);
         bool missing = at == SIZE_MAX, different = !missing && t->n_targets[at] != targets;
         if ((missing || different) && !lack->examples) {
             lack->examples = x;

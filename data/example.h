@@ -178,6 +178,9 @@ void examples_free(struct examples *all);
  * where answers are compared or judged (their prompts would count as answers). */
 int examples_check_settings(const struct example_settings *s, struct error *e);
 
+/* The targets of one example: its learned tokens but for the first, which nothing predicts. */
+size_t example_targets(const struct examples *all, size_t i);
+
 /* A hash of ids, learned masks and the examples' bounds; of pairs also of what they are and which are wanted. */
 uint64_t examples_hash(const struct examples *all);
 /* A key of one example, the same wherever it stands: XXH64 (seed 0) of its ids, 4 little-endian bytes each, followed by its

@@ -10,8 +10,7 @@ static size_t *first_targets(const struct examples *x)
     size_t *first = mem_alloc(x->count, sizeof *first), next = 0;
     for (size_t i = 0; i < x->count; i++) {
         first[i] = next;
-        for (size_t k = x->begin[i] + 1; k < x->begin[i + 1]; k++)
-            next += x->learned[k] != 0;
+        next += example_targets(x, i);
     }
     return first;
 }

@@ -366,6 +366,14 @@ void examples_free(struct examples *all)
     *all = (struct examples){0};
 }
 
+size_t example_targets(const struct examples *all, size_t i)
+{
+    size_t n = 0;
+    for (size_t k = all->begin[i] + 1; k < all->begin[i + 1]; k++)
+        n += all->learned[k] != 0;
+    return n;
+}
+
 uint64_t examples_hash(const struct examples *all)
 {
     size_t n = all->count ? all->begin[all->count] : 0;
