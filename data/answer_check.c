@@ -179,6 +179,15 @@ static double repeats(const char *pattern)
     return product;
 }
 
+/* \1 to \9, which POSIX does not have and the C library searches for in a time that may grow exponentially. */
+static bool refers_back(const char *pattern)
+{
+    for (const char *at = pattern; (at = strchr(at, '\\')) && at[1]; at += 2)
+        if (at[1] >= '1' && at[1] <= '9')
+            return true;
+    return false;
+}
+
 static int compile(const char *pattern, regex_t *out, struct error *e)
 {
     char reason[128];
@@ -186,6 +195,8 @@ static int compile(const char *pattern, regex_t *out, struct error *e)
         return error_set(e, ERR_FORMAT, "a regular expression of more than %d bytes", ANSWER_PATTERN_MOST);
     if (!(repeats(pattern) <= ANSWER_REPEATS_MOST))
         return error_set(e, ERR_FORMAT, "%.100s: it repeats more than %d times", pattern, ANSWER_REPEATS_MOST);
+    if (refers_back(pattern))
+        return error_set(e, ERR_FORMAT, "%.100s: back references (\\1) are not known", pattern);
     int code = regcomp(out, pattern, REG_EXTENDED | REG_NEWLINE);
     if (!code)
         return OK;

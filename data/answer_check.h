@@ -8,7 +8,7 @@
  * ANSWER_PATTERN holds when a regular expression matches somewhere in the text: the row's "pattern", else `pattern`.
  *
  * Regular expressions are POSIX extended ones (regcomp), on bytes; . and [^...] match no newline, ^ and $ stand at the ends of
- * lines. */
+ * lines. Back references are refused, as they may be searched for without end. */
 #ifndef LINNET_DATA_ANSWER_CHECK_H
 #define LINNET_DATA_ANSWER_CHECK_H
 

@@ -158,6 +158,8 @@ static void what_is_wrong_is_said(void **state)
     expect_error(ANSWER_PATTERN, "{\"pattern\": \"(\"}", "\"pattern\": (: no regular expression: Unmatched ( or \\(");
     expect_error(ANSWER_PATTERN, "{\"pattern\": \"((a{100}){100}){100}\"}",
                  "\"pattern\": ((a{100}){100}){100}: it repeats more than 10000 times");
+    expect_error(ANSWER_PATTERN, "{\"pattern\": \"(a)\\\\\\\\\\\\1\"}", "\"pattern\": (a)\\\\\\1: back references (\\1) are not known");
+    expect_refused("(a+)\\1", NULL, "--final (a+)\\1: back references (\\1) are not known");
     expect_refused("a", NULL, "--final a: no group in it: the answer is what the first (...) matches");
     expect_refused("(a", NULL, "--final (a: no regular expression: Unmatched ( or \\(");
     expect_refused(NULL, "[a", "--pattern [a: no regular expression: Unmatched [, [^, [:, [., or [=");
