@@ -112,7 +112,7 @@ static size_t count_prompts(const struct dataset_check *c, bool held)
     uint64_t *prompts = mem_alloc(c->count, sizeof *prompts);
     size_t n = 0, different = 0;
     for (size_t i = 0; i < c->count; i++)
-        if (c->rows[i].answers && c->rows[i].held == held)
+        if (c->rows[i].kept && c->rows[i].held == held)
             prompts[n++] = c->rows[i].prompt_text;
     qsort(prompts, n, sizeof *prompts, compare_hashes);
     for (size_t i = 0; i < n; i++)

@@ -34,7 +34,8 @@ static size_t sort_keys(const struct dataset_check *c, enum check_kind kind, str
         const struct check_row *row = &c->rows[i];
         uint64_t hash = by_prompt(kind) ? row->prompt : row->whole;
         bool unpaired = row->schema == SCHEMA_UNPAIRED || row->schema == SCHEMA_UNPAIRED_MESSAGES;
-        if (!row->bad && hash && !(unpaired && kind == CHECK_OTHER_ANSWER))
+        bool dropped = row->answers && !row->kept;
+        if (!row->bad && hash && !dropped && !(unpaired && kind == CHECK_OTHER_ANSWER))
             keys[n++] = (struct key){hash, i};
     }
     qsort(keys, n, sizeof *keys, compare_keys);

@@ -155,3 +155,14 @@ show 1 --data kto.jsonl --objective dpo
 failure 'kto.jsonl:1: is one answer with a label, and not "chosen" and "rejected": --loss kto takes it'
 show 2 --data pairs.jsonl --objective dpo --max-seq-length 20 --over-long truncate
 failure 'pairs.jsonl:2: 51 tokens, and without the prompt still more than 20, so training would drop it; --max-seq-length 51 keeps it'
+
+# ---- a pair that is dropped is not trained on, and its prompt not on both sides ----
+
+for i in 1 2 3 4 5 6 7 8; do
+    printf '{"prompt": "Ask %s", "chosen": "a", "rejected": "b"}\n' $i
+    printf '{"prompt": "Ask %s", "chosen": "a very long answer, too long for a row of this run", "rejected": "b"}\n' $i
+done >twice.jsonl
+check --data twice.jsonl --objective dpo --max-seq-length 48 --validation-fraction 0.5 --json
+status 0
+grep -q '"title": "rows that are too long, dropped: 8"' stdout || grep -q '"count": 8' stdout || fail "nothing is dropped"
+if grep -q leaked_prompts stdout; then fail "the prompts of dropped rows count as trained on"; fi
