@@ -66,7 +66,7 @@ static double estimate_kl(const struct preferences *a, const struct batch *b)
     double sum = 0;
     for (size_t i = REJECTED; i < b->n_examples; i += ANSWER_SIDES)
         sum += a->logps[i] - a->reference_logps[i];
-    return b->n_examples ? fmax(0, sum / (double)count(&a->objective, b)) : 0;
+    return sum < 0 || b->n_examples == 0 ? 0 : sum / (double)count(&a->objective, b); /* no number stays none */
 }
 
 static void add(struct preferences *a, int measure, double value)
