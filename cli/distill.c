@@ -281,7 +281,8 @@ static void make_rows(struct run *r, const struct options *all)
     r->trainer.train = example_rows_loader(&r->train);
     if (r->trainer.has_validation)
         r->trainer.validation = example_rows_loader(&r->validation);
-    tuned_settle(all, &r->student, r->trainer.train.rows.per_epoch, &train_section, &optim_section);
+    tuned_settle(all, &r->student, r->trainer.train.rows.per_epoch, tune_learning_rate(&tune_section), &train_section,
+                 &optim_section);
 }
 
 /* --- what needs a teacher that is a model --- */

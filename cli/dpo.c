@@ -6,11 +6,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
-#include "cli/dataset.h"
-#include "cli/further.h"
+#include "cli/dataset_run.h"
 #include "cli/reference_making.h"
-#include "cli/tuning.h"
-#include "data/example_rows.h"
 #include "model/load.h"
 
 #include <string.h>
@@ -50,20 +47,17 @@ static struct option_section sections[] = {
      .flags_of = no_flags},
 };
 
-/* Everything that a run needs of the outside. */
+static const struct dataset_run_settings settings = {&flags, &tune_section, &dataset_section, &lora_section,
+                                                     &optim_section, &train_section, &model_section};
+
 struct run {
-    struct tuned tuned;
+    struct dataset_run dataset;
     struct preference_mix mix;
-    struct dataset dataset;
-    struct example_rows train, validation;
-    bool *wanted;                      /* of unpaired answers, by pair */
-    struct model_reference off;        /* the reference: the model with its adapter off, */
-    struct stored_reference known;     /* or what was computed before, */
+    bool *wanted;                  /* of unpaired answers, by pair */
+    struct model_reference off;    /* the reference: the model with its adapter off, */
+    struct stored_reference known; /* or what was computed before, */
     struct reference known_reference;
     struct preferences preferences;
-    struct trainer trainer;
-    struct buffer config;
-    struct stored_run stored;
 };
 
 static void run_free(struct run *r)
@@ -71,22 +65,14 @@ static void run_free(struct run *r)
     preferences_free(&r->preferences);
     stored_reference_free(&r->known);
     mem_free(r->wanted);
-    example_rows_free(&r->train);
-    example_rows_free(&r->validation);
-    dataset_free(&r->dataset);
-    tuned_free(&r->tuned);
-    buffer_free(&r->config);
-    stored_run_free(&r->stored);
+    dataset_run_free(&r->dataset);
 }
 
 /* --- before the run --- */
 
 static int check_settings(const struct command_input *in, struct run *r, struct error *e)
 {
-    const struct options *all = in->options;
-    int code = further_settings(in, &flags, &r->stored, e);
-    if (!code)
-        code = option_require(all, "tune", "model", e);
+    int code = dataset_run_settings(&r->dataset, &settings, in, e);
     if (!code)
         code = align_options_mix(&align_section, &r->mix, e);
     if (!code && dataset_section.loss == LOSS_ALL)
@@ -98,29 +84,13 @@ static int check_settings(const struct command_input *in, struct run *r, struct 
         log_warn("align.reference has no effect: --reference-free does without");
     else if (align_section.reference && !preference_mix_needs_reference(&r->mix))
         log_warn("align.reference has no effect: %s needs no reference", r->mix.losses[0]->name);
-    tune_options_settle(all, &tune_section);
-    return dataset_settle(all, &dataset_section, &train_section, e);
-}
-
-static void make_rows(struct run *r, const struct options *all)
-{
-    const struct train_settings *s = &train_section;
-    bool packed = dataset_section.packing;
-    example_rows_init_pairs(&r->train, &r->dataset.train, s->max_seq_length, packed, true, s->seed, true);
-    r->trainer.train = example_rows_loader(&r->train);
-    r->trainer.has_validation = r->dataset.validation.count > 0;
-    if (r->trainer.has_validation) {
-        example_rows_init_pairs(&r->validation, &r->dataset.validation, s->max_seq_length, packed, false, 0, true);
-        r->validation.first_example = r->dataset.train.count;
-        r->trainer.validation = example_rows_loader(&r->validation);
-    }
-    tuned_settle(all, &r->tuned, r->trainer.train.rows.per_epoch, &train_section, &optim_section);
+    return OK;
 }
 
 /* Which of the answers are wanted, those to train on first. */
 static void note_labels(struct run *r)
 {
-    const struct examples *parts[] = {&r->dataset.train, &r->dataset.validation};
+    const struct examples *parts[] = {&r->dataset.dataset.train, &r->dataset.dataset.validation};
     size_t n = 0;
     r->wanted = mem_zero((parts[0]->count + parts[1]->count) / ANSWER_SIDES, sizeof *r->wanted);
     for (size_t k = 0; k < COUNT(parts); k++)
@@ -132,7 +102,7 @@ static void note_labels(struct run *r)
 
 static int use_file(struct run *r, const char *path, struct error *e)
 {
-    const struct reference_description now = reference_describe(&r->tuned, &train_section);
+    const struct reference_description now = reference_describe(&r->dataset.tuned, &train_section);
     struct reference_table table = {0};
     struct reference_description made_with = {0};
     int code = reference_file_read(path, &table, &made_with, e);
@@ -142,7 +112,7 @@ static int use_file(struct run *r, const char *path, struct error *e)
         log_warn("%s: its products are in %s, those of this run in %s: what the rounding differs by is taken for what was "
                  "learned", path, made_with.products, now.products);
     if (!code)
-        code = stored_reference_init(&r->known, &table, path, &r->dataset.train, &r->dataset.validation, e);
+        code = stored_reference_init(&r->known, &table, path, &r->dataset.dataset.train, &r->dataset.dataset.validation, e);
     reference_table_free(&table);
     reference_description_free(&made_with);
     return code;
@@ -156,7 +126,7 @@ static int compute_reference(void *context, struct error *e)
     struct reference_table table = {0};
     int code = OK;
     if (!flags.resume || !file_exists(path))
-        code = reference_make(&r->tuned, &r->dataset, &train_section, path, &table, e);
+        code = reference_make(&r->dataset.tuned, &r->dataset.dataset, &train_section, path, &table, e);
     reference_table_free(&table);
     if (code == ERR_INTERRUPTED)
         error_set(e, code, "interrupted before the first step: %s was not written, and the next run computes it anew", path);
@@ -178,7 +148,7 @@ static const struct reference *choose_reference(struct run *r)
         return NULL;
     if (align_section.reference || tune_section.method == TUNE_FULL)
         return &r->known_reference;
-    model_reference_init(&r->off, &r->tuned.adapter);
+    model_reference_init(&r->off, &r->dataset.tuned.adapter);
     return &r->off.reference;
 }
 
@@ -187,29 +157,16 @@ static const struct reference *choose_reference(struct run *r)
 static int prepare(struct run *r, const struct command_input *in, struct error *e)
 {
     bool unpaired = preference_mix_is_unpaired(&r->mix);
-    int code = tuned_open(&tune_section, &lora_section, train_section.seed, &r->tuned, e);
-    r->tuned.learning_rate = tune_section.method == TUNE_FULL ? 1e-6 : 2e-5;
-    if (!code)
-        code = tuned_settle_length(in->options, &r->tuned, &train_section, e);
-    if (!code)
-        code = dataset_load(&dataset_section, unpaired ? ANSWERS_JUDGED : ANSWERS_COMPARED, r->tuned.tokenizer,
-                            train_section.max_seq_length, train_section.seed, &r->dataset, e);
+    int code = dataset_run_open(&r->dataset, in, unpaired ? ANSWERS_JUDGED : ANSWERS_COMPARED,
+                                tune_section.method == TUNE_FULL ? 1e-6 : 2e-5, e);
     if (!code && align_section.reference && preference_mix_needs_reference(&r->mix))
         code = use_file(r, align_section.reference, e);
     if (code)
         return code;
-    make_rows(r, in->options);
     note_labels(r);
-    model_section = r->tuned.model.config;
-    options_print_yaml(in->options, &r->config); /* what was asked for, before plan_fit: a resumed run fits itself again */
     preferences_init(&r->preferences, &r->mix, choose_reference(r), r->wanted);
-    r->trainer.config = r->config.data;
-    r->trainer.objective = &r->preferences.objective;
-    r->trainer.settings = &train_section;
-    r->trainer.optim = &optim_section;
-    r->trainer.run = flags.out ? flags.out : "";
-    r->trainer.state.data_hash = dataset_hash(&r->dataset);
-    return tuned_prepare(&r->tuned, &r->trainer, e);
+    r->dataset.trainer.objective = &r->preferences.objective;
+    return OK;
 }
 
 static const char *reference_in_words(const struct run *r)
@@ -224,20 +181,15 @@ static const char *reference_in_words(const struct run *r)
 static void say_plan(const void *context)
 {
     const struct run *r = context;
-    const struct train_settings *s = &train_section;
-    const struct packing *p = &r->train.packing;
-    size_t step = s->batch_size * s->grad_accumulation;
     struct buffer losses = {0};
     if (r->mix.n == 1 && r->mix.weights[0] == 1)
         buffer_string(&losses, r->mix.losses[0]->name);
     else
         for (size_t i = 0; i < r->mix.n; i++)
             buffer_printf(&losses, "%s%.3g %s", i ? " + " : "", r->mix.weights[i], r->mix.losses[i]->name);
-    further_say_model(&r->trainer, r->tuned.adapter_path ? lora_section.rank : 0, r->tuned.adapter.n_pairs);
-    log_info("rows    %zu of %zu tokens, %.0f%% full; %zu a step, %zu steps, %.2f epochs", p->n_rows, s->max_seq_length,
-             100 * packing_share(p), step, s->iters, (double)(s->iters * step) / (double)p->n_rows);
+    dataset_run_say(&r->dataset);
     log_info("loss    %s, beta %g; reference: %s", losses.data, align_section.beta, reference_in_words(r));
-    further_say_steps(&r->trainer);
+    further_say_steps(&r->dataset.trainer);
     buffer_free(&losses);
 }
 
@@ -247,16 +199,8 @@ static int run(const struct command_input *in, struct error *e)
     int code = check_settings(in, &r, e);
     if (!code)
         code = prepare(&r, in, e);
-    if (!code) {
-        tokenizer_set_chat_template(r.tuned.tokenizer, r.dataset.chat_template.text);
-        code = further_run(&(struct further){.flags = &flags, .trainer = &r.trainer, .settings = &train_section,
-                                             .stored = &r.stored, .tokenizer = r.tuned.tokenizer,
-                                             .context = model_section.max_position_embeddings,
-                                             .before = computes_beforehand(&r) ? compute_reference : NULL,
-                                             .before_context = &r, .say = say_plan, .say_context = &r}, e);
-    }
-    if (!code && !flags.plan)
-        tuned_say_result(&r.tuned, flags.out, r.dataset.chat_template.text != NULL);
+    if (!code)
+        code = dataset_run_train(&r.dataset, computes_beforehand(&r) ? compute_reference : NULL, say_plan, &r, e);
     run_free(&r);
     return code;
 }

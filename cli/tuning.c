@@ -68,7 +68,7 @@ int tuned_open(const struct tune_options *o, const struct lora_options *lora, ui
                struct error *e)
 {
     bool full = o->method == TUNE_FULL;
-    *t = (struct tuned){.options = o, .learning_rate = full ? 2e-5 : 2e-4};
+    *t = (struct tuned){.options = o};
     int code = model_load(o->model, full ? WEIGHTS_F32 : WEIGHTS_MAPPED, &t->model, &t->tokenizer, e);
     if (code)
         return code;
@@ -142,11 +142,16 @@ int tuned_settle_length(const struct options *all, const struct tuned *t, struct
     return plan_check_batch(train, e);
 }
 
+double tune_learning_rate(const struct tune_options *o)
+{
+    return o->method == TUNE_FULL ? 2e-5 : 2e-4;
+}
+
 /* A model that knows something already takes smaller steps than a new one. */
-static void settle_optim(const struct options *all, const struct tuned *t, size_t iters, struct optim_settings *optim)
+static void settle_optim(const struct options *all, double learning_rate, size_t iters, struct optim_settings *optim)
 {
     if (!option_given(all, "optim", "learning_rate"))
-        optim->learning_rate = t->learning_rate;
+        optim->learning_rate = learning_rate;
     if (!option_given(all, "optim", "weight_decay"))
         optim->weight_decay = 0;
     if (!option_given(all, "optim", "beta2"))
@@ -155,8 +160,8 @@ static void settle_optim(const struct options *all, const struct tuned *t, size_
         optim->warmup_iters = iters * 3 / 100;
 }
 
-void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, struct train_settings *train,
-                  struct optim_settings *optim)
+void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, double learning_rate,
+                  struct train_settings *train, struct optim_settings *optim)
 {
     size_t rows = train->batch_size * train->grad_accumulation;
     bool longer = option_source(all, "train", "iters") == OPTION_FROM_STORED &&
@@ -164,7 +169,7 @@ void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_
     if (longer || !option_given(all, "train", "iters"))
         train->iters = (size_t)fmax(1, ceil(t->options->epochs * (double)rows_per_epoch / (double)rows));
     if (!t->is_new)
-        settle_optim(all, t, train->iters, optim);
+        settle_optim(all, learning_rate, train->iters, optim);
     /* some ten evaluations in a run, however short */
     size_t interval = train->iters / 10 > 1 ? train->iters / 10 : 1;
     if (!option_given(all, "train", "eval_interval"))

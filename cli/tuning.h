@@ -44,7 +44,6 @@ struct tuned {
     struct shard probe_shard;
     struct shard_rows probe_rows;
     char *adapter_path;              /* RUN/adapter; NULL where all weights train */
-    double learning_rate;            /* where none is given; set by tuned_open for imitation, and may be changed */
 };
 
 /* Loads the model and makes what trains of it, fresh from `seed`. tuned_free in any case. */
@@ -60,11 +59,13 @@ void tuned_free(struct tuned *t);
  * plan_check_batch. */
 int tuned_settle_length(const struct options *all, const struct tuned *t, struct train_settings *train, struct error *e);
 
+/* The learning rate of those that imitate, where none is given. */
+double tune_learning_rate(const struct tune_options *o);
+
 /* What settings that were not given should be for this: steps, intervals and, unless the model is new, learning rate,
- * warm-up, decay and beta2. Epochs
- * that are given now are stronger than the steps of the run that is resumed. */
-void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, struct train_settings *train,
-                  struct optim_settings *optim);
+ * warm-up, decay and beta2. Epochs that are given now are stronger than the steps of the run that is resumed. */
+void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, double learning_rate,
+                  struct train_settings *train, struct optim_settings *optim);
 
 /* Gives the trainer the model, what trains, the probe, and the keeping of the best adapter in the run directory. */
 int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e);
