@@ -114,8 +114,8 @@ wait $pid || status=$?
 [ "$status" = 130 ] || fail "an interrupted run exits with $status"
 grep -q "continue with --resume" "$dir/err" || fail "says: $(cat "$dir/err")"
 
-# So does a terminal that is closed.
-"$LINNET" pretrain -c "$dir/tiny.yaml" --data "$dir/corpus.jsonl" --quiet --checkpoint-interval 0 \
+# So does a terminal that is closed, also when the tests themselves run under nohup.
+env --default-signal=HUP "$LINNET" pretrain -c "$dir/tiny.yaml" --data "$dir/corpus.jsonl" --quiet --checkpoint-interval 0 \
     --out "$dir/hung-up" --iters 100000 2>"$dir/err" &
 pid=$!
 while ! grep -q '"loss"' "$dir/hung-up/metrics.jsonl" 2>/dev/null; do sleep 0.01; done
