@@ -4,11 +4,11 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "cli/shared.h"
 #include "data/corpus.h"
 #include "train/interrupt.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #define FIELD(member) offsetof(struct answers_flags, member)
 
@@ -284,9 +284,8 @@ void answers_append_row(const struct asked *row, json_t *samples, struct buffer 
 
 int answers_check_out(const struct answers *a, const char *path, struct error *e)
 {
-    struct stat out, in;
-    for (size_t i = 0; i < a->n_files; i++)
-        if (stat(path, &out) == 0 && stat(a->files[i], &in) == 0 && out.st_dev == in.st_dev && out.st_ino == in.st_ino)
-            return error_set(e, ERR_USAGE, "--out %s: is a file that is read", path);
-    return file_check_target(path, e);
+    int code = OK;
+    for (size_t i = 0; i < a->n_files && !code; i++)
+        code = check_out_is_not(path, a->files[i], e);
+    return code ? code : file_check_target(path, e);
 }

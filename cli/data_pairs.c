@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static struct {
     struct option_strings data;
@@ -286,14 +285,12 @@ static int by_round(const void *a, const void *b)
 
 static int check_out(const struct pairing *p, struct error *e)
 {
-    struct stat out, in;
+    int code = OK;
     if (!path_has_suffix(flags.out, ".jsonl"))
         return error_set(e, ERR_USAGE, "--out %s: the name must end in .jsonl", flags.out);
-    for (size_t i = 0; i < corpus_counts(p->corpus).files; i++)
-        if (stat(flags.out, &out) == 0 && stat(corpus_path(p->corpus, i), &in) == 0 && out.st_dev == in.st_dev &&
-            out.st_ino == in.st_ino)
-            return error_set(e, ERR_USAGE, "--out %s: is a file that is read", flags.out);
-    return file_check_target(flags.out, e);
+    for (size_t i = 0; i < corpus_counts(p->corpus).files && !code; i++)
+        code = check_out_is_not(flags.out, corpus_path(p->corpus, i), e);
+    return code ? code : file_check_target(flags.out, e);
 }
 
 static void say(const struct pairing *p)

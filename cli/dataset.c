@@ -40,6 +40,14 @@ int dataset_settle(const struct options *all, struct dataset_options *o, struct 
     return OK;
 }
 
+int dataset_check_answers(const struct dataset_options *o, struct error *e)
+{
+    if (o->loss != LOSS_ALL)
+        return OK;
+    return error_set(e, ERR_USAGE, "dataset.loss all: a prompt is no answer, and nothing is to be learned of it; take "
+                     "completions or last-turn");
+}
+
 int dataset_tokenizer(const char *model, const char *tokenizer, struct tokenizer **t, struct error *e)
 {
     *t = NULL;

@@ -13,6 +13,9 @@ enum { DATASET_TOKENS = 2048 };
  * dataset.template_date (today). */
 int dataset_settle(const struct options *all, struct dataset_options *o, struct train_settings *train, struct error *e);
 
+/* ERR_USAGE for settings that answers which are compared or judged cannot have: their prompts are not learned. */
+int dataset_check_answers(const struct dataset_options *o, struct error *e);
+
 /* The rows of `--model` and `--tokenizer` for two strings, where nothing but the tokenizer is needed. */
 #define DATASET_MODEL_ROW(place)                                                                                     \
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = (place), .placeholder = "PATH",             \

@@ -75,9 +75,8 @@ static int check_settings(const struct command_input *in, struct run *r, struct 
     int code = dataset_run_settings(&r->dataset, &settings, in, e);
     if (!code)
         code = align_options_mix(&align_section, &r->mix, e);
-    if (!code && dataset_section.loss == LOSS_ALL)
-        code = error_set(e, ERR_USAGE, "dataset.loss all: a prompt is no answer, and nothing is to be learned of it; take "
-                         "completions or last-turn");
+    if (!code)
+        code = dataset_check_answers(&dataset_section, e);
     if (code)
         return code;
     if (align_section.reference && align_section.reference_free)

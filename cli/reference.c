@@ -73,9 +73,8 @@ static int check_settings(const struct command_input *in, struct job *j, struct 
         code = option_require(in->options, "", "out", e);
     if (!code)
         code = align_options_mix(&align_section, &mix, e);
-    if (!code && dataset_section.loss == LOSS_ALL)
-        code = error_set(e, ERR_USAGE, "dataset.loss all: a prompt is no answer, and nothing is to be learned of it; take "
-                         "completions or last-turn");
+    if (!code)
+        code = dataset_check_answers(&dataset_section, e);
     if (!code) /* before a large model is read in vain */
         code = export_check_target(flags.out, false, flags.force, e);
     if (code)

@@ -7,6 +7,7 @@
 #include "kernels/profile.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 static int load_gguf_tokenizer(const char *path, struct tokenizer **t, struct error *e)
 {
@@ -152,4 +153,12 @@ void print_profile_so_far(FILE *out, size_t steps)
     for (int i = 0; i < PROFILE_KINDS; i++)
         seconds[i] = profile_seconds((enum profile_kind)i);
     print_profile(out, seconds, steps);
+}
+
+int check_out_is_not(const char *out, const char *in, struct error *e)
+{
+    struct stat a, b;
+    if (stat(out, &a) != 0 || stat(in, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+        return OK;
+    return error_set(e, ERR_USAGE, "--out %s: is a file that is read", out);
 }

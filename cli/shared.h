@@ -42,4 +42,7 @@ void print_profile(FILE *out, const double *seconds, size_t steps);
 /* The same since profile_reset. */
 void print_profile_so_far(FILE *out, size_t steps);
 
+/* ERR_USAGE when what a command is to write, --out, is a file that it reads. */
+int check_out_is_not(const char *out, const char *in, struct error *e);
+
 #endif
