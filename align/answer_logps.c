@@ -25,7 +25,7 @@ void answer_logps(struct model *m, struct activations *a, const struct batch *b,
     size_t n = b->n_rows * b->seq_len;
     float *row_losses = scratch + linear_loss_scratch(n, m->config.hidden_size, m->config.vocab_size);
     const void *hidden = decoder_forward(m, a, b, NULL, 0);
-    const struct output_layer layer = decoder_output_layer(m, a->type);
+    const struct output_layer layer = decoder_output_layer(m);
     linear_cross_entropy(&layer, a->type, hidden, b->targets, 0, row_losses, NULL, n, scratch);
     answer_logps_add_up(b, row_losses, logps);
 }

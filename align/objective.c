@@ -161,7 +161,7 @@ static double loss(const struct objective *o, struct model *m, const struct batc
     float *row_losses = scratch + linear_loss_scratch(n, c->hidden_size, c->vocab_size), *weights = row_losses + n;
     if (a->failure.code)
         return NAN;
-    struct output_layer layer = objective_output_layer(m, type, dhidden != NULL);
+    struct output_layer layer = objective_output_layer(m, dhidden != NULL);
     bool at_once = dhidden && !layer.dw && !layer.dbias && !layer.add;
     linear_cross_entropy(&layer, type, hidden, b->targets, scale, row_losses, at_once ? dhidden : NULL, n, scratch);
     answer_logps_add_up(b, row_losses, a->logps);

@@ -147,7 +147,7 @@ static int measure_steps(struct tuned *tuned, const struct variant *variants, co
 {
     struct trainer t = {.objective = variants[DPO].objective, .settings = &train_section, .optim = &optim_section,
                         .run = "", .config = "", .train = variants[SFT].loader};
-    int code = tuned_prepare(tuned, &t, e);
+    int code = tuned_prepare(tuned, NULL, &t, e);
     if (!code)
         code = trainer_init(&t, e);
     if (code)

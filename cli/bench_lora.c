@@ -75,7 +75,7 @@ static int measure(struct tuned *tuned, struct measured *r, struct error *e)
     shard_random(&shard, 4 * flags.seq_len + 1, tuned->model.config.vocab_size, 1);
     int code = shard_rows_init(&random_rows, &shard, SHARD_TRAIN, flags.seq_len, false, true, 1, e);
     if (!code)
-        code = tuned_prepare(tuned, &t, e);
+        code = tuned_prepare(tuned, NULL, &t, e);
     if (!code)
         code = trainer_init(&t, e);
     if (!code) {

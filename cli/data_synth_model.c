@@ -50,9 +50,9 @@ static struct option_section sections[] = {
 static int find_mix(struct quantize_options *o, struct error *e)
 {
     static const struct mix f32 = {"F32", DTYPE_F32, 0};
-    o->pure = strcasecmp(flags.type, f32.name) == 0;
-    o->mix = &f32;
-    return o->pure ? OK : mix_find(flags.type, &o->mix, e);
+    o->types.pure = strcasecmp(flags.type, f32.name) == 0;
+    o->types.mix = &f32;
+    return o->types.pure ? OK : mix_find("--type", flags.type, &o->types.mix, e);
 }
 
 /* What the configuration leaves to a tokenizer and to training. */
@@ -74,11 +74,11 @@ static void report(const struct quantize_options *o, const struct export_report 
     char count[32], size[32], time[32];
     const char *architecture = architecture_names[model_section.architecture];
     log_info("%s: %s, %s weights in %s, %s in %s", flags.out, architecture,
-             format_count((double)r->n_weights, count), o->mix->name, format_bytes((double)bytes, size),
+             format_count((double)r->n_weights, count), o->types.mix->name, format_bytes((double)bytes, size),
              format_duration(seconds, time));
     if (flags.json)
         print_json(json_pack("{s:s, s:s, s:s, s:I, s:I}", "path", flags.out, "architecture", architecture, "type",
-                             o->mix->name, "weights", (json_int_t)r->n_weights, "bytes", (json_int_t)bytes));
+                             o->types.mix->name, "weights", (json_int_t)r->n_weights, "bytes", (json_int_t)bytes));
 }
 
 static int write_model(const struct synth_model *s, const struct tokenizer *t, struct quantize_options *o,
@@ -99,7 +99,7 @@ static int run(const struct command_input *in, struct error *e)
 {
     static const char *const special[] = {"<|endoftext|>"};
     const struct synth_model_settings settings = {flags.seed, flags.active_blocks};
-    struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .name = flags.name};
+    struct quantize_options o = {.types = {.output_type = NO_TYPE, .embedding_type = NO_TYPE}, .name = flags.name};
     struct synth_model s = {0};
     struct tokenizer *t = NULL;
     int code = option_require(in->options, "", "out", e);

@@ -12,6 +12,7 @@ int dataset_run_settings(struct dataset_run *r, const struct dataset_run_setting
     if (code)
         return code;
     tune_options_settle(in->options, s->tune);
+    qat_warn_of_no_effect(in->options, s->qat);
     return dataset_settle(in->options, s->dataset, s->train, e);
 }
 
@@ -64,7 +65,7 @@ int dataset_run_open(struct dataset_run *r, const struct command_input *in, enum
     *s->model = r->tuned.model.config;
     options_print_yaml(in->options, &r->config); /* what was asked for, before plan_fit: a resumed run fits itself again */
     fill_trainer(r);
-    return tuned_prepare(&r->tuned, &r->trainer, e);
+    return tuned_prepare(&r->tuned, s->qat, &r->trainer, e);
 }
 
 int dataset_run_train(struct dataset_run *r, int (*before)(void *context, struct error *e),
@@ -97,6 +98,7 @@ void dataset_run_say(const struct dataset_run *r)
     const struct packing *p = &r->train.packing;
     size_t step = s->batch_size * s->grad_accumulation;
     further_say_model(&r->trainer, r->tuned.adapter_path ? r->settings->lora->rank : 0, r->tuned.adapter.n_pairs);
+    qat_run_say(&r->tuned.qat);
     log_info("rows    %zu of %zu tokens, %.0f%% full; %zu a step, %zu steps, %.2f epochs", p->n_rows, s->max_seq_length,
              100 * packing_share(p), step, s->iters, (double)(s->iters * step) / (double)p->n_rows);
 }

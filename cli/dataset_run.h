@@ -15,6 +15,7 @@ struct dataset_run_settings {
     struct lora_options *lora;
     struct optim_settings *optim;
     struct train_settings *train;
+    struct qat_options *qat;
     struct model_config *model; /* becomes that of the model that is trained, for whoever loads the run */
 };
 

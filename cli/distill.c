@@ -21,6 +21,7 @@ static struct dataset_options dataset_section;
 static struct lora_options lora_section;
 static struct optim_settings optim_section;
 static struct train_settings train_section;
+static struct qat_options qat_section;
 static struct model_config model_section; /* of a new student; then of whatever trains */
 
 static const char *const model_flags[] = {NULL};
@@ -36,6 +37,8 @@ static struct option_section sections[] = {
      .settled = tune_optim_defaults},
     {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section, .help = "Training",
      .flags_of = further_train_flags, .settled = tune_train_defaults},
+    {.name = "qat", .rows = qat_options, .n_rows = N_QAT_OPTIONS, .object = &qat_section,
+     .help = "Quantisation-aware training"},
     {.name = "model", .rows = model_options, .n_rows = N_MODEL_OPTIONS, .object = &model_section,
      .help = "A new student", .flags_of = model_flags},
 };
@@ -113,6 +116,7 @@ static int check_settings(const struct command_input *in, struct run *r, struct 
     if (!tune_section.model)
         tune_section.method = TUNE_FULL;
     tune_options_settle(all, &tune_section);
+    qat_warn_of_no_effect(all, &qat_section);
     return OK;
 }
 
@@ -413,7 +417,7 @@ static int prepare(struct run *r, const struct command_input *in, struct error *
     r->trainer.run = flags.out ? flags.out : "";
     r->trainer.state.data_hash = data_hash(r);
     code = prepare_online(r, e);
-    return code ? code : tuned_prepare(&r->student, &r->trainer, e);
+    return code ? code : tuned_prepare(&r->student, &qat_section, &r->trainer, e);
 }
 
 /* --- the run --- */
@@ -425,6 +429,7 @@ static void say_plan(const void *context)
     const struct packing *p = &r->train.packing;
     size_t step = s->batch_size * s->grad_accumulation;
     further_say_model(&r->trainer, r->student.adapter_path ? lora_section.rank : 0, r->student.adapter.n_pairs);
+    qat_run_say(&r->student.qat);
     distill_teacher_say(&r->teacher);
     log_info("rows    %zu of %zu tokens, %.0f%% full, %zu held out; %zu a step, %zu steps, %.2f epochs", p->n_rows,
              s->max_seq_length, 100 * packing_share(p), r->validation.packing.n_rows, step, s->iters,

@@ -19,6 +19,7 @@ static struct dataset_options dataset_section;
 static struct lora_options lora_section;
 static struct optim_settings optim_section;
 static struct train_settings train_section;
+static struct qat_options qat_section;
 static struct model_config model_section; /* of the model that is trained, for whoever loads the run */
 
 /* --loss is the section align's. */
@@ -43,12 +44,14 @@ static struct option_section sections[] = {
      .settled = optim_defaults},
     {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section, .help = "Training",
      .flags_of = further_train_flags, .settled = tune_train_defaults},
+    {.name = "qat", .rows = qat_options, .n_rows = N_QAT_OPTIONS, .object = &qat_section,
+     .help = "Quantisation-aware training"},
     {.name = "model", .rows = model_options, .n_rows = N_MODEL_OPTIONS, .object = &model_section, .help = "Model",
      .flags_of = no_flags},
 };
 
 static const struct dataset_run_settings settings = {&flags, &tune_section, &dataset_section, &lora_section,
-                                                     &optim_section, &train_section, &model_section};
+                                                     &optim_section, &train_section, &qat_section, &model_section};
 
 struct run {
     struct dataset_run dataset;

@@ -32,11 +32,9 @@ static struct {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model), \
      .placeholder = "PATH", \
      .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"}
-#define DTYPE_ROW(usual) \
-    {.key = "dtype", .flag = "--dtype", .type = OPTION_ENUM, .offset = FIELD(type), \
-     .choices = type_names, .default_value = usual, \
-     .help = "type of the weights in the file; keep: as they are, quantised ones as f16. Norms in a GGUF file " \
-             "are always f32"}
+#define DTYPE_HELP(more) \
+    .help = "type of the weights in the file; keep: as they are, but quantised ones as f16 in a directory" more ". " \
+            "Norms in a GGUF file are always f32"
 #define OTHER_ROWS \
     {.key = "name", .flag = "--name", .type = OPTION_STRING, .offset = FIELD(name), \
      .placeholder = "NAME", \
@@ -55,7 +53,9 @@ static const struct option rows[] = {
      .choices = formats, .default_value = "gguf",
      .help = "gguf: one file for llama.cpp, Ollama and LM Studio; hf: a directory as Hugging Face's "
              "libraries read it"},
-    DTYPE_ROW("f16"),
+    {.key = "dtype", .flag = "--dtype", .type = OPTION_ENUM, .offset = FIELD(type), .choices = type_names,
+     .default_value = "f16", DTYPE_HELP("; what a model in blocks, as after training with --qat, gets in a GGUF file if nothing "
+                                          "is asked for")},
     {.key = "out", .flag = "--out", .letter = 'o', .type = OPTION_STRING, .offset = FIELD(out),
      .placeholder = "PATH", .help = "the file or directory to write"},
     EXPORT_CHECK_ROW(FIELD(check)),
@@ -67,7 +67,8 @@ static const struct option convert_rows[] = {
      .help = "not the model itself but this LoRA adapter of it: to a GGUF file, or to a directory as PEFT has it"},
     {.key = "out", .flag = "--out", .letter = 'o', .type = OPTION_STRING, .offset = FIELD(out),
      .placeholder = "PATH", .help = "a file if it ends in .gguf, else a Hugging Face directory"},
-    DTYPE_ROW("keep"),
+    {.key = "dtype", .flag = "--dtype", .type = OPTION_ENUM, .offset = FIELD(type), .choices = type_names,
+     .default_value = "keep", DTYPE_HELP("")},
     OTHER_ROWS,
 };
 static struct option_section sections[] = {
@@ -77,12 +78,19 @@ static struct option_section convert_sections[] = {
     {.name = "", .rows = convert_rows, .n_rows = COUNT(convert_rows), .object = &flags, .help = "Flags"},
 };
 
+static struct export_options settings(void)
+{
+    const bool keep = flags.type == TYPE_KEEP;
+    return (struct export_options){.keep_types = keep, .keep_blocks = keep && flags.format == FORMAT_GGUF,
+                                   .type = types[flags.type], .force = flags.force,
+                                   .max_shard_bytes = flags.max_shard_size};
+}
+
 static int write_model(struct model *m, const struct tokenizer *t, struct error *e)
 {
     char *name = flags.name ? mem_string(flags.name) : name_from_path(flags.model);
-    struct export_options o = {.keep_types = flags.type == TYPE_KEEP, .type = types[flags.type],
-                               .name = name, .force = flags.force,
-                               .max_shard_bytes = flags.max_shard_size};
+    struct export_options o = settings();
+    o.name = name;
     if (flags.context)
         model_set_context(&m->config, flags.context);
     if (flags.context && m->config.max_position_embeddings != flags.context)
@@ -110,6 +118,14 @@ static int write_adapter(struct model *m, struct error *e)
     return code;
 }
 
+static bool is_in_blocks(const struct model *m)
+{
+    for (size_t i = 0; i < m->n_params; i++)
+        if (dtype_info(m->params[i].type)->block > 1)
+            return true;
+    return false;
+}
+
 static int run(const struct command_input *in, struct error *e)
 {
     struct model m = {0};
@@ -127,10 +143,12 @@ static int run(const struct command_input *in, struct error *e)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (code)
         return code;
+    if (!option_given(in->options, "", "dtype") && flags.format == FORMAT_GGUF && is_in_blocks(&m))
+        flags.type = TYPE_KEEP;
     code = flags.adapter ? write_adapter(&m, e) : write_model(&m, t, e);
     if (!code && !flags.adapter) {
         char count[32];
-        struct export_options o = {.keep_types = flags.type == TYPE_KEEP, .type = types[flags.type]};
+        const struct export_options o = settings();
         log_info("%s: %s parameters, %s", flags.out, format_count((double)m.n_weights, count),
                  dtype_info(export_type(&m, &o))->name);
     }

@@ -1,5 +1,5 @@
 /* linnet imatrix */
-#include "export/imatrix.h"
+#include "export/imatrix_collect.h"
 
 #include "base/file.h"
 #include "base/log.h"

@@ -84,7 +84,7 @@ static int parse_type(struct job *j, struct error *e)
             j->options.type = plain[i].type;
             return OK;
         }
-    int code = mix_find(flags.type, &j->mix, e);
+    int code = mix_find("--type", flags.type, &j->mix, e);
     if (!code && j->hf)
         return error_set(e, ERR_USAGE,
                          "--type %s: a Hugging Face directory holds keep, f32, f16 or bf16; name a .gguf file for --out, or "
@@ -143,7 +143,7 @@ static int write_model(struct job *j, struct error *e)
     const double start = clock_seconds();
     char *name = name_from_path(flags.name ? flags.name : flags.out);
     const struct quantize_options quantised = {
-        .mix = j->mix, .output_type = NO_TYPE, .embedding_type = NO_TYPE, .requantize = true, .name = name,
+        .types = {.mix = j->mix, .output_type = NO_TYPE, .embedding_type = NO_TYPE}, .requantize = true, .name = name,
         .merge = &j->merge};
     j->merge.adapters = j->adapters;
     j->merge.n_adapters = flags.adapters.count;

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/further.h"
 #include "cli/plan.h"
+#include "cli/qat.h"
 #include "cli/run_directory.h"
 #include "cli/shared.h"
 #include "data/options.h"
@@ -23,6 +24,7 @@ static struct tokenizer_options tokenizer_section;
 static struct data_options data_section;
 static struct optim_settings optim_section;
 static struct train_settings train_section;
+static struct qat_options qat_section;
 
 static struct option_section sections[] = {
     {.name = "", .rows = run_options, .n_rows = N_RUN_OPTIONS, .object = &flags, .help = "Run"},
@@ -32,6 +34,8 @@ static struct option_section sections[] = {
     {.name = "model", .rows = model_options, .n_rows = N_MODEL_OPTIONS, .object = &model_section, .help = "Model"},
     {.name = "optim", .rows = optim_options, .n_rows = N_OPTIM_OPTIONS, .object = &optim_section, .help = "Optimiser"},
     {.name = "train", .rows = train_options, .n_rows = N_TRAIN_OPTIONS, .object = &train_section, .help = "Training"},
+    {.name = "qat", .rows = qat_options, .n_rows = N_QAT_OPTIONS, .object = &qat_section,
+     .help = "Quantisation-aware training"},
 };
 
 static bool data_is_shard(void)
@@ -196,27 +200,37 @@ static int plan_without_data(struct error *e)
     if (code)
         return code;
     struct trainer t = trainer_of(&m);
-    optim_warn(&optim_section, train_section.iters);
-    if (plan_fit(&t, &train_section, e))
-        log_warn("%s", e->message);
-    plan_print(&t, stdout);
-    if (plan_check(&t, e))
-        log_warn("%s", e->message);
+    struct qat_run qat;
+    code = qat_run_open(&qat, &qat_section, &t, NULL, e);
+    if (!code) {
+        optim_warn(&optim_section, train_section.iters);
+        qat_run_say(&qat);
+        if (plan_fit(&t, &train_section, e))
+            log_warn("%s", e->message);
+        plan_print(&t, stdout);
+        if (plan_check(&t, e))
+            log_warn("%s", e->message);
+    }
+    qat_run_close(&qat);
     model_free(&m);
-    return OK;
+    return code;
 }
 
 /* Before text is tokenized for hours. */
 static int check_memory(struct error *e)
 {
     struct model m;
+    struct qat_run qat;
     int code = model_init(&m, &model_section, e);
     if (code)
         return code;
     struct trainer t = trainer_of(&m);
-    code = plan_fit(&t, &train_section, e);
+    code = qat_run_open(&qat, &qat_section, &t, NULL, e);
+    if (!code)
+        code = plan_fit(&t, &train_section, e);
     if (!code)
         code = plan_check(&t, e);
+    qat_run_close(&qat);
     model_free(&m);
     return code;
 }
@@ -267,11 +281,16 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
     struct model model = {0};
     struct sampler_context sampler = {0};
     struct trainer trainer = trainer_of(&model);
+    struct qat_run qat = {0};
     trainer.config = config;
     trainer.state = (struct run_state){.tokenizer_hash = tokenizer_hash(tokenizer), .data_hash = shard_hash(shard)};
     int code = model_init(&model, &model_section, e);
     if (!code)
         code = model_allocate(&model, e);
+    if (!code)
+        code = qat_run_open(&qat, &qat_section, &trainer, NULL, e);
+    if (!code)
+        qat_run_say(&qat);
     if (!code && train_section.sample_interval > 0) {
         code = sampler_context_init(&sampler, &model, tokenizer, e);
         trainer.sample = sample;
@@ -280,6 +299,7 @@ static int train_with_samples(const struct tokenizer *tokenizer, const struct sh
     if (!code)
         code = train(&trainer, tokenizer, shard, e);
     sampler_context_free(&sampler);
+    qat_run_close(&qat);
     model_free(&model);
     return code;
 }
@@ -308,8 +328,10 @@ static int run(const struct command_input *in, struct error *e)
     }
     if (!code)
         code = option_require(in->options, "data", "paths", e);
-    if (!code)
+    if (!code) {
         warn_of_settled(in->options);
+        qat_warn_of_no_effect(in->options, &qat_section);
+    }
     if (!code)
         code = run_directory_claim(flags.out, e);
     if (!code)

@@ -12,9 +12,9 @@
 #include <string.h>
 
 static struct {
-    char *model, *type, *out, *imatrix, *output_type, *embedding_type, *eval, *check, *name;
-    struct option_strings tensor_types;
-    bool pure, requantize, json, force;
+    char *model, *out, *eval, *check, *name;
+    struct type_request types;
+    bool requantize, json, force;
 } flags;
 
 #define FIELD(member) offsetof(__typeof__(flags), member)
@@ -22,24 +22,24 @@ static struct {
 static const struct option rows[] = {
     {.key = "model", .flag = "--model", .type = OPTION_STRING, .offset = FIELD(model), .placeholder = "PATH",
      .help = "a run directory, a checkpoint, a Hugging Face directory, or a GGUF file"},
-    {.key = "type", .flag = "--type", .type = OPTION_STRING, .offset = FIELD(type), .placeholder = "TYPE",
+    {.key = "type", .flag = "--type", .type = OPTION_STRING, .offset = FIELD(types.type), .placeholder = "TYPE",
      .help = "the mix of types, in any case: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L, Q4_K_S, "
              "Q4_K_M, Q5_K_S, Q5_K_M, Q6_K, IQ4_NL, IQ4_XS, MXFP4, TQ1_0, TQ2_0, BF16, F16"},
     {.key = "out", .flag = "--out", .letter = 'o', .type = OPTION_STRING, .offset = FIELD(out),
      .placeholder = "FILE", .help = "the GGUF file to write"},
-    {.key = "imatrix", .flag = "--imatrix", .type = OPTION_STRING, .offset = FIELD(imatrix), .placeholder = "FILE",
+    {.key = "imatrix", .flag = "--imatrix", .type = OPTION_STRING, .offset = FIELD(types.imatrix), .placeholder = "FILE",
      .help = "an importance matrix of this model, from linnet imatrix or llama-imatrix: which columns to keep more "
              "exact"},
-    {.key = "tensor_type", .flag = "--tensor-type", .type = OPTION_STRINGS, .offset = FIELD(tensor_types),
+    {.key = "tensor_type", .flag = "--tensor-type", .type = OPTION_STRINGS, .offset = FIELD(types.tensor_types),
      .placeholder = "PATTERN=TYPE",
      .help = "matrices in whose GGUF name the regular expression is found get this type (q8_0, f16, ...); may be "
              "repeated, and the first that is found counts"},
     {.key = "output_tensor_type", .flag = "--output-tensor-type", .type = OPTION_STRING,
-     .offset = FIELD(output_type), .placeholder = "TYPE",
+     .offset = FIELD(types.output_type), .placeholder = "TYPE",
      .help = "type of the output layer, also where it is the embedding"},
     {.key = "token_embedding_type", .flag = "--token-embedding-type", .type = OPTION_STRING,
-     .offset = FIELD(embedding_type), .placeholder = "TYPE", .help = "type of the embedding"},
-    {.key = "pure", .flag = "--pure", .type = OPTION_BOOL, .offset = FIELD(pure),
+     .offset = FIELD(types.embedding_type), .placeholder = "TYPE", .help = "type of the embedding"},
+    {.key = "pure", .flag = "--pure", .type = OPTION_BOOL, .offset = FIELD(types.pure),
      .help = "all matrices of one type, instead of a mix"},
     {.key = "requantize", .flag = "--requantize", .type = OPTION_BOOL, .offset = FIELD(requantize),
      .help = "quantise what is quantised already, and lose twice"},
@@ -55,71 +55,6 @@ static const struct option rows[] = {
 static struct option_section sections[] = {
     {.name = "", .rows = rows, .n_rows = COUNT(rows), .object = &flags, .help = "Flags"},
 };
-
-/* What the flags ask for. */
-struct job {
-    struct quantize_options options;
-    struct type_override *overrides;
-    char **patterns; /* those of the overrides */
-    struct imatrix importance;
-};
-
-static void job_free(struct job *j)
-{
-    for (size_t i = 0; i < j->options.n_overrides; i++)
-        mem_free(j->patterns[i]);
-    mem_free(j->patterns);
-    mem_free(j->overrides);
-    imatrix_free(&j->importance);
-}
-
-/* PATTERN=TYPE, at the last "=". */
-static int parse_override(struct job *j, const char *text, struct error *e)
-{
-    const char *equals = strrchr(text, '=');
-    const size_t i = j->options.n_overrides;
-    if (!equals || equals == text || !equals[1])
-        return error_set(e, ERR_USAGE, "--tensor-type %s: expected PATTERN=TYPE, for example ffn_down=q8_0", text);
-    int code = quantize_type_parse("--tensor-type", equals + 1, &j->overrides[i].type, e);
-    if (code)
-        return code;
-    j->patterns[i] = mem_string_n(text, (size_t)(equals - text));
-    j->overrides[i].pattern = j->patterns[i];
-    j->options.n_overrides++;
-    return OK;
-}
-
-static int parse_type(const char *flag, const char *text, int *type, struct error *e)
-{
-    enum dtype parsed = DTYPE_F32;
-    *type = NO_TYPE;
-    if (!text)
-        return OK;
-    int code = quantize_type_parse(flag, text, &parsed, e);
-    *type = (int)parsed;
-    return code;
-}
-
-static int job_init(struct job *j, struct error *e)
-{
-    *j = (struct job){.options = {.pure = flags.pure, .requantize = flags.requantize}};
-    j->overrides = mem_zero(flags.tensor_types.count, sizeof *j->overrides);
-    j->patterns = mem_zero(flags.tensor_types.count, sizeof *j->patterns);
-    j->options.overrides = j->overrides;
-    int code = mix_find(flags.type, &j->options.mix, e);
-    if (!code)
-        code = parse_type("--output-tensor-type", flags.output_type, &j->options.output_type, e);
-    if (!code)
-        code = parse_type("--token-embedding-type", flags.embedding_type, &j->options.embedding_type, e);
-    for (size_t i = 0; i < flags.tensor_types.count && !code; i++)
-        code = parse_override(j, flags.tensor_types.items[i], e);
-    if (!code && flags.imatrix) {
-        code = imatrix_read(flags.imatrix, &j->importance, e);
-        j->options.importance = &j->importance;
-        j->options.importance_name = path_basename(flags.imatrix);
-    }
-    return code;
-}
 
 static int check_paths(struct error *e)
 {
@@ -162,11 +97,11 @@ static void print_report(const struct export_report *r, double seconds, const st
                s->kl / (double)s->n, 100 * (double)s->same_top / (double)s->n);
 }
 
-static int print_and_check(const struct job *j, const struct export_report *r, double seconds,
+static int print_and_check(const struct quantize_options *o, const struct export_report *r, double seconds,
                            const struct divergence_sums *s, struct error *e)
 {
     const struct option_strings no_adapters = {0};
-    json_t *root = flags.json ? report_json(j->options.mix, r, seconds, s) : NULL;
+    json_t *root = flags.json ? report_json(o->types.mix, r, seconds, s) : NULL;
     if (!root)
         print_report(r, seconds, s);
     if (!root && flags.check)
@@ -177,20 +112,22 @@ static int print_and_check(const struct job *j, const struct export_report *r, d
     return code;
 }
 
-static int quantize(struct model *m, const struct tokenizer *t, struct job *j, struct corpus *corpus,
+static int quantize(struct model *m, const struct tokenizer *t, const struct type_wishes *wishes, struct corpus *corpus,
                     struct error *e)
 {
     struct export_report report;
     struct divergence_sums sums;
     char *name = flags.name ? mem_string(flags.name) : name_from_path(flags.model);
+    const struct quantize_options o = {.types = *wishes, .requantize = flags.requantize, .name = name};
     const double start = clock_seconds();
-    j->options.name = name;
-    int code = quantize_model(m, t, &j->options, flags.out, &report, e);
+    int code = quantize_model(m, t, &o, flags.out, &report, e);
     const double seconds = clock_seconds() - start;
     if (!code && corpus)
         code = compare(m, t, corpus, &sums, e);
+    if (!code)
+        code = print_and_check(&o, &report, seconds, corpus ? &sums : NULL, e);
     mem_free(name);
-    return code ? code : print_and_check(j, &report, seconds, corpus ? &sums : NULL, e);
+    return code;
 }
 
 static int run(const struct command_input *in, struct error *e)
@@ -198,7 +135,7 @@ static int run(const struct command_input *in, struct error *e)
     static const char *const required[] = {"model", "type", "out"};
     struct model m = {0};
     struct tokenizer *t = NULL;
-    struct job j = {0};
+    struct parsed_wishes wishes = {0};
     struct corpus *corpus = NULL;
     int code = OK;
     kernels_set_threads(in->threads);
@@ -207,7 +144,7 @@ static int run(const struct command_input *in, struct error *e)
     if (!code) /* before a large model is read in vain */
         code = check_paths(e);
     if (!code)
-        code = job_init(&j, e);
+        code = type_wishes_parse(&flags.types, "--type", "--", &wishes, e);
     if (!code)
         code = export_check_prepare(flags.check, e);
     if (!code && flags.eval)
@@ -215,12 +152,12 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (!code) {
-        code = quantize(&m, t, &j, corpus, e);
+        code = quantize(&m, t, &wishes.wishes, corpus, e);
         model_free(&m);
         tokenizer_free(t);
     }
     corpus_close(corpus);
-    job_free(&j);
+    type_wishes_free(&wishes);
     return code;
 }
 

@@ -107,6 +107,7 @@ int tuned_open_new(const struct tune_options *o, const struct model_config *c, s
 
 void tuned_free(struct tuned *t)
 {
+    qat_run_close(&t->qat);
     if (t->adapter.attached)
         lora_detach(&t->adapter);
     lora_free(&t->adapter);
@@ -231,7 +232,7 @@ static size_t adapter_bytes(const void *context, size_t n)
     return lora_scratch_bytes(&t->adapter, n);
 }
 
-int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e)
+int tuned_prepare(struct tuned *t, const struct qat_options *qat, struct trainer *trainer, struct error *e)
 {
     trainer->model = &t->model;
     trainer->params = &t->trains;
@@ -244,7 +245,8 @@ int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e)
         trainer->hook_bytes = adapter_bytes;
         trainer->hook_context = t;
     }
-    return prepare_probe(t, trainer, e);
+    int code = qat ? qat_run_open(&t->qat, qat, trainer, t->options->method == TUNE_LORA ? &t->adapter : NULL, e) : OK;
+    return code ? code : prepare_probe(t, trainer, e);
 }
 
 void tuned_say_result(const struct tuned *t, const char *out, bool has_template)

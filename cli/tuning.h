@@ -4,6 +4,7 @@
 #define LINNET_CLI_TUNING_H
 
 #include "cli/plan.h"
+#include "cli/qat.h"
 #include "data/shard_rows.h"
 #include "lora/adapter.h"
 #include "lora/options.h"
@@ -43,6 +44,7 @@ struct tuned {
     struct param_list trains;
     struct shard probe_shard;
     struct shard_rows probe_rows;
+    struct qat_run qat;
     char *adapter_path;              /* RUN/adapter; NULL where all weights train */
 };
 
@@ -67,8 +69,9 @@ double tune_learning_rate(const struct tune_options *o);
 void tuned_settle(const struct options *all, const struct tuned *t, size_t rows_per_epoch, double learning_rate,
                   struct train_settings *train, struct optim_settings *optim);
 
-/* Gives the trainer the model, what trains, the probe, and the keeping of the best adapter in the run directory. */
-int tuned_prepare(struct tuned *t, struct trainer *trainer, struct error *e);
+/* Gives the trainer the model, what trains, what it is rounded to (qat NULL: nothing), the probe, and the keeping of the
+ * best adapter in the run directory. */
+int tuned_prepare(struct tuned *t, const struct qat_options *qat, struct trainer *trainer, struct error *e);
 
 /* Where the result of a run lies, and how to try it: with chat where there is a template. */
 void tuned_say_result(const struct tuned *t, const char *out, bool has_template);

@@ -206,7 +206,7 @@ static void keep(struct capture *c, size_t target, float *logits)
 /* Targets [from, from + n): logits, and what is kept of them. */
 static void run_block(struct capture *c, const float *hidden, size_t from, size_t n)
 {
-    const struct output_layer layer = decoder_output_layer(c->model, DTYPE_F32);
+    const struct output_layer layer = decoder_output_layer(c->model);
     gather(c, hidden, c->targets + from, n);
     output_logits(&layer, DTYPE_F32, c->gathered, c->logits, n);
 #pragma omp parallel for schedule(dynamic, 1)

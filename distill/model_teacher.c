@@ -25,7 +25,7 @@ static int rows(void *context, const struct batch *b, const uint32_t *index, siz
 {
     const struct model_teacher *t = context;
     const size_t c = t->model->config.hidden_size, v = t->model->config.vocab_size;
-    const struct output_layer layer = decoder_output_layer(t->model, DTYPE_F32);
+    const struct output_layer layer = decoder_output_layer(t->model);
     float *gathered = logits + n * v;
     (void)b, (void)e;
     for (size_t i = 0; i < n; i++)

@@ -88,7 +88,7 @@ static double loss(const struct objective *o, struct model *m, const struct batc
     d->rows = (struct soft_row *)(scratch + floats_of(linear_loss_scratch(n, m->config.hidden_size, m->config.vocab_size),
                                                       sizeof *scratch));
     d->teacher_scratch = (float *)d->rows + floats_of(rows, sizeof *d->rows);
-    struct output_layer layer = objective_output_layer(m, type, dhidden != NULL);
+    struct output_layer layer = objective_output_layer(m, dhidden != NULL);
     const struct row_loss each = {.context = d, .begin_block = begin_block, .row = row};
     total += linear_loss(&layer, type, hidden, b->targets, &each, scale, NULL, dhidden, n, scratch);
     add_rows(d);

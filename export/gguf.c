@@ -1,23 +1,15 @@
 #include "export/gguf.h"
 
-#include "base/check.h"
 #include "base/log.h"
 #include "model/gguf_config.h"
+#include "qat/mix.h"
 
-/* llama.cpp's numbers for general.file_type. */
+/* llama.cpp's number for general.file_type: that of the mix that is called like the type, and 0, which is f32, where there
+ * is none. */
 static uint32_t file_type(enum dtype type)
 {
-    switch (type) {
-    case DTYPE_F32:
-        return 0;
-    case DTYPE_F16:
-        return 1;
-    case DTYPE_BF16:
-        return 32;
-    default:
-        CHECK(!"a type that is exported");
-        return 0;
-    }
+    const struct mix *mix;
+    return mix_find("", dtype_info(type)->name, &mix, NULL) ? 0 : mix->file_type;
 }
 
 int export_gguf_weights(const struct model *m, const struct tokenizer *t, struct weight_sources *weights,

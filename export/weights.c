@@ -46,7 +46,7 @@ enum dtype export_type(const struct model *m, const struct export_options *o)
         return o->type;
     for (size_t i = 0; i < m->n_params; i++)
         if (m->params[i].layer >= 0 && m->params[i].matrix)
-            return is_plain(m->params[i].type) ? m->params[i].type : DTYPE_F16;
+            return is_plain(m->params[i].type) || o->keep_blocks ? m->params[i].type : DTYPE_F16;
     return DTYPE_F32;
 }
 
@@ -79,7 +79,7 @@ static enum dtype tensor_type(const struct model *m, const struct tensor *t, enu
         if (t->pieces[i].param->type != p->type)
             return DTYPE_F32; /* which holds them all */
     if (!t->vector || p->type != DTYPE_F32)
-        return is_plain(p->type) ? p->type : usual;
+        return is_plain(p->type) || o->keep_blocks ? p->type : usual;
     return usual == DTYPE_F32 || fits(p, usual) ? usual : DTYPE_F32;
 }
 

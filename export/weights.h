@@ -24,7 +24,8 @@ struct export_report {
 };
 
 struct export_options {
-    bool keep_types;  /* f32, f16 and bf16 weights stay what they are, quantised ones become f16 */
+    bool keep_types;  /* f32, f16 and bf16 weights stay what they are, quantised ones become f16, ... */
+    bool keep_blocks; /* ... or stay what they are too, into which nothing may be merged: in GGUF files */
     enum dtype type;  /* else: of the matrices, F32, F16 or BF16 */
     const char *name; /* what the model calls itself in the file */
     bool force;       /* replace what is there */

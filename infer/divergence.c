@@ -80,7 +80,7 @@ static int add_rows(struct divergence *d, const float *hidden[2], size_t from, s
 {
     const size_t vocab = d->models[0]->config.vocab_size;
     for (int i = 0; i < 2; i++) {
-        struct output_layer layer = decoder_output_layer(d->models[i], DTYPE_F32);
+        struct output_layer layer = decoder_output_layer(d->models[i]);
         output_logits(&layer, DTYPE_F32, hidden[i] + from * d->models[i]->config.hidden_size, d->logits[i], n);
     }
 #pragma omp parallel for schedule(dynamic)

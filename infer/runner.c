@@ -58,7 +58,7 @@ const float *runner_forward(struct runner *r, const struct runner_tokens *sequen
 
 void runner_logits(const struct runner *r, const float *hidden, size_t n, float *logits)
 {
-    struct output_layer layer = decoder_output_layer(r->model, DTYPE_F32);
+    struct output_layer layer = decoder_output_layer(r->model);
     output_logits(&layer, DTYPE_F32, hidden, logits, n);
 }
 

@@ -78,7 +78,7 @@ void scorer_free(struct scorer *s)
 double score_rows(const struct model *m, const float *hidden, const int32_t *targets, size_t n,
                   float *scratch)
 {
-    struct output_layer layer = decoder_output_layer(m, DTYPE_F32);
+    struct output_layer layer = decoder_output_layer(m);
     return linear_cross_entropy(&layer, DTYPE_F32, hidden, targets, 1, NULL, NULL, n, scratch);
 }
 

@@ -36,6 +36,8 @@ enum dtype {
     DTYPE_Q2_0 = 42,
 };
 
+enum { DTYPE_MOST = 64 }; /* numbers are below it */
+
 struct dtype_info {
     enum dtype type;
     const char *name;    /* "f32", "q4_0": lower case, as on the command line */

@@ -200,12 +200,6 @@ void lora_initialize(struct lora_adapter *a, uint64_t seed)
 
 /* --- attaching --- */
 
-static struct matrix weight_before(void *context, const struct linear *l, enum dtype type)
-{
-    const struct linear_hook *before = ((struct lora_pair *)context)->before;
-    return before->weight(before->context, l, type);
-}
-
 /* The two change places. In a model that is split, matrices of its own memory are, whichever comes in. */
 static void swap_storage(struct lora_whole *w)
 {
@@ -228,9 +222,7 @@ void lora_attach(struct lora_adapter *a)
     for (size_t i = 0; i < a->n_pairs; i++) {
         struct lora_pair *p = &a->pairs[i];
         p->before = p->linear->hook;
-        p->hook = (struct linear_hook){.context = p, .forward = lora_pair_forward,
-                                       .backward = lora_pair_backward,
-                                       .weight = p->before && p->before->weight ? weight_before : NULL};
+        p->hook = (struct linear_hook){.context = p, .forward = lora_pair_forward, .backward = lora_pair_backward};
         p->linear->hook = &p->hook;
     }
     a->attached = true;

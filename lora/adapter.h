@@ -35,6 +35,7 @@ struct lora_pair {
     const float *start_a, *start_b; /* as A and B; their product is taken away (PiSSA). NULL: none */
     float *norm;          /* (out) with a magnitude: |(W + scale B A)_i| as of the last forward pass */
     bool norm_is_known;
+    bool in_weight;       /* the weight that products read has it in it (qat/qat.h): the hook has gradients alone */
     struct lora_adapter *adapter;
     struct linear_hook hook;
     const struct linear_hook *before; /* the layer's hook when this was attached */

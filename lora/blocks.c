@@ -120,7 +120,7 @@ static enum rope_style file_style(const struct source *s)
 }
 
 /* The parameter's row that row j of a piece is. */
-static size_t param_row(const struct source *s, const struct tensor_piece *piece, size_t j)
+static size_t piece_row(const struct source *s, const struct tensor_piece *piece, size_t j)
 {
     const struct model_config *c = &s->blocks->adapter->model->config;
     enum rope_style style = file_style(s);
@@ -138,7 +138,7 @@ static void fill_b(const struct source *s, float *out)
         const struct lora_pair *p = b->pairs[i];
         double factor = p ? p->scale / s->scale : 0;
         for (size_t j = 0; p && j < piece->rows; j++) {
-            size_t row = param_row(s, piece, j);
+            size_t row = piece_row(s, piece, j);
             float *to = out + (piece->row + j) * b->rank + b->first[i];
             for (size_t k = 0; k < p->rank; k++)
                 to[k] = (float)(p->b->value[row * p->rank + k] * factor);
@@ -159,7 +159,7 @@ static void fill_magnitude(const struct source *s, float *out)
         const struct lora_pair *p = b->pairs[i];
         struct matrix m = param_matrix(piece->param);
         for (size_t j = 0; j < piece->rows; j++) {
-            size_t row = param_row(s, piece, j);
+            size_t row = piece_row(s, piece, j);
             if (p && p->magnitude) {
                 out[piece->row + j] = p->magnitude->value[row];
                 continue;
@@ -184,11 +184,11 @@ static void fill_whole(const struct source *s, float *out)
         const float *values = lora_whole_values(s->blocks->adapter, p);
         if (p->n_dims == 1) { /* a norm, or a bias, whose components are in the order of rows */
             for (size_t j = 0; j < p->cols; j++)
-                out[piece->row * t->cols + j] = values[param_row(s, piece, j)];
+                out[piece->row * t->cols + j] = values[piece_row(s, piece, j)];
             continue;
         }
         for (size_t j = 0; j < piece->rows; j++)
-            memcpy(out + (piece->row + j) * t->cols, values + param_row(s, piece, j) * t->cols, t->cols * sizeof *out);
+            memcpy(out + (piece->row + j) * t->cols, values + piece_row(s, piece, j) * t->cols, t->cols * sizeof *out);
     }
 }
 

@@ -302,11 +302,11 @@ void lora_pair_forward(void *context, const struct linear *l, void *y, enum dtyp
 {
     struct lora_pair *p = context;
     const struct linear_hook *before = p->before;
-    if (n > 0 && p->adapter->strength != 0) {
+    if (n > 0 && p->adapter->strength != 0 && !p->in_weight) {
         struct call c = begin(p, l, x, type, n);
         bool product_alone = l->hook == &p->hook && c.drop == 0; /* in y */
         if (p->magnitude) {
-            lora_pair_norm(p, linear_weight(l, type));
+            lora_pair_norm(p, param_computed(l->weight));
             if (!product_alone)
                 linear_product(l, c.wide, DTYPE_F32, c.x, c.x_type, n);
             add_gain(&c, y, y_type, product_alone ? NULL : c.wide);
@@ -409,10 +409,10 @@ void lora_pair_backward(void *context, const struct linear *l, void *dx, enum dt
     if (n > 0) {
         struct call c = begin(p, l, x, type, n);
         if (p->magnitude) {
-            lora_pair_norm(p, linear_weight(l, type));
+            lora_pair_norm(p, param_computed(l->weight));
             scale_b(&c);
         }
-        pair_backward(&c, dx, dx_type, dy, type);
+        pair_backward(&c, p->in_weight ? NULL : dx, dx_type, dy, type);
     } else {
         add_nothing(p->a);
         add_nothing(p->b);

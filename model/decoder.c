@@ -214,19 +214,21 @@ const void *decoder_forward(const struct model *m, struct activations *a, const 
                             const struct kv_spans *caches, uint64_t dropout_seed)
 {
     const struct model_config *c = &m->config;
-    const struct param *table = m->token_embd;
+    const struct matrix table = param_computed(m->token_embd);
     struct pass p = make_pass(m, a, b, caches, dropout_seed);
     if (caches)
         prepare_caches(&p);
     a->router_loss = 0;
     start_windows(&p);
     float scale = (float)model_embedding_scale(c);
-    if (table->interleaved)
-        embedding_forward_interleaved(a->layers[0].input, table->data, table->type, table->rows, b->input_ids, scale,
-                                      p.n, c->hidden_size);
-    else
-        embedding_forward(a->layers[0].input, table->data, table->type, table->halves, b->input_ids, scale, p.n,
+    if (table.interleaved)
+        embedding_forward_interleaved(a->layers[0].input, table.data, table.type, m->token_embd->rows, b->input_ids,
+                                      scale, p.n, c->hidden_size);
+    else if (m->token_embd->halves && table.data == m->token_embd->value)
+        embedding_forward(a->layers[0].input, m->token_embd->value, DTYPE_F32, true, b->input_ids, scale, p.n,
                           c->hidden_size);
+    else
+        embedding_forward(a->layers[0].input, table.data, table.type, false, b->input_ids, scale, p.n, c->hidden_size);
     for (size_t i = 0; i < c->num_hidden_layers; i++)
         block_forward(&p, i);
     pass_norm(&p, &m->output_norm, a->hidden, p.type, &a->last_norm, a->last, DTYPE_F32, p.n);
@@ -264,9 +266,9 @@ void decoder_backward(struct model *m, struct activations *a, const struct batch
     a->router_loss = router_loss;
 }
 
-struct output_layer decoder_output_layer(const struct model *m, enum dtype type)
+struct output_layer decoder_output_layer(const struct model *m)
 {
-    struct output_layer layer = linear_output_layer(&m->head, type);
+    struct output_layer layer = linear_output_layer(&m->head);
     layer.logit_scale = (float)model_logit_scale(&m->config);
     layer.softcap = (float)m->config.final_logit_softcapping;
     return layer;

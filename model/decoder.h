@@ -19,7 +19,7 @@ const void *decoder_forward(const struct model *m, struct activations *a, const 
 void decoder_backward(struct model *m, struct activations *a, const struct batch *b,
                       const float *dhidden, uint64_t dropout_seed);
 
-/* The output layer for hidden states of `type`, without gradients. */
-struct output_layer decoder_output_layer(const struct model *m, enum dtype type);
+/* The output layer, without gradients. */
+struct output_layer decoder_output_layer(const struct model *m);
 
 #endif

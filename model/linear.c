@@ -6,17 +6,10 @@
 #include "kernels/quantized.h"
 #include "model/model.h"
 
-struct matrix linear_weight(const struct linear *l, enum dtype type)
-{
-    if (l->hook && l->hook->weight)
-        return l->hook->weight(l->hook->context, l, type);
-    return param_matrix(l->weight);
-}
-
 void linear_product(const struct linear *l, void *y, enum dtype y_type, const void *x, enum dtype type, size_t n)
 {
     size_t out = l->weight->rows, in = l->weight->cols;
-    struct matrix w = linear_weight(l, type);
+    struct matrix w = param_computed(l->weight);
     CHECK(!w.interleaved || (type == DTYPE_F32 && y_type == DTYPE_F32));
     if (w.interleaved)
         quantized_product_interleaved(n, out, in, x, in, w.type, w.data, y, out);
@@ -30,7 +23,7 @@ void linear_product_backward(const struct linear *l, void *dx, enum dtype dx_typ
                              enum dtype type, size_t n)
 {
     size_t out = l->weight->rows, in = l->weight->cols;
-    struct matrix w = linear_weight(l, type);
+    struct matrix w = param_computed(l->weight);
     gemm(false, false, n, in, out, type, dy, out, w.type, w.data, w.ld, accumulate ? 1 : 0, dx_type, dx, in);
 }
 
@@ -73,9 +66,9 @@ static void add_delta_backward(const void *linear, float *dhidden, const void *d
     l->hook->backward(l->hook->context, l, dhidden, DTYPE_F32, dlogits, hidden, type, n);
 }
 
-struct output_layer linear_output_layer(const struct linear *l, enum dtype type)
+struct output_layer linear_output_layer(const struct linear *l)
 {
-    struct matrix w = linear_weight(l, type);
+    struct matrix w = param_computed(l->weight);
     return (struct output_layer){.v = l->weight->rows, .c = l->weight->cols, .w_type = w.type,
                                  .w = w.data, .ld = w.ld, .in_integers = w.in_integers, .interleaved = w.interleaved,
                                  .bias = l->bias ? l->bias->value : NULL,

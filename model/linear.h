@@ -1,7 +1,7 @@
-/* A linear layer and the hook through which adapters and fake quantisation reach it.
+/* A linear layer and the hook through which adapters reach it.
  *
  * The three axes meet here: an objective never sees weights, a hook never sees a loss, and neither
- * knows how the weight is stored. */
+ * knows how the weight is stored, or what stands for it in products (param_view). */
 #ifndef LINNET_MODEL_LINEAR_H
 #define LINNET_MODEL_LINEAR_H
 
@@ -12,15 +12,11 @@
 #include <stddef.h>
 
 struct param;
-struct matrix;
 struct linear;
 
 /* Any member may be NULL. x: (n, in) of `type`, y: (n, out) of y_type, both f32 or bf16. */
 struct linear_hook {
     void *context;
-    /* The weights (out, in), of `type`, to multiply with instead of the layer's own: fake quantisation. The
-     * gradient still goes to the layer's own weights (straight-through). */
-    struct matrix (*weight)(void *context, const struct linear *l, enum dtype type);
     /* y += delta(x): adapters. The outermost hook (the layer's own) finds the product alone in y, and the bias comes last. */
     void (*forward)(void *context, const struct linear *l, void *y, enum dtype y_type,
                     const void *x, enum dtype type, size_t n);
@@ -48,11 +44,8 @@ void linear_backward(const struct linear *l, void *dx, enum dtype dx_type, bool 
 void linear_product(const struct linear *l, void *y, enum dtype y_type, const void *x, enum dtype type, size_t n);
 void linear_product_backward(const struct linear *l, void *dx, enum dtype dx_type, bool accumulate, const void *dy,
                              enum dtype type, size_t n);
-/* The weights that products with activations of this type read: the hook's, or the layer's own. */
-struct matrix linear_weight(const struct linear *l, enum dtype type);
-
-/* The layer as the output of a model: shape, weights (the hook's where it has some), what the hook adds, and bias; no
- * gradients but the hook's own. It is of use as long as the layer is. */
-struct output_layer linear_output_layer(const struct linear *l, enum dtype type);
+/* The layer as the output of a model: shape, the weights that products read, what the hook adds, and bias; no
+ * gradients but the hook's own. It is of use as long as the layer is, and no other weight is asked for. */
+struct output_layer linear_output_layer(const struct linear *l);
 
 #endif

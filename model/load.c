@@ -1,5 +1,6 @@
 #include "model/load.h"
 
+#include "base/check.h"
 #include "base/file.h"
 #include "base/yaml.h"
 #include "formats/hdf5_file.h"
@@ -39,6 +40,64 @@ int params_read_hdf5(const struct param_list *l, struct hdf5_file *f, struct err
     return code;
 }
 
+/* --- what models compute with --- */
+
+struct dataset_name {
+    char text[PARAM_NAME_SIZE + 32];
+};
+
+static struct dataset_name computed_name(const struct param *p, enum dtype type)
+{
+    struct dataset_name name;
+    snprintf(name.text, sizeof name.text, "computed/%s/%s", dtype_info(type)->name, p->name);
+    return name;
+}
+
+int param_write_computed(const struct param *p, const struct matrix *m, struct hdf5_file *f, struct error *e)
+{
+    size_t row_bytes;
+    CHECK(m->ld == p->cols && !m->interleaved && dtype_bytes(m->type, p->cols, &row_bytes));
+    struct dataset_name name = computed_name(p, m->type);
+    return hdf5_write(f, name.text, HDF5_U8, 2, (size_t[]){p->rows, row_bytes}, m->data, e);
+}
+
+/* Gives matrices the types in which the file has them: before there is memory for them. */
+static void find_computed(const struct model *m, struct hdf5_file *f)
+{
+    for (size_t i = 0; i < m->n_params; i++) {
+        struct param *p = &m->params[i];
+        size_t bytes;
+        for (int type = 1; type < DTYPE_MOST && p->matrix; type++)
+            if (dtype_info(type) && dtype_bytes(type, p->cols, &bytes) && dtype_is_floating((enum dtype)type) &&
+                hdf5_has(f, computed_name(p, (enum dtype)type).text))
+                p->type = (enum dtype)type;
+    }
+}
+
+static int read_computed(struct param *p, struct hdf5_file *f, struct error *e)
+{
+    size_t bytes;
+    CHECK(dtype_bytes(p->type, p->count, &bytes));
+    return hdf5_read(f, computed_name(p, p->type).text, HDF5_U8, bytes, (void *)p->data, e);
+}
+
+static int read_weights(const struct model *m, struct hdf5_file *f, struct error *e)
+{
+    struct param_list values = {0};
+    int code = OK;
+    for (size_t i = 0; i < m->n_params && !code; i++)
+        if (m->params[i].value)
+            params_add(&values, &m->params[i]);
+        else
+            code = read_computed(&m->params[i], f, e);
+    if (!code)
+        code = params_read_hdf5(&values, f, e);
+    params_free(&values);
+    return code;
+}
+
+/* --- runs --- */
+
 int model_config_parse(const char *text, struct model_config *c, struct error *e)
 {
     struct yaml all, own = {0};
@@ -76,7 +135,7 @@ static bool holds_adapter(const char *config)
     return holds;
 }
 
-static int load_checkpoint(const char *path, struct model *m, struct error *e)
+static int load_checkpoint(const char *path, enum weights weights, struct model *m, struct error *e)
 {
     struct hdf5_file *f = NULL;
     char *config_text = NULL;
@@ -95,10 +154,12 @@ static int load_checkpoint(const char *path, struct model *m, struct error *e)
         code = model_config_parse(config_text, &config, e);
     if (!code) {
         code = model_init(m, &config, e);
+        if (!code && weights != WEIGHTS_F32)
+            find_computed(m, f);
         if (!code)
             code = model_allocate(m, e);
         if (!code)
-            code = params_read_hdf5(&m->all, f, e);
+            code = read_weights(m, f, e);
         if (code)
             model_free(m);
     }
@@ -128,10 +189,10 @@ static char *run_of_checkpoint(const char *path)
     return begin > 0 ? mem_string_n(path, begin) : mem_string(".");
 }
 
-static int load_run(const char *checkpoint, const char *run, struct model *m,
+static int load_run(const char *checkpoint, const char *run, enum weights weights, struct model *m,
                     struct tokenizer **tokenizer, struct error *e)
 {
-    int code = load_checkpoint(checkpoint, m, e);
+    int code = load_checkpoint(checkpoint, weights, m, e);
     if (code || !tokenizer)
         return code;
     char *path = run_file(run, RUN_TOKENIZER);
@@ -142,13 +203,13 @@ static int load_run(const char *checkpoint, const char *run, struct model *m,
     return code;
 }
 
-static int load_run_directory(const char *run, struct model *m, struct tokenizer **tokenizer,
+static int load_run_directory(const char *run, enum weights weights, struct model *m, struct tokenizer **tokenizer,
                               struct error *e)
 {
     char *best = run_file(run, RUN_BEST), *last = run_file(run, RUN_LAST);
     int code;
     if (file_exists(best) || file_exists(last))
-        code = load_run(file_exists(best) ? best : last, run, m, tokenizer, e);
+        code = load_run(file_exists(best) ? best : last, run, weights, m, tokenizer, e);
     else
         code = error_set(e, ERR_FORMAT, "%s: the run has no checkpoint yet", run);
     mem_free(best);
@@ -199,13 +260,13 @@ int model_load(const char *path, enum weights weights, struct model *m,
     } else if (!file_is_directory(path)) {
         if (path_has_suffix(path, ".h5")) {
             char *run = run_of_checkpoint(path);
-            code = load_run(path, run, m, tokenizer, e);
+            code = load_run(path, run, weights, m, tokenizer, e);
             mem_free(run);
         } else {
             code = model_load_gguf(path, weights, m, tokenizer, e);
         }
     } else if (directory_holds(path, RUN_CONFIG)) {
-        code = load_run_directory(path, m, tokenizer, e);
+        code = load_run_directory(path, weights, m, tokenizer, e);
     } else if (directory_holds(path, "config.json")) {
         code = model_load_hf(path, weights, m, tokenizer, e);
     } else {

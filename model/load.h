@@ -12,8 +12,9 @@
 struct hdf5_file;
 
 /* Loads the model at `path`, its weights as asked for, and its tokenizer when `tokenizer` is not
- * NULL. A run directory means its best checkpoint, or the last where none was evaluated; its weights are
- * f32 in own memory in any case. The caller frees both (model_free, tokenizer_free); on failure nothing is
+ * NULL. A run directory means its best checkpoint, or the last where none was evaluated; its weights are in own memory in
+ * any case: with WEIGHTS_F32 those that trained, else what the model computed with, which is the same but where the run
+ * trained for blocks. The caller frees both (model_free, tokenizer_free); on failure nothing is
  * left to free. */
 int model_load(const char *path, enum weights weights, struct model *m,
                struct tokenizer **tokenizer, struct error *e);
@@ -31,6 +32,9 @@ int model_config_parse(const char *yaml, struct model_config *c, struct error *e
 /* Values as datasets "weights/NAME" of an HDF5 file, for checkpoints. */
 int params_write_hdf5(const struct param_list *l, struct hdf5_file *f, struct error *e);
 int params_read_hdf5(const struct param_list *l, struct hdf5_file *f, struct error *e);
+/* What the model computes with instead of a parameter's values, as dataset "computed/TYPE/NAME": its bytes, (rows, bytes of
+ * a row). The matrix's rows lie side by side (CHECK). */
+int param_write_computed(const struct param *p, const struct matrix *m, struct hdf5_file *f, struct error *e);
 
 /* The files of a run directory; caller frees. */
 char *run_file(const char *run, const char *name);

@@ -261,8 +261,12 @@ static void take_values(struct model *m, struct arena *arena)
 {
     for (size_t i = 0; i < m->n_params; i++) {
         struct param *p = &m->params[i];
-        if (!p->data || p->data == p->value)
-            p->data = p->value = arena_alloc(arena, p->count, sizeof(float));
+        size_t bytes;
+        if (p->data && p->data != p->value)
+            continue;
+        CHECK(dtype_bytes(p->type, p->count, &bytes));
+        p->data = arena_alloc(arena, bytes, 1);
+        p->value = p->type == DTYPE_F32 ? (float *)p->data : NULL;
     }
 }
 

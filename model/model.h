@@ -70,7 +70,7 @@ void model_free(struct model *m);
 
 /* Bytes of all weights, of the types that they are held in: f32 before there are any. */
 size_t model_stored_bytes(const struct model *m);
-/* Reserves memory for the weights (zeros). */
+/* Reserves memory for the weights (zeros), of their types: f32 unless another was set. */
 int model_allocate(struct model *m, struct error *e);
 /* Splits every matrix in place into halves, one of which products in bf16 read, and back.
  * Only decoder and optimiser know what to do with a split model. No-ops where that is done. */

@@ -1,6 +1,7 @@
 #include "model/param.h"
 
 #include "base/check.h"
+#include "kernels/halves.h"
 #include "kernels/interleave.h"
 #include "kernels/scratch.h"
 
@@ -11,6 +12,22 @@ struct matrix param_matrix(const struct param *p)
     if (p->halves)
         return (struct matrix){p->value, 2 * p->cols, DTYPE_BF16, false, false};
     return (struct matrix){p->data, p->cols, p->type, p->in_integers, p->interleaved};
+}
+
+struct matrix param_computed(const struct param *p)
+{
+    return p->view ? p->view->matrix(p->view->context, p) : param_matrix(p);
+}
+
+void param_row(const struct param *p, size_t row, float *to)
+{
+    if (p->halves) {
+        memcpy(to, p->value + row * p->cols, p->cols * sizeof *to);
+        halves_join(to, 1, p->cols);
+        return;
+    }
+    struct matrix m = param_matrix(p);
+    matrix_row(&m, p, row, to);
 }
 
 void matrix_row(const struct matrix *m, const struct param *p, size_t row, float *to)

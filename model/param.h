@@ -14,6 +14,23 @@
 
 enum { PARAM_NAME_SIZE = 96 };
 
+struct param;
+
+/* A matrix as a product reads it: `ld` elements between the starts of its rows. */
+struct matrix {
+    const void *data;
+    size_t ld;
+    enum dtype type;
+    bool in_integers, interleaved;
+};
+
+/* What the model computes with instead of a parameter's own values: fake quantisation (qat/fake.h). */
+struct param_view {
+    void *context;
+    /* Good until the next call of any view of this context. */
+    struct matrix (*matrix)(void *context, const struct param *p);
+};
+
 struct param {
     enum param_role role;         /* PARAM_NONE: an adapter's */
     int layer;                    /* -1 outside the blocks */
@@ -29,21 +46,20 @@ struct param {
     bool in_integers;             /* blocks whose products are computed in 8 bits: model_use_integers */
     bool interleaved;             /* data is laid out as kernels/interleave.h says: model_interleave */
     bool halves;                  /* value is split as kernels/halves.h says: see model_split */
+    const struct param_view *view; /* NULL: the model computes with the values */
     void *grad;                   /* count of grad_type; NULL when frozen */
     enum dtype grad_type;         /* f32 or bf16 */
     float rate;                   /* the learning rate is multiplied by it; 0 stands for 1 */
     bool grad_is_stale;           /* what grad holds is of an earlier step: write, do not add */
 };
 
-/* A matrix as a product reads it: `ld` elements between the starts of its rows. */
-struct matrix {
-    const void *data;
-    size_t ld;
-    enum dtype type;
-    bool in_integers, interleaved;
-};
 /* The parameter as it is stored; its bf16 half if the model is split. */
 struct matrix param_matrix(const struct param *p);
+/* What the model computes with: the view's, or as it is stored. Every product and every lookup of a model asks here; the
+ * gradient goes to the parameter in any case. */
+struct matrix param_computed(const struct param *p);
+/* Row `row` of the parameter's own values as f32 (cols), whatever the view; of a split model both halves. */
+void param_row(const struct param *p, size_t row, float *to);
 
 /* Row `row` of the parameter's matrix as f32 (cols), however it is stored. */
 void matrix_row(const struct matrix *m, const struct param *p, size_t row, float *to);

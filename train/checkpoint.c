@@ -106,7 +106,7 @@ static int write_moments(struct hdf5_file *f, const struct optimizer *o, struct 
     return code;
 }
 
-int checkpoint_write(const char *path, const struct optimizer *o, bool complete,
+int checkpoint_write(const char *path, const struct optimizer *o, bool complete, const struct checkpoint_addition *addition,
                      const struct run_state *s, const char *config, struct error *e)
 {
     struct hdf5_file *f = NULL;
@@ -127,6 +127,8 @@ int checkpoint_write(const char *path, const struct optimizer *o, bool complete,
         code = params_write_hdf5(o->params, f, e);
     if (!code && complete)
         code = write_moments(f, o, e);
+    if (!code && addition)
+        code = addition->write(addition->context, f, e);
     if (code) {
         hdf5_close(f);
         return code;

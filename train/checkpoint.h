@@ -6,6 +6,8 @@
 
 #include "optim/optimizer.h"
 
+struct hdf5_file;
+
 struct run_state {
     uint64_t step;            /* steps done */
     uint64_t rows_consumed;   /* the training loader's position */
@@ -23,9 +25,15 @@ struct run_state {
     double first_probe_loss;  /* before the first step that there was a probe; 0: there was none */
 };
 
+/* What is written beside it; NULL: nothing. */
+struct checkpoint_addition {
+    int (*write)(void *context, struct hdf5_file *f, struct error *e);
+    void *context;
+};
+
 /* What trains, and its moments; what is frozen is not in the file. config: the resolved configuration as YAML.
  * Without `complete` the file holds weights only: enough to use them, not to resume. */
-int checkpoint_write(const char *path, const struct optimizer *o, bool complete,
+int checkpoint_write(const char *path, const struct optimizer *o, bool complete, const struct checkpoint_addition *addition,
                      const struct run_state *s, const char *config, struct error *e);
 
 /* Reads back into parameters and an optimiser of the same shape. */

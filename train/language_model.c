@@ -12,7 +12,7 @@ static double loss(const struct objective *o, struct model *m, const struct batc
                    float *scratch)
 {
     (void)o;
-    struct output_layer layer = objective_output_layer(m, type, dhidden != NULL);
+    struct output_layer layer = objective_output_layer(m, dhidden != NULL);
     return linear_cross_entropy(&layer, type, hidden, b->targets, scale, NULL, dhidden,
                                 b->n_rows * b->seq_len, scratch);
 }

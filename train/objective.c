@@ -2,10 +2,10 @@
 
 #include "model/decoder.h"
 
-struct output_layer objective_output_layer(struct model *m, enum dtype type, bool backward)
+struct output_layer objective_output_layer(struct model *m, bool backward)
 {
     struct param *weight = m->head.weight, *bias = m->head.bias;
-    struct output_layer layer = decoder_output_layer(m, type);
+    struct output_layer layer = decoder_output_layer(m);
     if (backward && weight->grad) {
         layer.dw = weight->grad;
         layer.dw_beta = param_grad_beta(weight);

@@ -47,8 +47,8 @@ struct objective {
 /* Next-token prediction: the mean over targets of -log p(target). */
 extern const struct objective language_model_objective;
 
-/* The output layer for hidden states of `type`, with gradients of what of it trains if `backward`. */
-struct output_layer objective_output_layer(struct model *m, enum dtype type, bool backward);
+/* The output layer, with gradients of what of it trains if `backward`. */
+struct output_layer objective_output_layer(struct model *m, bool backward);
 /* count and begin of any objective. */
 size_t objective_count(const struct objective *o, const struct batch *b);
 void objective_begin(const struct objective *o, struct activations *a, const struct batch *b, float *scratch);

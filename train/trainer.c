@@ -114,6 +114,8 @@ struct memory_plan trainer_plan(const struct trainer *t)
     plan.products = products_bytes(m, params, type, s);
     if (t->objective->bytes)
         plan.objective = t->objective->bytes(t->objective, s->batch_size, s->max_seq_length);
+    if (t->view)
+        plan.weights += t->view->bytes(t->view->context);
     if (t->hook_bytes)
         plan.products += t->hook_bytes(t->hook_context, s->batch_size * s->max_seq_length);
     for (size_t i = 0; i < params->count; i++)
@@ -213,8 +215,9 @@ static int save(struct trainer *t, const char *name, bool complete, struct error
     char *path = run_file(t->run, name);
     t->state.rows_consumed = t->train.rows_consumed;
     t->state.iters = t->settings->iters;
+    const struct checkpoint_addition computed = {t->view ? t->view->write : NULL, t->view ? t->view->context : NULL};
     model_join(t->model);
-    int code = checkpoint_write(path, &t->optimizer, complete, &t->state, t->config, e);
+    int code = checkpoint_write(path, &t->optimizer, complete, t->view ? &computed : NULL, &t->state, t->config, e);
     begin_products(t);
     mem_free(path);
     if (code) {
@@ -318,10 +321,14 @@ static int apply_step(struct trainer *t, const struct train_step *r, struct erro
 int trainer_step(struct trainer *t, struct train_step *r, struct error *e)
 {
     double began = clock_seconds();
+    if (t->view)
+        t->view->begin_step(t->view->context, t->state.step);
     *r = compute_step(t);
     int code = objective_check(t->objective, e);
     if (!code)
         code = apply_step(t, r, e);
+    if (t->view)
+        t->view->changed(t->view->context);
     if (code)
         return code;
     t->state.step++;
@@ -692,8 +699,11 @@ static int run(struct trainer *t, struct error *e)
 
 int trainer_run(struct trainer *t, struct error *e)
 {
+    int code = t->view ? t->view->attach(t->view->context, e) : OK;
+    if (code)
+        return code;
     begin_products(t);
-    int code = run(t, e);
+    code = run(t, e);
     model_join(t->model);
     return code;
 }

@@ -20,6 +20,16 @@ struct memory_plan {
     size_t checkpoints; /* on disk: the last and the best */
 };
 
+/* What the model computes with instead of the values that train (qat/qat.h), told of what happens to these. */
+struct weight_view {
+    void *context;
+    size_t (*bytes)(const void *context);
+    int (*attach)(void *context, struct error *e);        /* the values are there */
+    void (*begin_step)(void *context, uint64_t step);     /* the passes that come are of this step */
+    void (*changed)(void *context);                       /* after a step or a load: what comes is use, not training */
+    int (*write)(void *context, struct hdf5_file *f, struct error *e); /* into checkpoints */
+};
+
 struct trainer {
     /* filled by the caller, borrowed */
     struct model *model;                  /* allocated, and initialised unless resuming; adapters attached */
@@ -44,6 +54,7 @@ struct trainer {
     /* Bytes that hooks of the model's layers keep beside all that is counted, for passes over n rows; NULL: none. */
     size_t (*hook_bytes)(const void *context, size_t n);
     const void *hook_context;
+    const struct weight_view *view;       /* NULL: the model computes with what trains */
     const struct stream_hook *stream_hook; /* of the model's activations (model/activations.h), NULL: none; in training and
                                               in every evaluation */
     /* private */

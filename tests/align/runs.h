@@ -68,7 +68,7 @@ static struct model random_model(void)
 static int write_file(void **state)
 {
     (void)state;
-    struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .name = "base"};
+    struct quantize_options o = {.types = {.output_type = NO_TYPE, .embedding_type = NO_TYPE}, .name = "base"};
     struct export_report report;
     struct model m = random_model();
     struct tokenizer *t = make_tokenizer(NULL);
@@ -76,7 +76,7 @@ static int write_file(void **state)
     snprintf(directory, sizeof directory, "/tmp/linnet-preferences-XXXXXX");
     assert_non_null(mkdtemp(directory));
     snprintf(file, sizeof file, "%s/q8.gguf", directory);
-    assert_ok(mix_find("q8_0", &o.mix, &e), e);
+    assert_ok(mix_find("--type", "q8_0", &o.types.mix, &e), e);
     assert_ok(quantize_model(&m, t, &o, file, &report, &e), e);
     tokenizer_free(t);
     model_free(&m);

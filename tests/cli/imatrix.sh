@@ -1,5 +1,5 @@
 # linnet imatrix: what it says, what it writes in both forms, and what it refuses. The values are held against
-# llama.cpp's in tests/export/test_imatrix.c.
+# llama.cpp's in tests/qat/test_imatrix.c.
 . tests/cli/lib.inc
 
 model=tests/fixtures/choices

@@ -611,7 +611,7 @@ static void learns_and_is_saved(void **state)
     double after = distance_of(&s);
     assert_true(after < 0.3 * before);
     struct run_state run = {.step = 60}, read;
-    assert_ok(checkpoint_write(path, &o, true, &run, "", &e), e);
+    assert_ok(checkpoint_write(path, &o, true, NULL, &run, "", &e), e);
     memset(s.h.params[0].value, 0, s.h.params[0].count * sizeof(float));
     assert_true(distance_of(&s) > after);
     assert_ok(checkpoint_read(path, &o, &read, &e), e);

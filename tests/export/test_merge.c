@@ -169,8 +169,8 @@ static void every_type(void **state)
         expect(dtype_info(plain[i])->name, "the file", distance_of_file(here, want), i == 0 ? 2e-5 : i == 1 ? 3e-3 : 3e-2);
     }
     for (size_t i = 0; i < 3; i++) {
-        struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .name = "tiny"};
-        assert_ok(mix_find(mixes[i], &o.mix, &e), e);
+        struct quantize_options o = {.types = {.output_type = NO_TYPE, .embedding_type = NO_TYPE}, .name = "tiny"};
+        assert_ok(mix_find("--type", mixes[i], &o.types.mix, &e), e);
         assert_ok(quantize_model(&merged, t, &o, there, &report, &e), e);
         o.merge = &g;
         assert_ok(quantize_model(&m, t, &o, here, &report, &e), e);
@@ -265,13 +265,13 @@ static float *weights_of(const char *path, size_t *n)
 static int write_as(const struct model *m, const struct tokenizer *t, const char *type, struct merge *g, const char *path,
                     struct error *e)
 {
-    struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .name = "tiny", .merge = g,
+    struct quantize_options o = {.types = {.output_type = NO_TYPE, .embedding_type = NO_TYPE}, .name = "tiny", .merge = g,
                                  .requantize = true};
     struct export_options f32 = options(DTYPE_F32, g);
     struct export_report report;
     if (strcmp(type, "F32") == 0)
         return export_gguf(m, t, &f32, path, e);
-    int code = mix_find(type, &o.mix, e);
+    int code = mix_find("--type", type, &o.types.mix, e);
     return code ? code : quantize_model(m, t, &o, path, &report, e);
 }
 

@@ -450,12 +450,12 @@ static void from_mapped_files(void **state)
     char *path = path_join(directory, "source.gguf");
     for (int i = 0; i < 2; i++) {
         struct model m = example_model(example_named("llama"), VOCAB), mapped, own, pruned[2];
-        struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .name = "x", .mix = &f32,
-                                     .pure = i == 0};
+        struct quantize_options o = {.types = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .mix = &f32,
+                                               .pure = i == 0}, .name = "x"};
         struct export_report report;
         struct error e;
         if (i)
-            assert_ok(mix_find("Q8_0", &o.mix, &e), e);
+            assert_ok(mix_find("--type", "Q8_0", &o.types.mix, &e), e);
         assert_ok(quantize_model(&m, t, &o, path, &report, &e), e);
         assert_ok(model_load(path, WEIGHTS_MAPPED, &mapped, NULL, &e), e);
         assert_ok(model_load(path, WEIGHTS_F32, &own, NULL, &e), e);

@@ -159,7 +159,7 @@ static void check_mixes(const struct outline *o, const struct expected *wanted, 
         const struct expected *w = &wanted[i];
         struct error e;
         char format[64], up[2] = {w->others[1], 0}, q[2] = {w->others[0], 0};
-        assert_ok(mix_find(w->mix, &mix, &e), e);
+        assert_ok(mix_find("--type", w->mix, &mix, &e), e);
         assert_string_equal(mix->name, w->mix);
         assert_types(o, mix, "blk.%d.attn_v.weight", w->v);
         snprintf(format, sizeof format, "blk.%%d.ffn_down%s.weight", suffix);
@@ -210,7 +210,7 @@ static void circumstances(void **state)
     outline_init(&plain, &c, false);
     outline_init(&here, &c, true);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_ok(mix_find(cases[i].mix, &mix, &e), e);
+        assert_ok(mix_find("--type", cases[i].mix, &mix, &e), e);
         assert_types(&plain, mix, cases[i].tensor, cases[i].plain);
         assert_types(&here, mix, cases[i].tensor, cases[i].here);
     }
@@ -219,7 +219,7 @@ static void circumstances(void **state)
     c.num_key_value_heads = 4; /* not enough heads to one of keys */
     c.tie_word_embeddings = true;
     outline_init(&plain, &c, false);
-    assert_ok(mix_find("q2_k", &mix, &e), e);
+    assert_ok(mix_find("--type", "q2_k", &mix, &e), e);
     assert_types(&plain, mix, "blk.%d.attn_v.weight", "3333333333333333");
     assert_types(&plain, mix, "token_embd.weight", "6"); /* which is the output layer */
     outline_free(&plain);
@@ -227,7 +227,7 @@ static void circumstances(void **state)
     c = wide_config(false);
     c.num_hidden_layers = 80; /* Llama 70B */
     outline_init(&plain, &c, false);
-    assert_ok(mix_find("q4_k", &mix, &e), e);
+    assert_ok(mix_find("--type", "q4_k", &mix, &e), e);
     assert_string_equal(mix->name, "Q4_K_M");
     assert_int_equal(type_of(&plain, mix, "blk.%d.attn_v.weight", 10), '5');
     assert_int_equal(type_of(&plain, mix, "blk.%d.attn_v.weight", 12), '6');
@@ -253,9 +253,9 @@ static void what_stands_in_where_columns_do_not_fit(void **state)
 
 static struct quantize_options usual(const char *type)
 {
-    struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .name = "tiny"};
+    struct quantize_options o = {.types = {.output_type = NO_TYPE, .embedding_type = NO_TYPE}, .name = "tiny"};
     struct error e;
-    assert_ok(mix_find(type, &o.mix, &e), e);
+    assert_ok(mix_find("--type", type, &o.types.mix, &e), e);
     return o;
 }
 
@@ -339,8 +339,8 @@ static void experts_have_importance_of_their_own(void **state)
         values[i] = (float)(rng_uniform(&r) * rng_uniform(&r));
     struct imatrix_entry entry = {.name = "blk.0.ffn_up_exps.weight", .values = values, .n = EXPERTS * COLS, .count = 1};
     struct imatrix im = {.entries = &entry, .n_entries = 1};
-    o.importance = &im;
-    o.importance_name = "some.imatrix";
+    o.types.importance = &im;
+    o.types.importance_name = "some.imatrix";
     char *quantised = path_of("experts.gguf"), *original = path_of("experts-f32.gguf");
     assert_ok(export_gguf(&m, t, &plain, original, &e), e);
     assert_ok(quantize_model(&m, t, &o, quantised, &report, &e), e);
@@ -393,10 +393,10 @@ static void wishes_for_single_tensors(void **state)
     struct error e;
     char *path = path_of("wishes.gguf");
     const struct type_override overrides[] = {{"blk\\.0\\.ffn_(up|gate)", DTYPE_Q6_K}, {"ffn_up", DTYPE_BF16}};
-    o.overrides = overrides;
-    o.n_overrides = 2;
-    o.output_type = DTYPE_Q8_0;
-    o.embedding_type = DTYPE_Q5_0;
+    o.types.overrides = overrides;
+    o.types.n_overrides = 2;
+    o.types.output_type = DTYPE_Q8_0;
+    o.types.embedding_type = DTYPE_Q5_0;
     assert_ok(quantize_model(&m, t, &o, path, &report, &e), e);
     assert_int_equal(stored_type(path, "blk.0.ffn_up.weight"), DTYPE_Q6_K);
     assert_int_equal(stored_type(path, "blk.0.ffn_gate.weight"), DTYPE_Q6_K);
@@ -407,18 +407,18 @@ static void wishes_for_single_tensors(void **state)
     assert_int_equal(stored_type(path, "token_embd.weight"), DTYPE_Q5_0);
     assert_int_equal(stored_type(path, "blk.0.ffn_norm.weight"), DTYPE_F32);
     o = usual("Q4_K_M");
-    o.pure = true;
+    o.types.pure = true;
     assert_ok(quantize_model(&m, t, &o, path, &report, &e), e);
     assert_int_equal(stored_type(path, "output.weight"), DTYPE_Q4_K);
     assert_int_equal(stored_type(path, "blk.0.attn_v.weight"), DTYPE_Q4_K);
     assert_int_equal(report.n_types, 2);
 
     const struct type_override nowhere[] = {{"ffn_norm", DTYPE_Q6_K}}, broken[] = {{"ffn_(", DTYPE_Q6_K}};
-    o.overrides = nowhere;
-    o.n_overrides = 1;
+    o.types.overrides = nowhere;
+    o.types.n_overrides = 1;
     assert_int_equal(quantize_model(&m, t, &o, path, &report, &e), ERR_USAGE);
     assert_non_null(strstr(e.message, "--tensor-type ffn_norm: no matrix of this model has that in its name"));
-    o.overrides = broken;
+    o.types.overrides = broken;
     assert_int_equal(quantize_model(&m, t, &o, path, &report, &e), ERR_USAGE);
     assert_non_null(strstr(e.message, "--tensor-type ffn_(: "));
     mem_free(path);

@@ -1,5 +1,5 @@
 /* imatrix_parse on arbitrary bytes, of either form: what is accepted keeps its promises. */
-#include "export/imatrix.h"
+#include "qat/imatrix.h"
 
 #include <math.h>
 #include <stdint.h>

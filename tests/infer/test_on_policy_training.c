@@ -128,7 +128,7 @@ static float *train(const struct want *w, size_t stop, size_t *n_own, size_t *n)
         make_steps(&r, stop);
         char *path = run_file(directory, RUN_LAST);
         r.trainer.state.rows_consumed = r.trainer.train.rows_consumed;
-        assert_ok(checkpoint_write(path, &r.trainer.optimizer, true, &r.trainer.state, r.trainer.config, &e), e);
+        assert_ok(checkpoint_write(path, &r.trainer.optimizer, true, NULL, &r.trainer.state, r.trainer.config, &e), e);
         mem_free(path);
         *n_own = r.n_own;
         close_run(&r);

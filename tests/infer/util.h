@@ -71,7 +71,7 @@ __attribute__((unused)) static float *full_logits(struct model *m, const int32_t
     }
     b.first_key = NULL;
     float *logits = mem_alloc(n * m->config.vocab_size, sizeof *logits);
-    struct output_layer layer = decoder_output_layer(m, DTYPE_F32);
+    struct output_layer layer = decoder_output_layer(m);
     output_logits(&layer, DTYPE_F32, decoder_forward(m, &a, &b, NULL, 0), logits, n);
     activations_free(&a);
     arena_free(&arena);

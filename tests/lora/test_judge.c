@@ -22,7 +22,7 @@ static void *read_member(struct hdf5_file *f, const char *name, const char *key,
 static double difference(struct judged *j, const float *want, size_t n)
 {
     struct rig *r = &j->rig;
-    struct output_layer head = decoder_output_layer(&r->model, DTYPE_F32);
+    struct output_layer head = decoder_output_layer(&r->model);
     size_t rows = r->batch.n_rows * r->batch.seq_len;
     double largest = 0;
     float *got = mem_alloc(n, sizeof *got);

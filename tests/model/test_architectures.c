@@ -204,7 +204,7 @@ static float *logits_of(struct model *m, size_t n, const size_t *pieces)
     assert_ok(kv_cache_init(&cache, m, DTYPE_F32, n, n, &e), e);
     model_reserve_positions(m, n);
     float *logits = mem_alloc(n * m->config.vocab_size, sizeof *logits);
-    struct output_layer head = decoder_output_layer(m, DTYPE_F32);
+    struct output_layer head = decoder_output_layer(m);
     b.first_key = NULL;
     rng_init(&rng, 8, 8);
     for (size_t done = 0, piece = 0; done < n; done += b.seq_len, piece++) {

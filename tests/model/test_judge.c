@@ -20,7 +20,7 @@ enum { N_CASES = sizeof cases / sizeof *cases };
 static double logit_difference(struct judged *j)
 {
     struct rig *r = &j->rig;
-    struct output_layer head = decoder_output_layer(&r->model, DTYPE_F32);
+    struct output_layer head = decoder_output_layer(&r->model);
     size_t rows = r->batch.n_rows * r->batch.seq_len, n;
     double largest = 0;
     float *want = read_all(j, "logits", HDF5_F32, sizeof *want, &n), *got = mem_alloc(n, sizeof *got);

@@ -200,7 +200,7 @@ static struct moment *moment_in_8_bits(struct optimizer *o, bool second)
 
 static int write_and_read(struct trainer *t, const char *path, struct error *e)
 {
-    assert_ok(checkpoint_write(path, &t->optimizer, true, &t->state, "", e), *e);
+    assert_ok(checkpoint_write(path, &t->optimizer, true, NULL, &t->state, "", e), *e);
     return checkpoint_read(path, &t->optimizer, &t->state, e);
 }
 
@@ -230,12 +230,12 @@ static void scales_that_are_none_are_refused(void **state)
         scale[1] = right;
         struct param *p = model_find(&r.model, "model.embed_tokens.weight");
         p->count -= MOMENT_BLOCK; /* so that one of each is missing; the first moment's are read first */
-        assert_ok(checkpoint_write(path, &r.trainer.optimizer, true, &r.trainer.state, "", &e), e);
+        assert_ok(checkpoint_write(path, &r.trainer.optimizer, true, NULL, &r.trainer.state, "", &e), e);
         p->count += MOMENT_BLOCK;
         assert_int_not_equal(checkpoint_read(path, &r.trainer.optimizer, &r.trainer.state, &e), OK);
         assert_non_null(strstr(e.message, "m_8bit_scale/model.embed_tokens.weight\" has 31 elements, expected 32"));
         m->scale = NULL; /* so that none are written */
-        assert_ok(checkpoint_write(path, &r.trainer.optimizer, true, &r.trainer.state, "", &e), e);
+        assert_ok(checkpoint_write(path, &r.trainer.optimizer, true, NULL, &r.trainer.state, "", &e), e);
         m->scale = scale;
         assert_int_not_equal(checkpoint_read(path, &r.trainer.optimizer, &r.trainer.state, &e), OK);
         assert_non_null(strstr(e.message, name));

@@ -26,10 +26,10 @@ static char directory[64], base_f32[96], base_q8[96];
 
 static void write_q8(const struct model *m, const struct tokenizer *t, const char *path)
 {
-    struct quantize_options o = {.output_type = NO_TYPE, .embedding_type = NO_TYPE, .name = "base"};
+    struct quantize_options o = {.types = {.output_type = NO_TYPE, .embedding_type = NO_TYPE}, .name = "base"};
     struct export_report report;
     struct error e;
-    assert_ok(mix_find("q8_0", &o.mix, &e), e);
+    assert_ok(mix_find("--type", "q8_0", &o.types.mix, &e), e);
     assert_ok(quantize_model(m, t, &o, path, &report, &e), e);
 }
 

@@ -1,8 +1,8 @@
 /* Mixes: which type each matrix of a quantised model gets. A mix has a usual type; matrices whose rounding costs most
  * get a larger one, in some layers or all. The rules are llama.cpp's (its public src/llama-quant.cpp,
  * llama_tensor_get_type), as rows of a table, so that a file has the types that llama-quantize would give it. */
-#ifndef LINNET_EXPORT_MIX_H
-#define LINNET_EXPORT_MIX_H
+#ifndef LINNET_QAT_MIX_H
+#define LINNET_QAT_MIX_H
 
 #include "model/tensors.h"
 
@@ -12,8 +12,8 @@ struct mix {
     unsigned file_type; /* llama.cpp's number: general.file_type */
 };
 
-/* In any case, also under llama.cpp's shorter names ("Q4_K" for Q4_K_M). ERR_USAGE names the nearest one, or all. */
-int mix_find(const char *name, const struct mix **mix, struct error *e);
+/* In any case, also under llama.cpp's shorter names ("Q4_K" for Q4_K_M). ERR_USAGE names `flag` and the nearest one, or all. */
+int mix_find(const char *flag, const char *name, const struct mix **mix, struct error *e);
 /* Of the table, in its order; NULL past the end. */
 const struct mix *mix_at(size_t i);
 /* "Q4_0, Q4_1, ...", as a string that lives on. */

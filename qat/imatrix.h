@@ -1,10 +1,13 @@
 /* Importance matrices: for each matrix of a model, the mean of the squares of each column's inputs over
  * some text. Quantisation keeps the columns that see large inputs more exact. Both forms of llama.cpp's
  * llama-imatrix are read and written; docs/file-formats.md has them byte by byte. */
-#ifndef LINNET_EXPORT_IMATRIX_H
-#define LINNET_EXPORT_IMATRIX_H
+#ifndef LINNET_QAT_IMATRIX_H
+#define LINNET_QAT_IMATRIX_H
 
-#include "infer/importance.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
 
 /* One tensor of a GGUF file. Inputs that no token gave (an expert that was never chosen) have the value 1
  * throughout, as llama.cpp's quantisation takes them, and the count 0. */
@@ -34,8 +37,8 @@ int imatrix_parse(const unsigned char *bytes, size_t n, struct imatrix *im, stru
 const struct imatrix_entry *imatrix_find(const struct imatrix *im, const char *name); /* or NULL */
 void imatrix_free(struct imatrix *im);
 
-/* The means of what was collected (at least a chunk: CHECK). `dataset` is copied. */
-void imatrix_collect(struct imatrix *im, const struct importance *from, const char *dataset);
+/* Sorts the entries by name: ERR_FORMAT for a name that is there twice. For whoever makes one. */
+int imatrix_put_in_order(struct imatrix *im, struct error *e);
 
 /* Writes `path` atomically: as GGUF, or with `legacy` in the old form, which has one count for all experts of a
  * tensor, in chunks and rounded up; ERR_USAGE for what its 32-bit counts cannot hold. There must be entries

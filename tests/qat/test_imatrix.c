@@ -1,6 +1,6 @@
 /* Importance matrices: files of llama.cpp's making read and written again, the same models measured, and what
  * is no importance matrix refused. */
-#include "export/imatrix.h"
+#include "export/imatrix_collect.h"
 
 #include "base/check.h"
 #include "base/file.h"

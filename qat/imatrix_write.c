@@ -1,5 +1,5 @@
 /* Writing importance matrices as llama.cpp's tools/imatrix/imatrix.cpp does. */
-#include "export/imatrix.h"
+#include "qat/imatrix.h"
 
 #include "base/check.h"
 #include "base/file.h"

@@ -1,4 +1,4 @@
-#include "export/mix.h"
+#include "qat/mix.h"
 
 #include "base/check.h"
 
@@ -47,7 +47,7 @@ const char *mix_names(void)
     return names;
 }
 
-int mix_find(const char *name, const struct mix **mix, struct error *e)
+int mix_find(const char *flag, const char *name, const struct mix **mix, struct error *e)
 {
     const char *known[MIXES + SHORT_NAMES];
     char upper[16];
@@ -66,8 +66,8 @@ int mix_find(const char *name, const struct mix **mix, struct error *e)
         }
     const char *near = nearest_name(upper, known, MIXES + SHORT_NAMES);
     if (near)
-        return error_set(e, ERR_USAGE, "--type: there is no type \"%.32s\"; did you mean %s?", name, near);
-    return error_set(e, ERR_USAGE, "--type: there is no type \"%.32s\"; one of %s", name, mix_names());
+        return error_set(e, ERR_USAGE, "%s: there is no type \"%.32s\"; did you mean %s?", flag, name, near);
+    return error_set(e, ERR_USAGE, "%s: there is no type \"%.32s\"; one of %s", flag, name, mix_names());
 }
 
 /* What kind of matrix a tensor is, as far as rules tell them apart. Fused q, k and v count as v, which is the part

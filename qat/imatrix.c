@@ -1,6 +1,6 @@
 /* Reading importance matrices. What the numbers mean follows llama.cpp: tools/imatrix/imatrix.cpp writes them,
  * tools/quantize/quantize.cpp reads them. */
-#include "export/imatrix.h"
+#include "qat/imatrix.h"
 
 #include "base/check.h"
 #include "base/file.h"
@@ -39,7 +39,7 @@ const struct imatrix_entry *imatrix_find(const struct imatrix *im, const char *n
 }
 
 /* Sorted, and no name twice. */
-static int put_in_order(struct imatrix *im, struct error *e)
+int imatrix_put_in_order(struct imatrix *im, struct error *e)
 {
     qsort(im->entries, im->n_entries, sizeof *im->entries, by_name);
     for (size_t i = 1; i < im->n_entries; i++)
@@ -297,7 +297,7 @@ int imatrix_parse(const unsigned char *bytes, size_t n, struct imatrix *im, stru
     *im = (struct imatrix){0};
     int code = is_gguf(bytes, n) ? parse_gguf(bytes, n, im, e) : parse_old(bytes, n, im, e);
     if (!code)
-        code = put_in_order(im, e);
+        code = imatrix_put_in_order(im, e);
     if (code)
         imatrix_free(im);
     return code;
@@ -313,34 +313,4 @@ int imatrix_read(const char *path, struct imatrix *im, struct error *e)
     code = imatrix_parse(map.data, map.size, im, e);
     file_unmap(&map);
     return code ? error_prefix(e, "%s", path) : OK;
-}
-
-/* --- from a model --- */
-
-static struct imatrix_entry mean_squares(const struct importance_input *input)
-{
-    struct imatrix_entry entry = {.name = mem_string(input->name), .n = input->n_experts * input->n_cols,
-                                  .n_experts = input->n_experts};
-    entry.values = mem_alloc(entry.n, sizeof *entry.values);
-    entry.counts = mem_alloc(entry.n_experts, sizeof *entry.counts);
-    memcpy(entry.counts, input->counts, entry.n_experts * sizeof *entry.counts);
-    for (size_t i = 0; i < entry.n; i++) {
-        size_t count = entry.counts[i / input->n_cols];
-        entry.values[i] = count ? (float)(input->sums[i] / (double)count) : 1;
-    }
-    for (size_t i = 0; i < entry.n_experts; i++)
-        if (entry.counts[i] > entry.count)
-            entry.count = entry.counts[i];
-    return entry;
-}
-
-void imatrix_collect(struct imatrix *im, const struct importance *from, const char *dataset)
-{
-    CHECK(from->n_chunks > 0);
-    *im = (struct imatrix){.entries = mem_alloc(from->n_inputs, sizeof *im->entries),
-                           .dataset = mem_string(dataset), .n_chunks = from->n_chunks,
-                           .chunk_size = from->context};
-    for (size_t i = 0; i < from->n_inputs; i++)
-        im->entries[im->n_entries++] = mean_squares(&from->inputs[i]);
-    CHECK(put_in_order(im, NULL) == OK);
 }

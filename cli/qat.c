@@ -1,0 +1,67 @@
+#include "cli/qat.h"
+
+#include "base/log.h"
+
+static size_t view_bytes(const void *context)
+{
+    return qat_bytes(context);
+}
+
+static int view_attach(void *context, struct error *e)
+{
+    return qat_attach(context, e);
+}
+
+static void view_begin_step(void *context, uint64_t step)
+{
+    qat_begin_step(context, step);
+}
+
+static void view_changed(void *context)
+{
+    qat_changed(context);
+}
+
+static int view_write(void *context, struct hdf5_file *f, struct error *e)
+{
+    return qat_write(context, f, e);
+}
+
+int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer *t, struct lora_adapter *adapter,
+                 struct error *e)
+{
+    *r = (struct qat_run){0};
+    if (!o->types.type)
+        return OK;
+    r->open = true;
+    r->view = (struct weight_view){&r->qat, view_bytes, view_attach, view_begin_step, view_changed, view_write};
+    t->view = &r->view;
+    return qat_init(&r->qat, o, t->model, t->params, adapter, e);
+}
+
+void qat_run_close(struct qat_run *r)
+{
+    if (r->open)
+        qat_free(&r->qat);
+    *r = (struct qat_run){0};
+}
+
+void qat_warn_of_no_effect(const struct options *all, const struct qat_options *o)
+{
+    for (size_t i = 0; i < N_QAT_OPTIONS && !o->types.type; i++)
+        if (option_source(all, "qat", qat_options[i].key) > OPTION_FROM_FILE)
+            log_warn("qat.%s has no effect without --qat TYPE", qat_options[i].key);
+}
+
+void qat_run_say(const struct qat_run *r)
+{
+    struct buffer text = {0};
+    if (!r->open)
+        return;
+    type_plan_warn(&r->qat.plan);
+    qat_describe(&r->qat, &text);
+    log_info("qat     %s: %s", r->qat.plan.wishes->mix->name, text.data ? text.data : "every matrix stays as it is");
+    if (r->qat.options->start > 0 || r->qat.options->ramp > 0)
+        log_info("        from step %zu on, over %zu steps", r->qat.options->start, r->qat.options->ramp);
+    buffer_free(&text);
+}

@@ -1,0 +1,27 @@
+/* Fake quantisation in the commands that train: the section `qat`, whatever else they do. */
+#ifndef LINNET_CLI_QAT_H
+#define LINNET_CLI_QAT_H
+
+#include "qat/qat.h"
+#include "train/trainer.h"
+
+/* Must not move once it is open. */
+struct qat_run {
+    struct qat qat;
+    struct weight_view view;
+    bool open;
+};
+
+/* Gives the trainer, whose model and params are there, the view that the options ask for; without `type` none. Errors as
+ * qat_init. qat_run_close in any case, and before the model and the adapter are freed. */
+int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer *t, struct lora_adapter *adapter,
+                 struct error *e);
+void qat_run_close(struct qat_run *r);
+
+/* What is asked for beside a `type` that is not given. */
+void qat_warn_of_no_effect(const struct options *all, const struct qat_options *o);
+
+/* The line about it at the start of a run, and warnings; nothing without. */
+void qat_run_say(const struct qat_run *r);
+
+#endif

@@ -1,0 +1,392 @@
+#include "qat/qat.h"
+
+#include "base/check.h"
+#include "kernels/quantize.h"
+#include "kernels/quantized.h"
+#include "lora/merge.h"
+#include "model/load.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TILE_ROWS = 256 };
+
+/* --- which matrices --- */
+
+static bool is_among(const struct param_list *l, const struct param *p)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (l->items[i] == p)
+            return true;
+    return false;
+}
+
+static size_t matrix_bytes(const struct qat_matrix *x)
+{
+    size_t bytes;
+    CHECK(dtype_bytes(x->type, x->param->count, &bytes));
+    return bytes;
+}
+
+static int add_matrix(struct qat *q, const struct tensor *t, const struct planned_type *planned, size_t piece,
+                      const struct param_list *trains, struct error *e)
+{
+    struct param *p = t->pieces[piece].param;
+    struct qat_matrix *x = &q->matrices[q->n_matrices];
+    if (planned->type == DTYPE_F32 || (p->type == planned->type && !lora_merges(q->adapter, q->adapter ? 1 : 0, p)))
+        return OK; /* it stays what it is */
+    const size_t expert = t->n_dims == 3 ? piece : 0;
+    *x = (struct qat_matrix){.qat = q, .param = p, .type = planned->type, .tensor = t->name,
+                             .importance = planned->importance ? planned->importance + expert * t->cols : NULL,
+                             .merges = lora_merges(q->adapter, q->adapter ? 1 : 0, p)};
+    x->frozen = !x->merges && !is_among(trains, p);
+    if (x->merges && p == q->model->token_embd)
+        return error_set(e, ERR_USAGE,
+                         "the output layer is the embedding: with an adapter the two are no longer one matrix, and --qat "
+                         "rounds it as one: leave lm_head out of --target-modules");
+    if (is_among(trains, p) && p->type != DTYPE_F32)
+        return error_set(e, ERR_USAGE, "%s is of %s and cannot be trained as such", t->name, dtype_info(p->type)->name);
+    q->n_matrices++;
+    return OK;
+}
+
+static int check_adapter(const struct lora_adapter *a, struct error *e)
+{
+    for (size_t i = 0; a && i < a->n_pairs; i++)
+        if (a->pairs[i].magnitude)
+            return error_set(e, ERR_USAGE,
+                             "--qat rounds the weight with the adapter merged into it, and magnitudes are not trained "
+                             "through that: leave --dora out");
+    if (a && a->dropout > 0)
+        return error_set(e, ERR_USAGE,
+                         "--qat rounds the weight with the adapter merged into it, which is the same for every input: "
+                         "leave --lora-dropout out");
+    return OK;
+}
+
+static bool mixes(const struct qat *q)
+{
+    bool merges = false;
+    for (size_t i = 0; i < q->n_matrices; i++)
+        merges |= q->matrices[i].merges;
+    return q->options->ramp > 0 || (q->options->start > 0 && merges);
+}
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Blocks are kept of matrices that never change, and of the others while they fit: in the memory, `keeping`, in which
+ * they are mixed with the values while they come in. */
+static void lay_out(struct qat *q, struct arena *arena)
+{
+    size_t used = 0, shared = 0, columns = 0;
+    for (size_t i = 0; i < q->n_matrices; i++) {
+        const struct qat_matrix *x = &q->matrices[i];
+        const size_t bytes = aligned(matrix_bytes(x));
+        columns = larger(columns, x->param->cols);
+        shared = larger(shared, matrix_bytes(x) / x->param->rows * TILE_ROWS);
+        if (!x->frozen && used + bytes <= q->budget)
+            used += bytes;
+        else if (!x->frozen)
+            shared = larger(shared, bytes);
+    }
+    char *keeping = arena_alloc(arena, mixes(q) ? larger(used, q->largest_matrix) : used, 1);
+    q->mixed = (float *)keeping;
+    q->shared = arena_alloc(arena, shared, 1);
+    q->tile = arena_alloc(arena, TILE_ROWS * columns, sizeof(float));
+    used = 0;
+    for (size_t i = 0; i < q->n_matrices; i++) {
+        struct qat_matrix *x = &q->matrices[i];
+        const size_t bytes = aligned(matrix_bytes(x));
+        if (x->frozen) {
+            x->kept = arena_alloc(arena, bytes, 1);
+        } else if (used + bytes <= q->budget) {
+            x->kept = keeping ? keeping + used : NULL;
+            used += bytes;
+        }
+    }
+}
+
+int qat_init(struct qat *q, const struct qat_options *o, struct model *m, const struct param_list *trains,
+             struct lora_adapter *adapter, struct error *e)
+{
+    *q = (struct qat){.options = o, .model = m, .adapter = adapter, .share = 1};
+    tensor_list_init(&q->list, m, CONTAINER_GGUF, false);
+    int code = check_adapter(adapter, e);
+    if (!code)
+        code = type_wishes_parse(&o->types, "--qat", "--qat-", &q->wishes, e);
+    if (!code)
+        code = type_plan_init(&q->plan, m, &q->list, &q->wishes.wishes, e);
+    if (code)
+        return code;
+    q->matrices = mem_zero(m->n_params, sizeof *q->matrices);
+    for (size_t i = 0; i < q->list.n_tensors && !code; i++)
+        for (size_t j = 0; j < q->list.tensors[i].n_pieces && !code; j++)
+            code = add_matrix(q, &q->list.tensors[i], &q->plan.types[i], j, trains, e);
+    for (size_t i = 0; i < q->n_matrices; i++) {
+        const struct qat_matrix *x = &q->matrices[i];
+        const size_t bytes = x->param->count * sizeof(float);
+        q->largest_matrix = bytes > q->largest_matrix ? bytes : q->largest_matrix;
+    }
+    q->budget = o->memory ? o->memory : q->largest_matrix;
+    return code;
+}
+
+void qat_free(struct qat *q)
+{
+    if (q->attached)
+        qat_detach(q);
+    arena_free(&q->arena);
+    mem_free(q->matrices);
+    type_plan_free(&q->plan);
+    tensor_list_free(&q->list);
+    type_wishes_free(&q->wishes);
+    *q = (struct qat){0};
+}
+
+size_t qat_bytes(const struct qat *q)
+{
+    struct qat copy = *q;
+    struct arena plan = {0};
+    copy.matrices = mem_alloc(q->n_matrices + 1, sizeof *copy.matrices);
+    memcpy(copy.matrices, q->matrices, q->n_matrices * sizeof *copy.matrices);
+    lay_out(&copy, &plan);
+    mem_free(copy.matrices);
+    return plan.used;
+}
+
+/* --- rounding --- */
+
+static void round_rows(const struct qat_matrix *x, const float *rows, size_t n, void *to)
+{
+    if (quantize_supports(x->type))
+        quantize_rows(x->type, rows, to, n, x->param->cols, x->importance);
+    else
+        CHECK(dtype_from_f32(x->type, rows, to, n * x->param->cols));
+}
+
+/* 0 where the weight is the model's own: also while the adapter is off. */
+static float merged_strength(const struct qat_matrix *x)
+{
+    const struct lora_adapter *a = x->qat->adapter;
+    return x->merges && a->attached ? a->strength : 0;
+}
+
+/* Rows [first, first + n) of what is rounded, in the tile. */
+static const float *rows_to_round(const struct qat_matrix *x, size_t first, size_t n)
+{
+    const struct qat *q = x->qat;
+    const struct param *p = x->param;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < n; i++)
+        param_row(p, first + i, q->tile + i * p->cols);
+    if (merged_strength(x) != 0) {
+        size_t which[TILE_ROWS];
+        for (size_t i = 0; i < n; i++)
+            which[i] = first + i;
+        lora_merge_rows(q->adapter, 1, p, which, n, q->tile);
+    }
+    return q->tile;
+}
+
+static void make(const struct qat_matrix *x, void *to)
+{
+    const struct param *p = x->param;
+    size_t row_bytes;
+    CHECK(dtype_bytes(x->type, p->cols, &row_bytes));
+    if (p->value && !p->halves && merged_strength(x) == 0) {
+        round_rows(x, p->value, p->rows, to);
+        return;
+    }
+    for (size_t at = 0; at < p->rows; at += TILE_ROWS) {
+        const size_t n = p->rows - at < TILE_ROWS ? p->rows - at : TILE_ROWS;
+        round_rows(x, rows_to_round(x, at, n), n, (char *)to + at * row_bytes);
+    }
+}
+
+static const void *blocks(struct qat_matrix *x)
+{
+    const float strength = merged_strength(x);
+    if (!x->kept) {
+        make(x, x->qat->shared);
+        return x->qat->shared;
+    }
+    if (!x->made || x->strength != strength)
+        make(x, x->kept);
+    x->made = true;
+    x->strength = strength;
+    return x->kept;
+}
+
+static void mix_rows(const struct qat_matrix *x, const float *rows, size_t n, float *to)
+{
+    const struct qat *q = x->qat;
+    const size_t cols = x->param->cols, row_bytes = matrix_bytes(x) / x->param->rows;
+    round_rows(x, rows, n, q->shared);
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        CHECK(dtype_to_f32(x->type, (const char *)q->shared + i * row_bytes, to + i * cols, cols));
+        for (size_t j = i * cols; j < (i + 1) * cols; j++)
+            to[j] = rows[j] + q->share * (to[j] - rows[j]);
+    }
+}
+
+/* values + share (rounded - values) */
+static const float *mix(const struct qat_matrix *x)
+{
+    const struct qat *q = x->qat;
+    const struct param *p = x->param;
+    for (size_t at = 0; at < p->rows; at += TILE_ROWS) {
+        const size_t n = p->rows - at < TILE_ROWS ? p->rows - at : TILE_ROWS;
+        mix_rows(x, rows_to_round(x, at, n), n, q->mixed + at * p->cols);
+    }
+    return q->mixed;
+}
+
+static struct matrix computed(void *context, const struct param *p)
+{
+    struct qat_matrix *x = context;
+    const struct qat *q = x->qat;
+    CHECK(x->param == p);
+    if (q->share == 0 && merged_strength(x) == 0)
+        return param_matrix(p);
+    if (q->share < 1)
+        return (struct matrix){mix(x), p->cols, DTYPE_F32, false, false};
+    const bool in_integers = q->options->activations == QAT_INT8 && quantized_supports(x->type);
+    return (struct matrix){blocks(x), p->cols, x->type, in_integers, false};
+}
+
+/* --- at work --- */
+
+static bool all_finite(const float *x, size_t n, float limit)
+{
+    bool finite = true;
+    for (size_t i = 0; i < n; i++)
+        finite &= fabsf(x[i]) <= limit;
+    return finite;
+}
+
+/* A scale that is no number would make all of its block none. */
+static int check_matrix(const struct qat_matrix *x, struct error *e)
+{
+    const struct qat *q = x->qat;
+    const struct param *p = x->param;
+    const size_t row_bytes = matrix_bytes(x) / p->rows;
+    for (size_t at = 0; at < p->rows; at += TILE_ROWS) {
+        const size_t n = p->rows - at < TILE_ROWS ? p->rows - at : TILE_ROWS;
+        if (!all_finite(rows_to_round(x, at, n), n * p->cols, FLT_MAX))
+            return error_set(e, ERR_FORMAT, "%s holds a weight that is not a number; the model's file is damaged, or its "
+                             "training diverged", x->tensor);
+        round_rows(x, q->tile, n, q->shared);
+        for (size_t i = 0; i < n; i++) {
+            CHECK(dtype_to_f32(x->type, (const char *)q->shared + i * row_bytes, q->tile, p->cols));
+            if (!all_finite(q->tile, p->cols, FLT_MAX))
+                return error_set(e, ERR_FORMAT,
+                                 "%s holds weights so large that no block of %s can stand for them (their scale is of "
+                                 "f16); choose bf16 for it: --qat-tensor-type %s=bf16", x->tensor,
+                                 dtype_info(x->type)->name, x->tensor);
+        }
+    }
+    return OK;
+}
+
+/* Whether the adapter's products are left out, for the weight has them. */
+static void set_in_weight(const struct qat *q, bool in_weight)
+{
+    for (size_t i = 0; i < q->n_matrices; i++)
+        for (size_t j = 0; q->matrices[i].merges && j < q->adapter->n_pairs; j++)
+            if (q->adapter->pairs[j].linear->weight == q->matrices[i].param)
+                q->adapter->pairs[j].in_weight = in_weight;
+}
+
+int qat_attach(struct qat *q, struct error *e)
+{
+    int code = arena_init(&q->arena, qat_bytes(q), "the rounded weights", e);
+    if (code)
+        return code;
+    lay_out(q, &q->arena);
+    for (size_t i = 0; i < q->n_matrices && !code; i++)
+        code = check_matrix(&q->matrices[i], e);
+    if (code)
+        return code;
+    for (size_t i = 0; i < q->n_matrices; i++) {
+        struct qat_matrix *x = &q->matrices[i];
+        CHECK(!x->param->view);
+        x->view = (struct param_view){x, computed};
+        x->param->view = &x->view;
+    }
+    set_in_weight(q, true);
+    q->attached = true;
+    return OK;
+}
+
+void qat_detach(struct qat *q)
+{
+    CHECK(q->attached);
+    for (size_t i = 0; i < q->n_matrices; i++)
+        q->matrices[i].param->view = NULL;
+    set_in_weight(q, false);
+    q->attached = false;
+}
+
+static void forget(struct qat *q)
+{
+    for (size_t i = 0; i < q->n_matrices; i++)
+        if (!q->matrices[i].frozen)
+            q->matrices[i].made = false;
+}
+
+void qat_begin_step(struct qat *q, uint64_t step)
+{
+    const struct qat_options *o = q->options;
+    if (step < o->start)
+        q->share = 0;
+    else if (step - o->start < o->ramp)
+        q->share = (float)((double)(step - o->start + 1) / ((double)o->ramp + 1));
+    else
+        q->share = 1;
+    if (q->share < 1)
+        forget(q); /* mixing takes their memory */
+}
+
+void qat_changed(struct qat *q)
+{
+    q->share = 1;
+    forget(q);
+}
+
+int qat_write(struct qat *q, struct hdf5_file *f, struct error *e)
+{
+    int code = OK;
+    CHECK(q->share == 1);
+    for (size_t i = 0; i < q->n_matrices && !code && !q->adapter; i++) {
+        const struct param *p = q->matrices[i].param;
+        const struct matrix m = param_computed(p);
+        code = param_write_computed(p, &m, f, e);
+    }
+    return code;
+}
+
+void qat_describe(const struct qat *q, struct buffer *out)
+{
+    size_t counts[DTYPE_MOST] = {0};
+    const char *separator = "";
+    for (size_t i = 0; i < q->n_matrices; i++)
+        counts[q->matrices[i].type]++;
+    for (int type = 0; type < DTYPE_MOST; type++) {
+        if (counts[type] == 0)
+            continue;
+        buffer_printf(out, "%s%zu %s in %s", separator, counts[type], counts[type] == 1 ? "matrix" : "matrices",
+                      dtype_info(type)->name);
+        separator = ", ";
+    }
+}
