@@ -275,6 +275,16 @@ static bool all_finite(const float *x, size_t n, float limit)
     return finite;
 }
 
+static int too_large(const struct qat_matrix *x, struct error *e)
+{
+    char why[96] = "beyond the range of f16 (65504)";
+    if (x->type != DTYPE_F16)
+        snprintf(why, sizeof why, "so large that no block of %s can stand for them (their scale is of f16)",
+                 dtype_info(x->type)->name);
+    return error_set(e, ERR_FORMAT, "%s holds weights %s; choose bf16 for it: --qat-tensor-type %s=bf16", x->tensor, why,
+                     x->tensor);
+}
+
 /* A scale that is no number would make all of its block none. */
 static int check_matrix(const struct qat_matrix *x, struct error *e)
 {
@@ -290,10 +300,7 @@ static int check_matrix(const struct qat_matrix *x, struct error *e)
         for (size_t i = 0; i < n; i++) {
             CHECK(dtype_to_f32(x->type, (const char *)q->shared + i * row_bytes, q->tile, p->cols));
             if (!all_finite(q->tile, p->cols, FLT_MAX))
-                return error_set(e, ERR_FORMAT,
-                                 "%s holds weights so large that no block of %s can stand for them (their scale is of "
-                                 "f16); choose bf16 for it: --qat-tensor-type %s=bf16", x->tensor,
-                                 dtype_info(x->type)->name, x->tensor);
+                return too_large(x, e);
         }
     }
     return OK;

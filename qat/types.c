@@ -277,6 +277,6 @@ void type_plan_warn(const struct type_plan *p)
         log_warn("%s: has nothing about %zu of the matrices (%s%s); they are quantised without",
                  o->importance_name, p->n_unweighed, p->first_unweighed, p->n_unweighed == 1 ? "" : ", and others");
     if (o->mix->type == DTYPE_MXFP4 && p->facts.n_experts == 0 && !o->pure)
-        log_warn("the mix %s is made for models with experts: it keeps all other matrices in q8_0; --pure makes all "
-                 "of them %s", o->mix->name, dtype_info(o->mix->type)->name);
+        log_warn("the mix %s is made for models with experts: it keeps all other matrices in q8_0; %s makes all "
+                 "of them %s", o->mix->name, flag_name(o->prefix, "pure").text, dtype_info(o->mix->type)->name);
 }
