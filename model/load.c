@@ -61,17 +61,45 @@ int param_write_computed(const struct param *p, const struct matrix *m, struct h
     return hdf5_write(f, name.text, HDF5_U8, 2, (size_t[]){p->rows, row_bytes}, m->data, e);
 }
 
-/* Gives matrices the types in which the file has them: before there is memory for them. */
-static void find_computed(const struct model *m, struct hdf5_file *f)
+struct finding {
+    const struct model *m;
+    struct error *e;
+    int code;
+};
+
+/* A dataset that stands for no matrix, or for one that another stands for too, would be weights that nobody computes with. */
+static void find_one(void *context, const char *name, const char *stored, int n_dims, const size_t dims[])
 {
-    for (size_t i = 0; i < m->n_params; i++) {
-        struct param *p = &m->params[i];
-        size_t bytes;
-        for (int type = 1; type < DTYPE_MOST && p->matrix; type++)
-            if (dtype_info(type) && dtype_bytes(type, p->cols, &bytes) && dtype_is_floating((enum dtype)type) &&
-                hdf5_has(f, computed_name(p, (enum dtype)type).text))
-                p->type = (enum dtype)type;
-    }
+    struct finding *f = context;
+    const char *type = name + strlen("computed/"), *slash = strchr(type, '/');
+    char type_name[16];
+    size_t row_bytes = 0;
+    if (f->code || strncmp(name, "computed/", strlen("computed/")) != 0)
+        return;
+    snprintf(type_name, sizeof type_name, "%.*s", slash ? (int)(slash - type) : -1, type);
+    const struct dtype_info *info = dtype_by_name(type_name);
+    struct param *p = slash ? model_find(f->m, slash + 1) : NULL;
+    if (!info || !dtype_is_floating(info->type) || info->type == DTYPE_F32)
+        f->code = error_set(f->e, ERR_FORMAT, "dataset \"%s\": there is no type \"%s\" of weights", name, type_name);
+    else if (!p || !p->matrix)
+        f->code = error_set(f->e, ERR_FORMAT, "dataset \"%s\" is of no matrix of this model", name);
+    else if (p->type != DTYPE_F32)
+        f->code = error_set(f->e, ERR_FORMAT, "dataset \"%s\": the file has this matrix in %s too", name,
+                            dtype_info(p->type)->name);
+    else if (!dtype_bytes(info->type, p->cols, &row_bytes) || n_dims != 2 || dims[0] != p->rows || dims[1] != row_bytes ||
+             strcmp(stored, "u8") != 0)
+        f->code = error_set(f->e, ERR_FORMAT, "dataset \"%s\" is not (%zu, %zu) of u8, as %zu rows of %zu numbers in %s are",
+                            name, p->rows, row_bytes, p->rows, p->cols, info->name);
+    else
+        p->type = info->type;
+}
+
+/* Gives matrices the types in which the file has them: before there is memory for them. */
+static int find_computed(const struct model *m, struct hdf5_file *f, struct error *e)
+{
+    struct finding finding = {m, e, OK};
+    int code = hdf5_each(f, find_one, &finding, e);
+    return code ? code : finding.code;
 }
 
 static int read_computed(struct param *p, struct hdf5_file *f, struct error *e)
@@ -155,7 +183,7 @@ static int load_checkpoint(const char *path, enum weights weights, struct model 
     if (!code) {
         code = model_init(m, &config, e);
         if (!code && weights != WEIGHTS_F32)
-            find_computed(m, f);
+            code = find_computed(m, f, e);
         if (!code)
             code = model_allocate(m, e);
         if (!code)

@@ -220,9 +220,10 @@ static const void *blocks(struct qat_matrix *x)
         make(x, x->qat->shared);
         return x->qat->shared;
     }
-    if (!x->made || x->strength != strength)
+    if (!x->made || x->made_of != x->param->data || x->strength != strength)
         make(x, x->kept);
     x->made = true;
+    x->made_of = x->param->data;
     x->strength = strength;
     return x->kept;
 }
@@ -381,6 +382,14 @@ int qat_write(struct qat *q, struct hdf5_file *f, struct error *e)
         code = param_write_computed(p, &m, f, e);
     }
     return code;
+}
+
+size_t qat_stored_bytes(const struct qat *q)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < q->n_matrices && !q->adapter; i++)
+        bytes += matrix_bytes(&q->matrices[i]);
+    return bytes;
 }
 
 void qat_describe(const struct qat *q, struct buffer *out)

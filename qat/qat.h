@@ -37,6 +37,7 @@ struct qat_matrix {
     bool merges;             /* the adapter has a part of it */
     void *kept;              /* memory for its blocks alone; NULL: it shares */
     bool made;               /* what `kept` holds is of the present weights */
+    const void *made_of;     /* the values that it is of: a whole parameter of an adapter has others while that is off */
     float strength;          /* of the adapter, when it was made */
     struct param_view view;
 };
@@ -81,6 +82,7 @@ void qat_changed(struct qat *q);
 /* What every matrix is rounded to, for a checkpoint (param_write_computed). Nothing where an adapter trains: the
  * matrices are not the checkpoint's. */
 int qat_write(struct qat *q, struct hdf5_file *f, struct error *e);
+size_t qat_stored_bytes(const struct qat *q); /* what that writes */
 
 /* "q4_K: 28 matrices, q6_K: 7": for whoever starts a run. */
 void qat_describe(const struct qat *q, struct buffer *out);
