@@ -118,10 +118,11 @@ static int write_adapter(struct model *m, struct error *e)
     return code;
 }
 
-static bool is_in_blocks(const struct model *m)
+/* In blocks, or a run that trained for other types than f32, be they f16 or bf16: what it computed with. */
+static bool has_types_to_keep(const struct model *m)
 {
     for (size_t i = 0; i < m->n_params; i++)
-        if (dtype_info(m->params[i].type)->block > 1)
+        if (dtype_info(m->params[i].type)->block > 1 || (!m->file && m->params[i].type != DTYPE_F32))
             return true;
     return false;
 }
@@ -143,7 +144,7 @@ static int run(const struct command_input *in, struct error *e)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (code)
         return code;
-    if (!option_given(in->options, "", "dtype") && flags.format == FORMAT_GGUF && is_in_blocks(&m))
+    if (!option_given(in->options, "", "dtype") && flags.format == FORMAT_GGUF && has_types_to_keep(&m))
         flags.type = TYPE_KEEP;
     code = flags.adapter ? write_adapter(&m, e) : write_model(&m, t, e);
     if (!code && !flags.adapter) {
