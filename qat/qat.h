@@ -52,7 +52,7 @@ struct qat {
     size_t n_matrices;
     bool attached;
     /* memory */
-    size_t largest_blocks, largest_matrix, budget; /* bytes */
+    size_t largest_matrix, budget; /* bytes: in f32; of blocks that are kept */
     struct arena arena;
     void *shared;                   /* the blocks of whichever matrix came last and is not kept */
     float *mixed;                   /* while they come in: the largest matrix in f32; in the memory of those kept */
