@@ -397,6 +397,14 @@ int qat_write(struct qat *q, struct hdf5_file *f, struct error *e)
     return code;
 }
 
+size_t qat_written_bytes(const struct qat *q)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < q->n_matrices && !q->adapter; i++)
+        total += matrix_bytes(&q->matrices[i]);
+    return total;
+}
+
 void qat_describe(const struct qat *q, struct buffer *out)
 {
     size_t counts[DTYPE_MOST] = {0};
