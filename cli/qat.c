@@ -27,9 +27,9 @@ static int view_write(void *context, struct hdf5_file *f, struct error *e)
     return qat_write(context, f, e);
 }
 
-static size_t view_stored_bytes(const void *context)
+static size_t view_written_bytes(const void *context)
 {
-    return qat_stored_bytes(context);
+    return qat_written_bytes(context);
 }
 
 int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer *t, struct lora_adapter *adapter,
@@ -40,7 +40,7 @@ int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer 
         return OK;
     r->open = true;
     r->view = (struct weight_view){&r->qat, view_bytes, view_attach, view_begin_step, view_changed, view_write,
-                                   view_stored_bytes};
+                                   view_written_bytes};
     t->view = &r->view;
     return qat_init(&r->qat, o, t->model, t->params, adapter, e);
 }

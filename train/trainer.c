@@ -114,15 +114,15 @@ struct memory_plan trainer_plan(const struct trainer *t)
     plan.products = products_bytes(m, params, type, s);
     if (t->objective->bytes)
         plan.objective = t->objective->bytes(t->objective, s->batch_size, s->max_seq_length);
-    if (t->view) {
+    if (t->view)
         plan.weights += t->view->bytes(t->view->context);
-        plan.checkpoints += 2 * t->view->stored_bytes(t->view->context);
-    }
     if (t->hook_bytes)
         plan.products += t->hook_bytes(t->hook_context, s->batch_size * s->max_seq_length);
     for (size_t i = 0; i < params->count; i++)
         plan.checkpoints += 2 * params->items[i]->count * sizeof(float);
     plan.checkpoints += plan.optimizer;
+    if (t->view)
+        plan.checkpoints += 2 * t->view->written_bytes(t->view->context);
     plan.total = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.logits +
                  plan.batches + plan.products + plan.objective;
     return plan;

@@ -28,7 +28,7 @@ struct weight_view {
     void (*begin_step)(void *context, uint64_t step);     /* the passes that come are of this step */
     void (*changed)(void *context);                       /* after a step or a load: what comes is use, not training */
     int (*write)(void *context, struct hdf5_file *f, struct error *e); /* into checkpoints, ... */
-    size_t (*stored_bytes)(const void *context);          /* ... as much as this into each */
+    size_t (*written_bytes)(const void *context);                      /* ... so much in each */
 };
 
 struct trainer {

@@ -24,9 +24,9 @@ static void view_changed(void *q)
 {
     qat_changed(q);
 }
-static size_t view_stored(const void *q)
+static size_t view_written(const void *q)
 {
-    return qat_stored_bytes(q);
+    return qat_written_bytes(q);
 }
 static int view_write(void *q, struct hdf5_file *f, struct error *e)
 {
@@ -95,7 +95,7 @@ static void run_begin(struct run *r, const struct want *w)
     r->trainer.validation = shard_rows_loader(&r->validation);
     if (w->type) {
         assert_ok(qat_init(&r->q, &r->o, &r->model, &r->model.all, NULL, &e), e);
-        r->view = (struct weight_view){&r->q, view_bytes, view_attach, view_begin_step, view_changed, view_write, view_stored};
+        r->view = (struct weight_view){&r->q, view_bytes, view_attach, view_begin_step, view_changed, view_write, view_written};
         r->trainer.view = &r->view;
     }
     assert_ok(trainer_init(&r->trainer, &e), e);
