@@ -78,10 +78,10 @@ struct job {
 static int use_trained_types(struct job *j, const struct options *all, bool *used, struct error *e)
 {
     const struct type_request *types = &j->trained_for.options.types;
-    const bool asked = option_given(all, "", "type");
-    const struct mix *mix;
+    const struct mix *mix, *asked = NULL;
     int code = mix_find("--qat", types->type, &mix, e);
-    *used = !code && !j->hf && (!asked || strcasecmp(flags.type, mix->name) == 0);
+    const bool same = !option_given(all, "", "type") || (mix_find("--type", flags.type, &asked, NULL) == OK && asked == mix);
+    *used = !code && !j->hf && same;
     if (*used)
         code = type_wishes_parse(types, "--qat", "--qat-", &j->wishes, e);
     else if (!code)
