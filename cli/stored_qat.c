@@ -35,7 +35,11 @@ int stored_qat_attach(struct stored_qat *s, struct model *m, struct lora_adapter
     s->options.memory = SIZE_MAX;
     s->options.activations = in_integers ? QAT_INT8 : QAT_EXACT;
     int code = qat_init(&s->qat, &s->options, m, &nothing, adapter, e);
-    return code ? code : qat_attach(&s->qat, e);
+    if (!code)
+        code = qat_attach(&s->qat, e);
+    for (size_t i = 0; !code && i < s->qat.n_matrices; i++)
+        param_computed(s->qat.matrices[i].param); /* now, rather than in the first pass */
+    return code;
 }
 
 void stored_qat_free(struct stored_qat *s)
