@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cli/bench.h"
 #include "cli/command.h"
+#include "cli/qat.h"
 #include "cli/shared.h"
 #include "data/options.h"
 #include "data/shard_rows.h"
@@ -17,6 +18,7 @@ static struct {
 static struct model_config model_section;
 static struct train_settings train_section;
 static struct optim_settings optim_section;
+static struct qat_options qat_section;
 static struct data_options data_section;           /* so that any configuration may be given; */
 static struct tokenizer_options tokenizer_section; /* what is measured needs neither */
 
@@ -47,14 +49,19 @@ static const char *const no_flags[] = {NULL};
      .help = "Data", .flags_of = no_flags},                                                        \
     {.name = "tokenizer", .rows = tokenizer_options, .n_rows = N_TOKENIZER_OPTIONS,                \
      .object = &tokenizer_section, .help = "Tokenizer", .flags_of = no_flags},
+#define QAT_SECTION(flags)                                                                         \
+    {.name = "qat", .rows = qat_options, .n_rows = N_QAT_OPTIONS, .object = &qat_section,          \
+     .help = "Quantisation-aware training", .flags_of = flags},
 
 static struct option_section gemm_sections[] = {
     {.name = "", .rows = gemm_rows, .n_rows = COUNT(gemm_rows), .object = &flags, .help = "Result"},
     MODEL_SECTIONS
+    QAT_SECTION(no_flags)
 };
 static struct option_section train_sections[] = {
     {.name = "", .rows = train_rows, .n_rows = COUNT(train_rows), .object = &flags, .help = "Run"},
     MODEL_SECTIONS
+    QAT_SECTION(NULL)
 };
 
 /* The configuration's model, without weights. */
@@ -122,9 +129,26 @@ static int run_gemm(const struct command_input *in, struct error *e)
 struct measured {
     struct bench_steps steps;
     double peak_mb, flops, products_rate; /* flops of a step */
-    size_t tokens, params;
+    size_t tokens, params, qat_bytes;
     enum dtype type;
 };
+
+static int time_steps(struct trainer *t, struct measured *r, struct error *e)
+{
+    int code = trainer_init(t, e);
+    if (code)
+        return code;
+    model_initialize(t->model, train_section.seed);
+    if (t->view)
+        code = t->view->attach(t->view->context, e);
+    if (!code && train_product_type(&train_section) == DTYPE_BF16)
+        model_split(t->model);
+    if (!code)
+        code = bench_time_steps(t, flags.steps, &r->steps, e);
+    r->peak_mb = (double)mem_resident_peak() / 1e6;
+    trainer_free(t);
+    return code;
+}
 
 static int measure(struct model *m, struct measured *r, struct error *e)
 {
@@ -137,17 +161,16 @@ static int measure(struct model *m, struct measured *r, struct error *e)
     int code = shard_rows_init(&rows, &shard, SHARD_TRAIN, s->max_seq_length, false, true, s->seed, e);
     if (!code)
         code = model_allocate(m, e);
+    struct qat_run qat = {0};
     if (!code)
-        code = trainer_init(&trainer, e);
+        code = qat_run_open(&qat, &qat_section, &trainer, NULL, e);
     if (!code) {
         trainer.train = shard_rows_loader(&rows);
-        model_initialize(m, s->seed);
-        if (train_product_type(s) == DTYPE_BF16)
-            model_split(m);
-        code = bench_time_steps(&trainer, flags.steps, &r->steps, e);
-        r->peak_mb = (double)mem_resident_peak() / 1e6;
-        trainer_free(&trainer);
+        qat_run_say(&qat);
+        code = time_steps(&trainer, r, e);
     }
+    r->qat_bytes = qat.open ? qat_bytes(&qat.qat) : 0;
+    qat_run_close(&qat);
     shard_close(&shard);
     if (code)
         return code;
@@ -174,6 +197,8 @@ static void print_measured(const struct measured *r)
     printf("its products alone  %12.1f GFLOP/s\n", r->products_rate / 1e9);
     printf("utilisation         %12.1f %%\n", 100 * r->flops / r->steps.fastest / r->products_rate);
     printf("peak memory         %12.0f MB\n", r->peak_mb);
+    if (r->qat_bytes)
+        printf("  of it quantised   %12.1f MB\n", (double)r->qat_bytes / 1e6);
     putchar('\n');
     print_profile(stdout, r->steps.kinds, flags.steps);
 }
@@ -185,13 +210,14 @@ static void print_measured_json(const struct measured *r)
         json_object_set_new(kinds, profile_name((enum profile_kind)i),
                             json_real(1e3 * r->steps.kinds[i] / (double)flags.steps));
     print_json(json_pack(
-        "{s:I, s:s, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "params",
+        "{s:I, s:s, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o?, s:o}", "params",
         (json_int_t)r->params, "dtype", dtype_info(r->type)->name, "threads", kernels_threads(),
         "steps", (json_int_t)flags.steps, "tokens_per_step", (json_int_t)r->tokens, "step_ms",
         1e3 * r->steps.fastest, "mean_step_ms", 1e3 * r->steps.total / (double)flags.steps, "tokens_per_s",
         (double)r->tokens / r->steps.fastest, "model_gflops_per_s", r->flops / r->steps.fastest / 1e9,
         "gemm_peak_gflops_per_s", r->products_rate / 1e9, "mfu",
-        r->flops / r->steps.fastest / r->products_rate, "peak_rss_mb", r->peak_mb, "profile_ms", kinds));
+        r->flops / r->steps.fastest / r->products_rate, "peak_rss_mb", r->peak_mb, "qat_mb", (double)r->qat_bytes / 1e6, "qat",
+        qat_section.types.type ? json_string(qat_section.types.type) : NULL, "profile_ms", kinds));
 }
 
 static int run_train(const struct command_input *in, struct error *e)

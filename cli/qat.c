@@ -30,6 +30,11 @@ static int view_write(void *context, struct hdf5_file *f, struct error *e)
     return qat_write(context, f, e);
 }
 
+static size_t view_written_bytes(const void *context)
+{
+    return qat_written_bytes(context);
+}
+
 int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer *t, struct lora_adapter *adapter,
                  struct error *e)
 {
@@ -37,7 +42,8 @@ int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer 
     if (!o->types.type)
         return OK;
     r->open = true;
-    r->view = (struct weight_view){&r->qat, view_bytes, view_attach, view_begin_step, view_changed, view_write};
+    r->view = (struct weight_view){&r->qat, view_bytes, view_attach, view_begin_step, view_changed, view_write,
+                                   view_written_bytes};
     t->view = &r->view;
     return qat_init(&r->qat, o, t->model, t->params, adapter, e);
 }

@@ -258,6 +258,8 @@ int tuned_prepare(struct tuned *t, const struct qat_options *qat, struct trainer
     }
     if (t->options->method == TUNE_FULL && !t->is_new && (!qat || !qat->types.type))
         warn_of_blocks_lost(t->options);
+    if (qat && qat->types.type && t->options->products == TUNE_INT8)
+        log_warn("tune.products has no effect with --qat, which has --qat-activations int8");
     int code = qat ? qat_run_open(&t->qat, qat, trainer, t->options->method == TUNE_LORA ? &t->adapter : NULL, e) : OK;
     return code ? code : prepare_probe(t, trainer, e);
 }

@@ -13,6 +13,7 @@ static const char *const names[PROFILE_KINDS] = {
     [PROFILE_ROTATION] = "rotation",      [PROFILE_ACTIVATION] = "gated activation",
     [PROFILE_RESIDUAL] = "residual",      [PROFILE_EMBEDDING] = "embedding",
     [PROFILE_LOSS] = "softmax and loss",  [PROFILE_OPTIMIZER] = "optimiser",
+    [PROFILE_ROUNDING] = "rounding weights",
 };
 
 enum profile_kind profile_enter(enum profile_kind kind)

@@ -15,6 +15,7 @@ enum profile_kind {
     PROFILE_EMBEDDING,
     PROFILE_LOSS,
     PROFILE_OPTIMIZER,
+    PROFILE_ROUNDING, /* of weights, to blocks: qat/ */
     PROFILE_KINDS,
 };
 

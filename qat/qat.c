@@ -1,6 +1,7 @@
 #include "qat/qat.h"
 
 #include "base/check.h"
+#include "kernels/profile.h"
 #include "kernels/quantize.h"
 #include "kernels/quantized.h"
 #include "lora/merge.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TILE_ROWS = 256 };
+enum { TILE_ROWS = 64 };
 
 /* --- which matrices --- */
 
@@ -116,6 +117,32 @@ static void lay_out(struct qat *q, struct arena *arena)
     }
 }
 
+size_t qat_bytes(const struct qat *q)
+{
+    struct qat copy = *q;
+    struct arena plan = {0};
+    copy.matrices = mem_alloc(q->n_matrices + 1, sizeof *copy.matrices);
+    memcpy(copy.matrices, q->matrices, q->n_matrices * sizeof *copy.matrices);
+    lay_out(&copy, &plan);
+    mem_free(copy.matrices);
+    return plan.used;
+}
+
+/* All that changes with the weights should be no larger than the largest matrix is in f32, unless the user says more. */
+static void settle_budget(struct qat *q)
+{
+    size_t frozen = 0;
+    for (size_t i = 0; i < q->n_matrices; i++)
+        frozen += q->matrices[i].frozen ? aligned(matrix_bytes(&q->matrices[i])) : 0;
+    q->budget = q->options->memory ? q->options->memory : q->largest_matrix;
+    while (!q->options->memory && q->budget > 0 && qat_bytes(q) > frozen + q->largest_matrix) {
+        const size_t excess = qat_bytes(q) - frozen - q->largest_matrix;
+        q->budget -= excess < q->budget ? excess : q->budget;
+        if (mixes(q))
+            break; /* which takes one such matrix by itself */
+    }
+}
+
 int qat_init(struct qat *q, const struct qat_options *o, struct model *m, const struct param_list *trains,
              struct lora_adapter *adapter, struct error *e)
 {
@@ -137,7 +164,7 @@ int qat_init(struct qat *q, const struct qat_options *o, struct model *m, const 
         const size_t bytes = x->param->count * sizeof(float);
         q->largest_matrix = bytes > q->largest_matrix ? bytes : q->largest_matrix;
     }
-    q->budget = o->memory ? o->memory : q->largest_matrix;
+    settle_budget(q);
     return code;
 }
 
@@ -151,17 +178,6 @@ void qat_free(struct qat *q)
     tensor_list_free(&q->list);
     type_wishes_free(&q->wishes);
     *q = (struct qat){0};
-}
-
-size_t qat_bytes(const struct qat *q)
-{
-    struct qat copy = *q;
-    struct arena plan = {0};
-    copy.matrices = mem_alloc(q->n_matrices + 1, sizeof *copy.matrices);
-    memcpy(copy.matrices, q->matrices, q->n_matrices * sizeof *copy.matrices);
-    lay_out(&copy, &plan);
-    mem_free(copy.matrices);
-    return plan.used;
 }
 
 /* --- rounding --- */
@@ -200,17 +216,20 @@ static const float *rows_to_round(const struct qat_matrix *x, size_t first, size
 
 static void make(const struct qat_matrix *x, void *to)
 {
+    const enum profile_kind before = profile_enter(PROFILE_ROUNDING);
     const struct param *p = x->param;
     size_t row_bytes;
     CHECK(dtype_bytes(x->type, p->cols, &row_bytes));
     if (p->value && !p->halves && merged_strength(x) == 0) {
         round_rows(x, p->value, p->rows, to);
+        profile_leave(before);
         return;
     }
     for (size_t at = 0; at < p->rows; at += TILE_ROWS) {
         const size_t n = p->rows - at < TILE_ROWS ? p->rows - at : TILE_ROWS;
         round_rows(x, rows_to_round(x, at, n), n, (char *)to + at * row_bytes);
     }
+    profile_leave(before);
 }
 
 static const void *blocks(struct qat_matrix *x)
@@ -245,10 +264,12 @@ static const float *mix(const struct qat_matrix *x)
 {
     const struct qat *q = x->qat;
     const struct param *p = x->param;
+    const enum profile_kind before = profile_enter(PROFILE_ROUNDING);
     for (size_t at = 0; at < p->rows; at += TILE_ROWS) {
         const size_t n = p->rows - at < TILE_ROWS ? p->rows - at : TILE_ROWS;
         mix_rows(x, rows_to_round(x, at, n), n, q->mixed + at * p->cols);
     }
+    profile_leave(before);
     return q->mixed;
 }
 
@@ -374,6 +395,14 @@ int qat_write(struct qat *q, struct hdf5_file *f, struct error *e)
         code = param_write_computed(p, &m, f, e);
     }
     return code;
+}
+
+size_t qat_written_bytes(const struct qat *q)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < q->n_matrices && !q->adapter; i++)
+        total += matrix_bytes(&q->matrices[i]);
+    return total;
 }
 
 void qat_describe(const struct qat *q, struct buffer *out)

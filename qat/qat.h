@@ -52,7 +52,7 @@ struct qat {
     size_t n_matrices;
     bool attached;
     /* memory */
-    size_t largest_blocks, largest_matrix, budget; /* bytes */
+    size_t largest_matrix, budget; /* bytes: in f32; of blocks that are kept */
     struct arena arena;
     void *shared;                   /* the blocks of whichever matrix came last and is not kept */
     float *mixed;                   /* while they come in: the largest matrix in f32; in the memory of those kept */
@@ -79,8 +79,9 @@ void qat_begin_step(struct qat *q, uint64_t step);
 void qat_changed(struct qat *q);
 
 /* What every matrix is rounded to, for a checkpoint (param_write_computed). Nothing where an adapter trains: the
- * matrices are not the checkpoint's. */
+ * matrices are not the checkpoint's. And how many bytes that is. */
 int qat_write(struct qat *q, struct hdf5_file *f, struct error *e);
+size_t qat_written_bytes(const struct qat *q);
 
 /* "q4_K: 28 matrices, q6_K: 7": for whoever starts a run. */
 void qat_describe(const struct qat *q, struct buffer *out);

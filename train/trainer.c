@@ -121,6 +121,8 @@ struct memory_plan trainer_plan(const struct trainer *t)
     for (size_t i = 0; i < params->count; i++)
         plan.checkpoints += 2 * params->items[i]->count * sizeof(float);
     plan.checkpoints += plan.optimizer;
+    if (t->view)
+        plan.checkpoints += 2 * t->view->written_bytes(t->view->context);
     plan.total = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.logits +
                  plan.batches + plan.products + plan.objective;
     return plan;

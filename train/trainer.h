@@ -27,7 +27,8 @@ struct weight_view {
     int (*attach)(void *context, struct error *e);        /* the values are there */
     void (*begin_step)(void *context, uint64_t step);     /* the passes that come are of this step */
     void (*changed)(void *context);                       /* after a step or a load: what comes is use, not training */
-    int (*write)(void *context, struct hdf5_file *f, struct error *e); /* into checkpoints */
+    int (*write)(void *context, struct hdf5_file *f, struct error *e); /* into checkpoints, ... */
+    size_t (*written_bytes)(const void *context);                      /* ... so much in each */
 };
 
 struct trainer {
