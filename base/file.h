@@ -28,7 +28,7 @@ struct file_map {
 int file_map(const char *path, struct file_map *map, struct error *e);
 void file_unmap(struct file_map *map);
 /* n bytes at `data`, within a mapping, are not needed for now: they no longer count as this process' memory,
- * and are read again when they are touched. */
+ * and are read again when they are touched. In an arena, which is a mapping of no file, they are lost. */
 void file_forget(const void *data, size_t n);
 
 /* Whether `path` can become a file: what is there (through links) is nothing or a regular file, and

@@ -12,7 +12,7 @@ int dataset_run_settings(struct dataset_run *r, const struct dataset_run_setting
     if (code)
         return code;
     tune_options_settle(in->options, s->tune);
-    qat_warn_of_no_effect(in->options, s->qat);
+    qat_options_settle(in->options, s->qat);
     return dataset_settle(in->options, s->dataset, s->train, e);
 }
 

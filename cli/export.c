@@ -152,6 +152,9 @@ static int run(const struct command_input *in, struct error *e)
         const struct export_options o = settings();
         log_info("%s: %s parameters, %s", flags.out, format_count((double)m.n_weights, count),
                  dtype_info(export_type(&m, &o))->name);
+        if (is_in_blocks(&m) && !o.keep_blocks)
+            log_info("the weights were in blocks, and are now what these stand for%s; a GGUF file with --dtype keep has the "
+                     "blocks", export_type(&m, &o) == DTYPE_F32 ? "" : ", rounded once more");
     }
     model_free(&m);
     tokenizer_free(t);

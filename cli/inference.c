@@ -110,15 +110,28 @@ static void warn_of_same(const struct lora_adapter *first, const struct lora_ada
         }
 }
 
+static int check_adapter(const struct inference *in, const char *flag, const struct adapter_word *w, const char *name,
+                         const struct lora_adapter *lora, struct error *e)
+{
+    if (find_named(in, name) != SIZE_MAX)
+        return error_set(e, ERR_USAGE, "%s: two adapters are called \"%s\"; give one another name: %s NAME:%s", flag, name,
+                         flag, w->path);
+    if (in->rounded.attached && lora->n_wholes > 0)
+        return error_set(e, ERR_USAGE,
+                         "%s %s: holds %s in full, which a run that trained with --qat cannot take beside its rounded "
+                         "weights; merge the run first (linnet merge)", flag, w->path, lora->wholes[0].param->name);
+    return OK;
+}
+
 static int add_adapter(struct inference *in, const char *flag, const struct adapter_word *w, struct error *e)
 {
     char *name = w->name ? mem_string(w->name) : inference_name(w->path);
     struct lora_adapter *lora = mem_zero(1, sizeof *lora);
     int code = lora_load(w->path, &in->model, lora, e);
-    if (!code && find_named(in, name) != SIZE_MAX) {
-        code = error_set(e, ERR_USAGE, "%s: two adapters are called \"%s\"; give one another name: %s NAME:%s", flag, name,
-                         flag, w->path);
-        lora_free(lora);
+    if (!code) {
+        code = check_adapter(in, flag, w, name, lora, e);
+        if (code)
+            lora_free(lora);
     }
     if (code) {
         mem_free(lora);
@@ -142,8 +155,10 @@ static int add_adapters(struct inference *in, const struct option_strings *words
     for (size_t i = 0; !code && i < words->count; i++) {
         struct adapter_word w;
         code = parse_word(flag, words->items[i], &w, e);
-        if (!code)
+        if (!code) {
+            tuned_run_warn_of_qat(w.path);
             code = add_adapter(in, flag, &w, e);
+        }
         free_word(&w);
     }
     return code;
@@ -182,6 +197,8 @@ int inference_use_adapters(struct inference *in, const char *flag, const struct 
         drop_adapters(in, before);
     for (size_t i = 0; !code && i < in->n_adapters; i++)
         in->adapters[i].lora->strength = wanted[i];
+    for (size_t i = 1; !code && in->rounded.attached && i < in->n_adapters; i++)
+        lora_changed(in->adapters[i].lora); /* magnitudes are beside the rounded weights, into which the first one goes */
     mem_free(wanted);
     mem_free(said);
     return code;
@@ -232,14 +249,21 @@ int adapters_load(const struct option_strings *words, struct model *m, struct lo
 
 /* --- the model --- */
 
-/* That of a run. */
-static int add_own_adapter(struct inference *in, const char *run, struct error *e)
+/* That of a run, and what it was rounded to. */
+static int add_own_adapter(struct inference *in, const char *run, bool exact, struct error *e)
 {
     struct adapter_word w = {.path = mem_string(run), .scale = 1};
     int code = tuned_run_template(run, in->tokenizer, e);
     if (!code)
         code = add_adapter(in, "--adapter", &w, e);
     free_word(&w);
+    if (!code)
+        code = stored_qat_read(&in->rounded, run, e);
+    if (!code) {
+        code = stored_qat_attach(&in->rounded, &in->model, in->adapters[0].lora, !exact, e);
+        if (code)
+            error_prefix(e, "%s, trained with --qat %s", run, in->rounded.options.types.type);
+    }
     return code;
 }
 
@@ -251,15 +275,16 @@ int inference_load(const char *path, const struct option_strings *adapters, bool
     int code = model_load(base ? base : path, WEIGHTS_MAPPED, &in->model, &in->tokenizer, e);
     if (code && base)
         error_prefix(e, "the base model of %s", path);
+    if (!code)
+        in->weights_hash = model_weights_hash(&in->model); /* before they are put into another order */
     if (!code && base)
-        code = add_own_adapter(in, path, e);
+        code = add_own_adapter(in, path, exact, e);
     mem_free(base);
     if (code) {
         if (in->tokenizer)
             inference_free(in);
         return code;
     }
-    in->weights_hash = model_weights_hash(&in->model); /* before they are put into another order */
     if (!exact)
         model_use_integers(&in->model);
     if (model_interleave(&in->model, e) != OK) /* slower, and nothing is lost */
@@ -272,6 +297,7 @@ int inference_load(const char *path, const struct option_strings *adapters, bool
 
 void inference_free(struct inference *in)
 {
+    stored_qat_free(&in->rounded);
     drop_adapters(in, 0);
     mem_free(in->adapters);
     model_free(&in->model);
@@ -295,6 +321,7 @@ uint64_t inference_hash(const struct inference *in)
     uint64_t h = in->weights_hash;
     for (size_t i = 0; i < in->n_adapters; i++)
         h = adapter_hash(in->adapters[i].lora, h);
+    h = stored_qat_hash(&in->rounded, h);
     return h ? h : 1;
 }
 

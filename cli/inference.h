@@ -3,6 +3,7 @@
 #define LINNET_CLI_INFERENCE_H
 
 #include "base/options.h"
+#include "cli/stored_qat.h"
 #include "lora/adapter.h"
 #include "tokenizer/tokenizer.h"
 
@@ -19,6 +20,7 @@ struct inference {
     struct inference_adapter *adapters; /* in the order in which they came */
     size_t n_adapters;
     uint64_t weights_hash; /* model_weights_hash, of the weights as they lie in their file */
+    struct stored_qat rounded; /* of a run that trained an adapter with --qat, the first of the adapters; else nothing */
 };
 
 /* The row of `--adapter` for a struct option_strings; `offset` is its place in the section's object. */
@@ -32,9 +34,10 @@ struct inference {
     {.key = "exact", .flag = "--exact", .type = OPTION_BOOL, .offset = (place),                                     \
      .help = "multiply quantised weights with activations as they are, instead of rounded to 8 bits: slower"}
 
-/* Loads the model at `path` (of a run that trained an adapter: its base, and the adapter), for products in integers unless `exact`, and attaches the adapters, each
- * "[NAME:]PATH[=SCALE]"; two of one name are ERR_USAGE. *in must not move until inference_free; on failure nothing is left to
- * free. */
+/* Loads the model at `path` (of a run that trained an adapter: its base, and the adapter; with --qat, rounded together as they
+ * were in training), for products in integers unless `exact`, and attaches the adapters, each "[NAME:]PATH[=SCALE]", which
+ * are added to what is rounded; two of one name are ERR_USAGE. *in must not move until inference_free; on failure nothing is
+ * left to free. */
 int inference_load(const char *path, const struct option_strings *adapters, bool exact, struct inference *in,
                    struct error *e);
 void inference_free(struct inference *in);

@@ -3,7 +3,9 @@
 #include "base/memory.h"
 #include "base/yaml.h"
 #include "cli/info.h"
+#include "cli/stored_qat.h"
 #include "data/shard.h"
+#include "formats/hdf5_file.h"
 #include "model/load.h"
 #include "train/checkpoint.h"
 
@@ -69,6 +71,61 @@ static int add_tokenizer(json_t *file, const char *run, struct error *e)
                                              tokenizer_vocab_size(t)));
     tokenizer_free(t);
     return OK;
+}
+
+/* How many matrices are in blocks of each type: "13 q4_k, 2 q6_k". */
+struct block_counts {
+    size_t of_type[DTYPE_MOST];
+};
+
+static void count_blocks(void *context, const char *name, const char *type_name, int n_dims, const size_t dims[])
+{
+    struct block_counts *counts = context;
+    static const char computed[] = "computed/";
+    (void)type_name, (void)n_dims, (void)dims;
+    for (int type = 0; type < DTYPE_MOST; type++) {
+        const struct dtype_info *info = dtype_info(type);
+        const size_t n = info ? strlen(info->name) : 0, at = sizeof computed - 1;
+        if (info && strncmp(name, computed, at) == 0 && strncmp(name + at, info->name, n) == 0 && name[at + n] == '/')
+            counts->of_type[type]++;
+    }
+}
+
+/* What it trained for, as flags would say it, and what its checkpoint holds of that. */
+static int add_qat(json_t *file, const char *run, const char *checkpoint, struct error *e)
+{
+    struct stored_qat stored;
+    struct block_counts counts = {0};
+    struct buffer text = {0};
+    struct hdf5_file *f = NULL;
+    int code = stored_qat_read(&stored, run, e);
+    const struct type_request *types = &stored.options.types;
+    if (code || !types->type)
+        goto done;
+    buffer_printf(&text, "%s%s", types->type, types->pure ? ", pure" : "");
+    if (types->output_type)
+        buffer_printf(&text, ", output %s", types->output_type);
+    if (types->embedding_type)
+        buffer_printf(&text, ", embedding %s", types->embedding_type);
+    for (size_t i = 0; i < types->tensor_types.count; i++)
+        buffer_printf(&text, ", %s", types->tensor_types.items[i]);
+    if (types->imatrix)
+        buffer_printf(&text, ", importance %s", path_basename(types->imatrix));
+    info_add(file, "trained_for", json_stringn(text.data, text.size));
+    code = hdf5_open(checkpoint, &f, e);
+    if (!code)
+        code = hdf5_each(f, count_blocks, &counts, e);
+    text.size = 0;
+    for (int type = 0; type < DTYPE_MOST && !code; type++)
+        if (counts.of_type[type])
+            buffer_printf(&text, "%s%zu %s", text.size ? ", " : "", counts.of_type[type], dtype_info(type)->name);
+    if (!code && text.size)
+        info_add(file, "matrices", json_stringn(text.data, text.size));
+done:
+    hdf5_close(f);
+    buffer_free(&text);
+    stored_qat_free(&stored);
+    return code;
 }
 
 /* Where the text is, from the configuration, and how many tokens it came to. */
@@ -147,6 +204,8 @@ int info_describe_run(const char *run, json_t **out, struct error *e)
         code = add_tokenizer(file, run, e);
     if (!code)
         code = add_data(file, run, config, e);
+    if (!code)
+        code = add_qat(file, run, path, e);
     if (!code) {
         add_state(file, &state);
         *out = file;

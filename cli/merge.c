@@ -6,6 +6,7 @@
 #include "cli/inference.h"
 #include "cli/model_report.h"
 #include "cli/shared.h"
+#include "cli/stored_qat.h"
 #include "cli/tuned_run.h"
 #include "export/gguf.h"
 #include "export/hf.h"
@@ -38,7 +39,8 @@ static const struct option rows[] = {
     {.key = "type", .flag = "--type", .type = OPTION_STRING, .offset = FIELD(type), .default_value = "keep",
      .placeholder = "TYPE",
      .help = "type of the merged model: keep (f32, f16 and bf16 as they are, quantised ones as f16), f32, f16, bf16, or, "
-             "for a GGUF file, a mix that linnet quantize knows, in any case (q8_0, q4_k_m, ...)"},
+             "for a GGUF file, a mix that linnet quantize knows, in any case (q8_0, q4_k_m, ...). A run that trained with "
+             "--qat becomes a GGUF file of just those blocks if nothing is asked for"},
     {.key = "eval", .flag = "--eval", .type = OPTION_STRING, .offset = FIELD(eval), .placeholder = "TEXT",
      .help = "run the base, the base with its adapters and the merged model over this .txt or .jsonl file: "
              "perplexities, KL divergence, share of equal likeliest tokens"},
@@ -60,6 +62,8 @@ struct job {
     bool hf;
     const struct mix *mix;           /* NULL: a plain type */
     struct export_options options;   /* where it is plain */
+    struct stored_qat trained_for;   /* what the run trained for with --qat */
+    struct parsed_wishes wishes;     /* all that its types follow from, where the file gets these; else nothing */
     struct model model;
     struct tokenizer *tokenizer;
     struct lora_adapter *adapters;
@@ -70,12 +74,44 @@ struct job {
     struct divergence_sums base, merged; /* from the base with its adapters */
 };
 
-static int parse_type(struct job *j, struct error *e)
+/* Whether the file gets the types that the run trained for, or others, which is said. */
+static int use_trained_types(struct job *j, const struct options *all, bool *used, struct error *e)
+{
+    const struct type_request *types = &j->trained_for.options.types;
+    const struct mix *mix, *asked = NULL;
+    int code = mix_find("--qat", types->type, &mix, e);
+    const bool same = !option_given(all, "", "type") || (mix_find("--type", flags.type, &asked, NULL) == OK && asked == mix);
+    *used = !code && !j->hf && same;
+    if (*used)
+        code = type_wishes_parse(types, "--qat", "--qat-", &j->wishes, e);
+    else if (!code)
+        log_warn("%s was trained with --qat %s, and what is written is not the model that was trained; %s", flags.run,
+                 mix->name, j->hf ? "no directory holds its blocks: name a .gguf file for --out" : "leave --type out");
+    if (*used)
+        j->mix = j->wishes.wishes.mix;
+    if (*used && flags.adapters.count > 1)
+        log_warn("%s was trained with --qat %s, but its own adapter alone: with others merged into them the blocks are not "
+                 "those that were trained", flags.run, mix->name);
+    if (code)
+        error_prefix(e, "%s", flags.run);
+    return code;
+}
+
+static bool has_trained_types(const struct job *j)
+{
+    return j->wishes.wishes.mix;
+}
+
+static int parse_type(struct job *j, const struct options *all, struct error *e)
 {
     static const struct {
         const char *name;
         enum dtype type;
     } plain[] = {{"f32", DTYPE_F32}, {"f16", DTYPE_F16}, {"bf16", DTYPE_BF16}};
+    bool used = false;
+    int code = j->trained_for.options.types.type ? use_trained_types(j, all, &used, e) : OK;
+    if (code || used)
+        return code;
     j->options.keep_types = strcasecmp(flags.type, "keep") == 0;
     if (j->options.keep_types)
         return OK;
@@ -84,12 +120,18 @@ static int parse_type(struct job *j, struct error *e)
             j->options.type = plain[i].type;
             return OK;
         }
-    int code = mix_find("--type", flags.type, &j->mix, e);
+    code = mix_find("--type", flags.type, &j->mix, e);
     if (!code && j->hf)
         return error_set(e, ERR_USAGE,
                          "--type %s: a Hugging Face directory holds keep, f32, f16 or bf16; name a .gguf file for --out, or "
                          "another type", flags.type);
     return code;
+}
+
+/* The run's own, the last one, came with it. */
+static bool path_is_given(size_t adapter)
+{
+    return !flags.run || adapter + 1 < flags.adapters.count;
 }
 
 static int check_paths(const struct job *j, struct error *e)
@@ -101,6 +143,8 @@ static int check_paths(const struct job *j, struct error *e)
         code = adapter_split(flags.adapters.items[i], &path, &scale, e);
         if (!code)
             code = check_not_itself(flags.out, path, "the adapter", e);
+        if (!code && path_is_given(i))
+            tuned_run_warn_of_qat(path);
         mem_free(path);
     }
     if (!code)
@@ -111,7 +155,9 @@ static int check_paths(const struct job *j, struct error *e)
 /* What the base's blocks become is said where it is not what the file had. */
 static void note_quantised_base(const struct job *j)
 {
-    for (size_t i = 0; i < j->model.n_params; i++) {
+    if (has_trained_types(j))
+        log_info("the types that %s was trained for: %s", flags.run, j->mix->name);
+    for (size_t i = 0; i < j->model.n_params && !has_trained_types(j); i++) {
         const struct param *p = &j->model.params[i];
         if (dtype_info(p->type)->block == 1)
             continue;
@@ -142,9 +188,9 @@ static int write_model(struct job *j, struct error *e)
 {
     const double start = clock_seconds();
     char *name = name_from_path(flags.name ? flags.name : flags.out);
-    const struct quantize_options quantised = {
-        .types = {.mix = j->mix, .output_type = NO_TYPE, .embedding_type = NO_TYPE}, .requantize = true, .name = name,
-        .merge = &j->merge};
+    const struct type_wishes of_mix = {.mix = j->mix, .output_type = NO_TYPE, .embedding_type = NO_TYPE};
+    const struct quantize_options quantised = {.types = has_trained_types(j) ? j->wishes.wishes : of_mix,
+                                               .requantize = true, .name = name, .merge = &j->merge};
     j->merge.adapters = j->adapters;
     j->merge.n_adapters = flags.adapters.count;
     j->options.name = name;
@@ -176,9 +222,15 @@ static int compare_with(struct job *j, const char *path, struct corpus *text, st
     return code;
 }
 
+/* Where the run trained with --qat, and its own adapter is all that is merged, the base with its adapter is what it trained:
+ * rounded. */
 static int compare(struct job *j, struct error *e)
 {
-    int code = compare_with(j, flags.model, j->texts[0], &j->base, e);
+    int code = OK;
+    if (has_trained_types(j) && flags.adapters.count == 1)
+        code = stored_qat_attach(&j->trained_for, &j->model, &j->adapters[0], false, e);
+    if (!code)
+        code = compare_with(j, flags.model, j->texts[0], &j->base, e);
     if (!code)
         code = compare_with(j, flags.out, j->texts[1], &j->merged, e);
     return code;
@@ -306,6 +358,8 @@ static void warn(const struct job *j)
     const enum merge_verdict outcome = merge_outcome(&j->merge, &erased);
     if (total.delta == 0 && !holds_whole(j))
         log_warn("the adapters change nothing: their scale, or what they add to every matrix, is 0");
+    else if (has_trained_types(j))
+        return; /* the training has seen what becomes of what it adds */
     else if (outcome == MERGE_ERASED)
         log_warn("rounding to the file's types erases part of what the adapters add: in %zu of %zu matrices less than %g "
                  "of it is kept; choose a larger --type, or keep the adapter as a file (--adapter)", erased,
@@ -348,6 +402,7 @@ static int run_job(struct job *j, struct error *e)
         code = write_model(j, e);
     if (!code && j->texts[0])
         code = compare(j, e);
+    stored_qat_free(&j->trained_for);
     for (size_t i = flags.adapters.count; i-- > 0 && j->adapters;)
         if (j->adapters[i].attached)
             lora_detach(&j->adapters[i]);
@@ -382,8 +437,10 @@ static int run(const struct command_input *in, struct error *e)
     for (size_t i = 0; i < COUNT(required) - (flags.adapters.count > 0) && !code; i++)
         code = option_require(in->options, "", required[i], e);
     j.hf = flags.out && !path_has_suffix(flags.out, ".gguf");
+    if (!code && flags.run)
+        code = stored_qat_read(&j.trained_for, flags.run, e);
     if (!code)
-        code = parse_type(&j, e);
+        code = parse_type(&j, in->options, e);
     if (!code) /* before a large model is read in vain */
         code = check_paths(&j, e);
     if (!code)
@@ -394,6 +451,8 @@ static int run(const struct command_input *in, struct error *e)
         code = run_job(&j, e);
     for (size_t i = 0; i < COUNT(j.texts); i++)
         corpus_close(j.texts[i]);
+    type_wishes_free(&j.wishes);
+    stored_qat_free(&j.trained_for);
     return code;
 }
 

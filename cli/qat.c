@@ -1,6 +1,9 @@
 #include "cli/qat.h"
 
 #include "base/log.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
 
 static size_t view_bytes(const void *context)
 {
@@ -52,8 +55,14 @@ void qat_run_close(struct qat_run *r)
     *r = (struct qat_run){0};
 }
 
-void qat_warn_of_no_effect(const struct options *all, const struct qat_options *o)
+void qat_options_settle(const struct options *all, struct qat_options *o)
 {
+    char *real = o->types.imatrix ? realpath(o->types.imatrix, NULL) : NULL;
+    if (real) {
+        mem_free(o->types.imatrix);
+        o->types.imatrix = mem_string(real);
+    }
+    free(real);
     for (size_t i = 0; i < N_QAT_OPTIONS && !o->types.type; i++)
         if (option_source(all, "qat", qat_options[i].key) > OPTION_FROM_FILE)
             log_warn("qat.%s has no effect without --qat TYPE", qat_options[i].key);

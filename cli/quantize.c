@@ -42,7 +42,7 @@ static const struct option rows[] = {
     {.key = "pure", .flag = "--pure", .type = OPTION_BOOL, .offset = FIELD(types.pure),
      .help = "all matrices of one type, instead of a mix"},
     {.key = "requantize", .flag = "--requantize", .type = OPTION_BOOL, .offset = FIELD(requantize),
-     .help = "quantise what is quantised already, and lose twice"},
+     .help = "quantise what is quantised already into other types, and lose twice"},
     {.key = "eval", .flag = "--eval", .type = OPTION_STRING, .offset = FIELD(eval), .placeholder = "TEXT",
      .help = "run both models over this .txt or .jsonl file: perplexity, KL divergence, share of equal likeliest "
              "tokens"},

@@ -1,8 +1,10 @@
 #include "cli/tuned_run.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/yaml.h"
+#include "cli/stored_qat.h"
 #include "lora/load.h"
 #include "model/load.h"
 
@@ -37,4 +39,15 @@ int tuned_run_template(const char *path, struct tokenizer *t, struct error *e)
     tokenizer_free(own);
     mem_free(file);
     return code;
+}
+
+void tuned_run_warn_of_qat(const char *path)
+{
+    struct stored_qat stored = {0};
+    char *base = tuned_run_base(path);
+    if (base && !stored_qat_read(&stored, path, NULL) && stored.options.types.type)
+        log_warn("--adapter %s: was trained with --qat %s, and what was trained are the rounded weights of base and adapter "
+                 "together: --model %s has them", path, stored.options.types.type, path);
+    stored_qat_free(&stored);
+    mem_free(base);
 }

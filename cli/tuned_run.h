@@ -12,4 +12,8 @@ char *tuned_run_base(const char *path);
 /* Gives the base's tokenizer the chat template that the run was trained with. */
 int tuned_run_template(const char *path, struct tokenizer *t, struct error *e);
 
+/* A warning where such a run, given as an adapter beside some model, was trained with --qat: its adapter was trained to be
+ * rounded together with the base. */
+void tuned_run_warn_of_qat(const char *path);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/stored_qat.h"
 #include "data/probe_text.h"
 #include "infer/generate.h"
 #include "lora/load.h"
@@ -220,6 +221,16 @@ static int prepare_probe(struct tuned *t, struct trainer *trainer, struct error 
 
 /* --- what the run leaves --- */
 
+/* A run that trained all weights with --qat goes on from those behind its blocks. */
+static void warn_of_blocks_lost(const struct tune_options *o)
+{
+    struct stored_qat stored = {0};
+    if (file_is_directory(o->model) && !stored_qat_read(&stored, o->model, NULL) && stored.options.types.type)
+        log_warn("%s was trained with --qat %s, and this goes on without: the weights behind its blocks train, and "
+                 "nothing keeps them good to round", o->model, stored.options.types.type);
+    stored_qat_free(&stored);
+}
+
 static int keep_adapter(void *context, struct error *e)
 {
     const struct tuned *t = context;
@@ -245,6 +256,8 @@ int tuned_prepare(struct tuned *t, const struct qat_options *qat, struct trainer
         trainer->hook_bytes = adapter_bytes;
         trainer->hook_context = t;
     }
+    if (t->options->method == TUNE_FULL && !t->is_new && (!qat || !qat->types.type))
+        warn_of_blocks_lost(t->options);
     if (qat && qat->types.type && t->options->products == TUNE_INT8)
         log_warn("tune.products has no effect with --qat, which has --qat-activations int8");
     int code = qat ? qat_run_open(&t->qat, qat, trainer, t->options->method == TUNE_LORA ? &t->adapter : NULL, e) : OK;

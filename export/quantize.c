@@ -7,14 +7,24 @@
 
 #include <string.h>
 
-static int check_source(const struct model *m, const struct quantize_options *o, struct error *e)
+static int check_piece(const struct param *p, enum dtype planned, struct error *e)
 {
-    for (size_t i = 0; i < m->n_params && !o->requantize; i++)
-        if (dtype_info(m->params[i].type)->block > 1)
-            return error_set(e, ERR_USAGE,
-                             "%s is %s already; quantise the model it was made from, or allow what is lost twice "
-                             "with --requantize", m->params[i].name, dtype_info(m->params[i].type)->name);
-    return OK;
+    if (dtype_info(p->type)->block == 1 || p->type == planned)
+        return OK;
+    return error_set(e, ERR_USAGE,
+                     "%s is %s already, and would be %s; linnet export writes the model as it is; for other types "
+                     "quantise the model it was made from, or allow what is lost twice with --requantize", p->name,
+                     dtype_info(p->type)->name, dtype_info(planned)->name);
+}
+
+/* Blocks of the planned types are copied, and lose nothing. */
+static int check_source(const struct type_plan *plan, struct error *e)
+{
+    int code = OK;
+    for (size_t i = 0; i < plan->list->n_tensors && !code; i++)
+        for (size_t j = 0; j < plan->list->tensors[i].n_pieces && !code; j++)
+            code = check_piece(plan->list->tensors[i].pieces[j].param, plan->types[i].type, e);
+    return code;
 }
 
 /* What llama-quantize says about where the importance came from. */
@@ -53,13 +63,13 @@ int quantize_model(const struct model *m, const struct tokenizer *t, const struc
     struct weight_sources weights;
     struct type_plan plan;
     const struct export_options as_f32 = {.type = DTYPE_F32, .merge = o->merge};
-    int code = check_source(m, o, e);
-    if (!code)
-        code = merge_check(o->merge, m, CONTAINER_GGUF, e);
+    int code = merge_check(o->merge, m, CONTAINER_GGUF, e);
     if (code)
         return code;
     weight_sources_init(&weights, m, CONTAINER_GGUF, model_architecture(&m->config)->head_in_gguf, &as_f32);
     code = type_plan_init(&plan, m, &weights.list, &o->types, e);
+    if (!code && !o->requantize)
+        code = check_source(&plan, e);
     for (size_t i = 0; i < weights.list.n_tensors && !code; i++) {
         weights.sources[i].type = plan.types[i].type;
         weights.sources[i].importance = plan.types[i].importance;

@@ -9,13 +9,13 @@
 
 struct quantize_options {
     struct type_wishes types;
-    bool requantize;             /* take matrices that are quantised already */
+    bool requantize;             /* take matrices that are quantised already, in other types than they would get */
     const char *name;            /* what the model calls itself in the file */
     struct merge *merge;         /* adapters that go into the weights on their way, NULL: none */
 };
 
 /* Writes `path` atomically, over what is there. A tensor at a time is in memory beside the mapped model.
- * ERR_USAGE: a model that is quantised already, without `requantize`; an override that no matrix has in its name; what
+ * ERR_USAGE: a model that is quantised already into other types, without `requantize`; an override that no matrix has in its name; what
  * merge_check refuses.
  * ERR_FORMAT names the tensor: a weight that is not finite or too large for its type, an entry of the importance
  * matrix that no tensor of this model has or whose size does not fit. What is out of the ordinary but works (columns

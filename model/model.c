@@ -327,7 +327,7 @@ void model_use_integers(struct model *m)
 static bool can_interleave(const struct model *m, const struct param *p)
 {
     bool product = p != m->token_embd || m->head.weight == p;
-    return product && p->in_integers && !p->value && !p->interleaved && p->rows >= INTERLEAVED_ROWS &&
+    return product && p->in_integers && !p->value && !p->view && !p->interleaved && p->rows >= INTERLEAVED_ROWS &&
            interleave_pays(p->type, p->cols);
 }
 

@@ -80,9 +80,10 @@ bool model_is_split(const struct model *m);
 /* From now on products with weights in blocks round what they are multiplied with to 8 bits, and are several times
  * as fast (kernels/quantized.h): for inference. Without it they are as exact as those with f32. */
 void model_use_integers(struct model *m);
-/* Copies mapped matrices in blocks into an order that products are faster with on this processor (kernels/interleave.h),
- * and lets the file's pages go: as much memory as the file took, and reading all of it now. After model_use_integers,
- * for models that only run. Those for which it does not pay stay where they are; all of them do on ERR_MEMORY. */
+/* Copies matrices in blocks into an order that products are faster with on this processor (kernels/interleave.h), and lets
+ * the pages go that they were in, the file's or the model's: as much memory as before, and reading all of it now. After
+ * model_use_integers, for models that only run. Those for which it does not pay, and those that have a view, stay where
+ * they are; all of them do on ERR_MEMORY. */
 int model_interleave(struct model *m, struct error *e);
 /* Random initial weights, a function of the seed alone. */
 void model_initialize(struct model *m, uint64_t seed);

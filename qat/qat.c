@@ -279,8 +279,8 @@ static struct matrix computed(void *context, const struct param *p)
     struct qat_matrix *x = context;
     const struct qat *q = x->qat;
     CHECK(x->param == p);
-    if (q->share == 0 && merged_strength(x) == 0)
-        return param_matrix(p);
+    if (merged_strength(x) == 0 && (q->share == 0 || p->type == x->type))
+        return param_matrix(p); /* also blocks that are those already, of a base whose adapter is off */
     if (q->share < 1)
         return (struct matrix){mix(x), p->cols, DTYPE_F32, false, false};
     const bool in_integers = q->options->activations == QAT_INT8 && quantized_supports(x->type);

@@ -111,8 +111,11 @@ quantize --type Q8_0 --out "$tmp/q4.gguf"
 usage_error 'quantize ' "$tmp/q4.gguf: already there; choose another name, or --force to replace it"
 run "$LINNET" quantize --model "$tmp/q4.gguf" --type Q8_0 --out "$tmp/x.gguf" -q
 status 2
-grep -q ' is q4_k already; quantise the model it was made from, or allow what is lost twice with --requantize$' \
-    "$tmp/stderr" || fail "no such error"
+grep -q ' is q4_k already, and would be q8_0; linnet export writes the model as it is; for other types quantise the model '\
+'it was made from, or allow what is lost twice with --requantize$' "$tmp/stderr" || fail "no such error"
+run "$LINNET" quantize --model "$tmp/q4.gguf" --type Q4_K_M --out "$tmp/same.gguf" --name m -q
+status 0
+cmp -s "$tmp/q4.gguf" "$tmp/same.gguf" || fail "another file from blocks of the same types"
 run "$LINNET" quantize --model "$tmp/q4.gguf" --type Q8_0 --out "$tmp/x.gguf" --requantize -q
 status 0
 quantize --type Q8_0 --out "$tmp/y.gguf" --tensor-type ffn_down

@@ -302,10 +302,12 @@ static void files_hold_the_blocks(void **state)
     /* quantised already */
     assert_ok(model_load(quantised, WEIGHTS_MAPPED, &back, NULL, &e), e);
     char *again = path_of("again.gguf");
-    assert_int_equal(quantize_model(&back, t, &o, again, &report, &e), ERR_USAGE);
+    struct quantize_options other = usual("Q5_K_M");
+    assert_int_equal(quantize_model(&back, t, &other, again, &report, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, " already, and would be "));
     assert_non_null(strstr(e.message, "allow what is lost twice with --requantize"));
     assert_false(file_exists(again));
-    o.requantize = true; /* the same types: the same blocks, copied */
+    /* the same types: the same blocks, copied */
     assert_ok(quantize_model(&back, t, &o, again, &report, &e), e);
     struct buffer one = {0}, two = {0};
     assert_ok(file_read(quantised, &one, 1 << 26, &e), e);
