@@ -5,8 +5,10 @@
  *
  * LIBRARIES is the folder of libllama and libggml. The mix is the one that OURS says it is. llama.cpp's file is
  * written beside OURS and removed. Exit 0: the same; 1: they differ; 2: the comparison could not be made. */
-#include "qat/imatrix.h"
+#include "base/file.h"
+#include "base/memory.h"
 #include "formats/gguf.h"
+#include "qat/imatrix.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
