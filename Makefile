@@ -139,4 +139,4 @@ $(BUILD)/%.o: %.c
 	@echo "  CC $<"
 	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
--include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BUILD)/tests/interop/random_model.d $(BUILD)/tests/interop/random_adapter.d
+-include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(wildcard $(BUILD)/tests/interop/*.d)

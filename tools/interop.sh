@@ -294,17 +294,23 @@ ended() {
     [ $status = 0 ]
 }
 
-# same_blocks MODEL.gguf TYPE [IMATRIX]: every type and every bit of what llama.cpp's own quantiser makes of it
+# made_by_llama MODEL.gguf OURS.gguf [IMATRIX | pure]: every type and every bit of OURS is what llama.cpp's own quantiser
+# makes of the model
+made_by_llama() {
+    llama=$(dirname "$(find -L "$out/node_modules/@node-llama-cpp" -name 'libggml-base.so' | head -n 1)")
+    LD_LIBRARY_PATH=$llama build/tests/interop/judge_quantize "$llama" "$@"
+}
+
+# same_blocks MODEL.gguf TYPE [IMATRIX]: what linnet quantize makes of a model is what llama.cpp's quantiser does
 same_blocks() {
     rm -f "$work/quantised.gguf"
     "$LINNET" quantize --model "$1" --type "$2" ${3:+--imatrix "$3"} --out "$work/quantised.gguf" -q &&
-        LD_LIBRARY_PATH=$llama build/tests/interop/judge_quantize "$llama" "$1" "$work/quantised.gguf" ${3:+"$3"}
+        made_by_llama "$1" "$work/quantised.gguf" ${3:+"$3"}
 }
 
 # Our quantiser against llama.cpp's, on models wide enough for every type: dense and tied, with experts, with fused
 # q, k and v; and the files of one as llama.cpp runs them.
 quantised() {
-    llama=$(dirname "$(find "$out/node_modules/@node-llama-cpp" -name 'libggml-base.so' | head -n 1)")
     for family in llama mixtral phi3; do
         wide=$work/wide-$family
         check "quantised $family: make" build/tests/interop/random_model $family "$out/families.json" "$wide.gguf" \
@@ -326,6 +332,84 @@ quantised() {
         check "quantised trained $type: blocks" same_blocks "$work/wide.gguf" $type &&
             rounded "quantised trained $type" quantised "$work/quantised.gguf"
     done
+}
+
+# Quantisation-aware training: what was trained is what llama.cpp runs. A model in f32, then some steps for each type.
+qat() { # TYPE...
+    base=$work/base held=$work/held.jsonl
+    head -n 300 "$corpus" >"$work/further.jsonl"
+    check "qat: held-out text" "$LINNET" data synth --out "$held" --count 7 --split held-out --seed 3 &&
+        check "qat: pretrain" "$LINNET" pretrain -c configs/interop.yaml --data "$corpus" --out "$base" \
+            --set tokenizer.vocab_size=1000 --set model.hidden_size=256 --set model.intermediate_size=512 \
+            --set model.num_hidden_layers=2 --set train.iters=80 --set optim.learning_rate=2e-3 || return
+    for type in "$@"; do
+        trained_for "$type"
+    done
+}
+have_h5py() {
+    $python -c "import h5py" 2>/dev/null
+}
+# tuned_for TYPE RUN FLAGS...: the base, a few steps further, which are evaluated on the held-out text
+tuned_for() {
+    type=$1 run=$2
+    shift 2
+    "$LINNET" sft --model "$base" --data "$work/further.jsonl" --validation-data "$held" --qat "$type" --iters 6 \
+        --batch-size 1 --max-seq-length 512 --eval-interval 0 --probe none --out "$run" "$@"
+}
+perplexity="node $out/perplexity.mjs $LINNET"
+# trained_for TYPE: all matrices of it where the mix would have none for lack of experts
+trained_for() {
+    run=$work/run-$1 gguf=$work/$1.gguf widened=$work/widened.gguf pure=
+    [ "$1" != MXFP4 ] || pure=pure
+    check "qat $1: train" tuned_for "$1" "$run" --method full --learning-rate 2e-4 ${pure:+--qat-pure} || return
+    check "qat $1: export" "$LINNET" export --model "$run" --out "$gguf" || return
+    check "qat $1: types" same_types "$gguf" "$1" ${pure:+--pure}
+    if have_h5py; then
+        check "qat $1: blocks" made_of_weights "$run" "$gguf" $pure
+        # Rounding to many bits changes less than the bound.
+        [ "$1" != Q2_K ] || check "qat $1: the judge misses it" differs $perplexity "$gguf" "$held" --model "$work/weights"
+    else
+        skip "no h5py to take the f32 weights trained for $1 out of their checkpoint with"
+    fi
+    check "qat $1: widen" "$LINNET" export --model "$run" --dtype f32 --out "$widened" --force &&
+        check "qat $1: perplexity" $perplexity "$gguf" "$held" --model "$run" --trained "$run" --widened "$widened"
+    check "qat $1: llama.cpp" $compare "$LINNET" "$gguf" --model "$run" $(tolerance quantised) --texts 1
+}
+# An adapter: training evaluated the weights that the merged file has.
+adapter_trained_for() {
+    run=$work/run-lora gguf=$work/lora.gguf widened=$work/widened.gguf
+    check "qat lora $1: train" tuned_for "$1" "$run" --method lora --lora-rank 8 --learning-rate 2e-3 || return
+    check "qat lora $1: merge" "$LINNET" merge --model "$run" --type "$1" --out "$gguf" || return
+    check "qat lora $1: types" same_types "$gguf" "$1"
+    check "qat lora $1: merge in f32" "$LINNET" merge --model "$run" --type f32 --out "$work/merged.gguf" --force &&
+        check "qat lora $1: blocks" made_by_llama "$work/merged.gguf" "$gguf"
+    check "qat lora $1: widen" "$LINNET" export --model "$gguf" --dtype f32 --out "$widened" --force &&
+        check "qat lora $1: perplexity" $perplexity "$gguf" "$held" --trained "$run" --widened "$widened"
+    check "qat lora $1: llama.cpp" $compare "$LINNET" "$gguf" $(tolerance quantised) --texts 1
+}
+# same_types FILE.gguf TYPE [--pure]: the types, and the name of the mix, of what linnet quantize makes of the base
+same_types() {
+    "$LINNET" quantize --model "$base" --type "$2" ${3:+"$3"} --out "$work/quantised.gguf" --force -q || return
+    for file in "$1" "$work/quantised.gguf"; do
+        "$LINNET" info "$file" | sed -n '/general.file_type/p; /^  tensor /,$p'
+    done >"$work/types"
+    awk '{ n[$0]++; kinds[$2] += NF >= 4 && $1 ~ /weight/ }
+        END { for (line in n) if (n[line] % 2) { print; print line; bad = 1 }
+              for (k in kinds) if (kinds[k]) printf "%d %s ", kinds[k] / 2, k
+              print ""; exit bad || NR < 10 }' "$work/types"
+}
+# made_of_weights RUN FILE.gguf [pure]: the file's blocks are those of llama.cpp's quantiser for the f32 weights of the
+# run's checkpoint, from which what linnet computed with is taken away
+made_of_weights() {
+    weights=$work/weights
+    rm -rf "$weights"
+    mkdir -p "$weights/checkpoints" && cp "$1"/*.yaml "$1"/*.json "$weights" &&
+        cp "$1/checkpoints/best.h5" "$weights/checkpoints" &&
+        $python -c "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); del f['computed']; f.close()" \
+            "$weights/checkpoints/best.h5" &&
+        "$LINNET" export --model "$weights" --dtype f32 --out "$weights.gguf" --force || return
+    shift
+    made_by_llama "$weights.gguf" "$@"
 }
 
 # What the groups share: the clients, what is built, a corpus, the tokenizers of published models.
@@ -391,9 +475,9 @@ vocabularies() {
     done
 }
 
+python=python3 # Debian's, whose packages we need, where there are two
+[ -x /usr/bin/python3 ] && python=/usr/bin/python3
 sentencepiece() {
-    python=python3 # Debian's, whose packages we need, where there are two
-    [ -x /usr/bin/python3 ] && python=/usr/bin/python3
     if $python -c "import sentencepiece" 2>/dev/null; then
         check "tokenizer.model: SentencePiece" $python tests/interop/sentencepiece.py "$LINNET" "$work/sp" \
             "$out/texts.json" "$out/stacks.txt"
@@ -435,11 +519,17 @@ tied() {
 }
 
 # The groups that take longest come first.
-groups="families quantised tied long_texts vocabularies stacks untied bytes golden sentencepiece formats"
+groups="families quantised qat-32 qat-256 tied long_texts vocabularies stacks untied bytes golden sentencepiece formats"
 groups="$groups tokenizer-gpt2 tokenizer-llama3 tokenizer-qwen2 tokenizer-smollm tokenizer-bytes"
 run_group() {
     case $1 in
     tokenizer-*) tokenizer "${1#tokenizer-}" ;;
+    qat-32) # columns in blocks of 32
+        qat Q4_0 Q4_1 Q5_0 Q8_0 IQ4_NL MXFP4
+        check "qat: another model" differs $perplexity "$work/Q4_0.gguf" "$held" --model "$base"
+        adapter_trained_for Q4_0
+        ;;
+    qat-256) qat Q4_K_M Q5_K_M Q6_K Q3_K_M Q2_K ;;
     formats)
         check "chat templates: @huggingface/jinja" chat_templates
         check "JSON schemas: Ajv" schemas

@@ -1,7 +1,7 @@
 // Holds linnet's reading of a model against llama.cpp's reading of its GGUF file.
-//   node compare.mjs LINNET MODEL.gguf [--model RUN] [--absolute 2e-5] [--relative 2e-4] [--quick] [--exact]
+//   node compare.mjs LINNET MODEL.gguf [--model RUN] [--absolute 2e-5] [--relative 2e-4] [--quick] [--texts N] [--exact]
 // LINNET may be several words. --model: what linnet reads instead of the GGUF file itself. --quick:
-// one text and one prompt. --exact: linnet does not round activations either.
+// one text and one prompt. --texts: so many texts. --exact: linnet does not round activations either.
 // Compared: token ids of every text; at every position llama.cpp's 20 likeliest tokens, their
 // probabilities to within --absolute, and --relative where they are above 1e-3; the greedy
 // continuation of each prompt, 64 tokens, which may part only where llama.cpp itself holds the two
@@ -18,6 +18,7 @@ const {values, positionals: [linnet, gguf]} = parseArgs({
     options: {
         model: {type: "string"},
         quick: {type: "boolean"},
+        texts: {type: "string", default: `${texts.length}`},
         exact: {type: "boolean"},
         absolute: {type: "string", default: "2e-5"},
         relative: {type: "string", default: "2e-4"}
@@ -117,7 +118,7 @@ async function main() {
     const total = {positions: 0, absolute: 0, relative: 0, greedy: 0, ties: 0};
     const some = (list) => values.quick ? list.slice(0, 1) : list;
     const llama = await openModel(gguf);
-    for (const text of some(texts)) await compareText(llama, model, text, total);
+    for (const text of some(texts).slice(0, Number(values.texts))) await compareText(llama, model, text, total);
     for (const prompt of some(prompts)) await comparePrompt(llama, model, prompt, total);
     for (const line of failures) console.log(line);
     console.log(`${total.positions} positions, probabilities within ${total.absolute.toExponential(1)}, ` +

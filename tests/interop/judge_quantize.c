@@ -1,12 +1,14 @@
 /* A file that linnet quantised against what llama.cpp's own library makes of the same model: the type and every bit
  * of every tensor, and general.file_type.
  *
- *     judge_quantize LIBRARIES MODEL.gguf OURS.gguf [IMATRIX]
+ *     judge_quantize LIBRARIES MODEL.gguf OURS.gguf [IMATRIX | pure]
  *
- * LIBRARIES is the folder of libllama and libggml. The mix is the one that OURS says it is. llama.cpp's file is
+ * LIBRARIES is the folder of libllama and libggml. The mix is the one that OURS says it is; pure: all matrices of its one type. llama.cpp's file is
  * written beside OURS and removed. Exit 0: the same; 1: they differ; 2: the comparison could not be made. */
-#include "qat/imatrix.h"
+#include "base/file.h"
+#include "base/memory.h"
 #include "formats/gguf.h"
+#include "qat/imatrix.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -51,7 +53,8 @@ static void be_quiet(int level, const char *text, void *context)
         fputs(text, stderr);
 }
 
-static int quantize(void *llama, const char *from, const char *to, int file_type, const struct imatrix *im)
+static int quantize(void *llama, const char *from, const char *to, int file_type, bool pure,
+                    const struct imatrix *im)
 {
     struct parameters (*defaults)(void);
     uint32_t (*run)(const char *, const char *, const struct parameters *);
@@ -68,6 +71,7 @@ static int quantize(void *llama, const char *from, const char *to, int file_type
         entries[i] = (struct llama_entry){im->entries[i].name, im->entries[i].values, im->entries[i].n};
     p.n_threads = 1;
     p.file_type = file_type;
+    p.pure = pure;
     p.imatrix = im->n_entries ? entries : NULL;
     int code = run(from, to, &p) ? 2 : 0;
     mem_free(entries);
@@ -102,13 +106,14 @@ int main(int argc, char **argv)
     struct imatrix im = {0};
     size_t file_type = 0;
     if (argc != 4 && argc != 5)
-        return fprintf(stderr, "usage: judge_quantize LIBRARIES MODEL.gguf OURS.gguf [IMATRIX]\n"), 2;
+        return fprintf(stderr, "usage: judge_quantize LIBRARIES MODEL.gguf OURS.gguf [IMATRIX | pure]\n"), 2;
+    bool pure = argc == 5 && strcmp(argv[4], "pure") == 0;
     char *path = mem_printf("%s.llama", argv[3]);
     int code = 2;
     void *llama = load(argv[1], "libggml-base") && load(argv[1], "libggml.") ? load(argv[1], "libllama.") : NULL;
     if (llama && !gguf_open(argv[3], &ours, &e) && !gguf_get_size(&ours, "general.file_type", &file_type, &e) &&
-        (argc == 4 || !imatrix_read(argv[4], &im, &e)))
-        code = quantize(llama, argv[2], path, (int)file_type, &im);
+        (argc == 4 || pure || !imatrix_read(argv[4], &im, &e)))
+        code = quantize(llama, argv[2], path, (int)file_type, pure, &im);
     if (!code)
         code = gguf_open(path, &theirs, &e) ? 2 : compare(&ours, &theirs);
     if (code == 2)

@@ -24,12 +24,19 @@ export async function openModel(modelPath, {adapter, scale = 1} = {}) {
         if (model.tokens.shouldPrependBosToken) tokens.unshift(model.tokens.bos);
         return tokens;
     }
-    // For each position, [id, probability] of the whole vocabulary, likeliest first.
-    async function distributions(tokens) {
+    async function probabilities(tokens) {
         await sequence.clearHistory();
         const ask = {generateNext: {probabilities: true, options: WHOLE}};
-        const out = await sequence.controlledEvaluate(tokens.map((t) => [t, ask]));
-        return out.map((r) => [...r.next.probabilities.entries()].sort((a, b) => b[1] - a[1]));
+        return (await sequence.controlledEvaluate(tokens.map((t) => [t, ask]))).map((r) => r.next.probabilities);
+    }
+    // For each position, [id, probability] of the whole vocabulary, likeliest first.
+    async function distributions(tokens) {
+        return (await probabilities(tokens)).map((p) => [...p.entries()].sort((a, b) => b[1] - a[1]));
+    }
+    // -ln of the probability of each token but the first, given those before it.
+    async function losses(tokens) {
+        const all = await probabilities(tokens.slice(0, -1));
+        return all.map((p, i) => -Math.log(p.get(tokens[i + 1])));
     }
     // Up to n ids, each the likeliest; ends before an end-of-generation token.
     async function greedy(tokens, n) {
@@ -42,9 +49,10 @@ export async function openModel(modelPath, {adapter, scale = 1} = {}) {
         return out;
     }
     return {
-        tokenize, distributions, greedy,
+        tokenize, distributions, losses, greedy,
         detokenize: (tokens) => model.detokenize(tokens),
         isEnd: (t) => model.isEogToken(t),
+        end: model.tokens.eos,
         length: context.contextSize, // a multiple of 256, so maybe more than the model was made for
         trainedLength: model.trainContextSize,
         close: () => model.dispose()
