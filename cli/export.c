@@ -121,10 +121,10 @@ static int write_adapter(struct model *m, struct error *e)
 /* In blocks, or a run that trained for other types than f32, be they f16 or bf16: what it computed with. */
 static bool has_types_to_keep(const struct model *m)
 {
+    bool other = false;
     for (size_t i = 0; i < m->n_params; i++)
-        if (dtype_info(m->params[i].type)->block > 1 || (!m->file && m->params[i].type != DTYPE_F32))
-            return true;
-    return false;
+        other |= m->params[i].type != DTYPE_F32;
+    return model_has_blocks(m) || (!m->file && other);
 }
 
 static int run(const struct command_input *in, struct error *e)
@@ -152,7 +152,7 @@ static int run(const struct command_input *in, struct error *e)
         const struct export_options o = settings();
         log_info("%s: %s parameters, %s", flags.out, format_count((double)m.n_weights, count),
                  dtype_info(export_type(&m, &o))->name);
-        if (is_in_blocks(&m) && !o.keep_blocks)
+        if (model_has_blocks(&m) && !o.keep_blocks)
             log_info("the weights were in blocks, and are now what these stand for%s; a GGUF file with --dtype keep has the "
                      "blocks", export_type(&m, &o) == DTYPE_F32 ? "" : ", rounded once more");
     }

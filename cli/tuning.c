@@ -57,14 +57,6 @@ void tune_options_settle(const struct options *all, struct tune_options *o)
     warn_of_no_effect(all, o);
 }
 
-static bool has_blocks(const struct model *m)
-{
-    for (size_t i = 0; i < m->n_params; i++)
-        if (dtype_info(m->params[i].type)->block > 1)
-            return true;
-    return false;
-}
-
 int tuned_open(const struct tune_options *o, const struct lora_options *lora, uint64_t seed, struct tuned *t,
                struct error *e)
 {
@@ -78,7 +70,7 @@ int tuned_open(const struct tune_options *o, const struct lora_options *lora, ui
             params_add(&t->trains, &t->model.params[i]);
         return OK;
     }
-    if (o->products == TUNE_INT8 && !has_blocks(&t->model))
+    if (o->products == TUNE_INT8 && !model_has_blocks(&t->model))
         log_warn("tune.products has no effect: no weight of %s is in blocks", o->model);
     if (o->products == TUNE_INT8)
         model_use_integers(&t->model);

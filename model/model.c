@@ -279,6 +279,14 @@ size_t model_stored_bytes(const struct model *m)
     return total;
 }
 
+bool model_has_blocks(const struct model *m)
+{
+    for (size_t i = 0; i < m->n_params; i++)
+        if (dtype_info(m->params[i].type)->block > 1)
+            return true;
+    return false;
+}
+
 int model_allocate(struct model *m, struct error *e)
 {
     struct arena plan = {0};

@@ -70,6 +70,8 @@ void model_free(struct model *m);
 
 /* Bytes of all weights, of the types that they are held in: f32 before there are any. */
 size_t model_stored_bytes(const struct model *m);
+/* Whether any weight lies in blocks of few bits. */
+bool model_has_blocks(const struct model *m);
 /* Reserves memory for the weights (zeros), of their types: f32 unless another was set. */
 int model_allocate(struct model *m, struct error *e);
 /* Splits every matrix in place into halves, one of which products in bf16 read, and back.
