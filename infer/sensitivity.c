@@ -201,6 +201,10 @@ static int round_matrix(struct sensitivity *s, const struct rounded_matrix *x, c
             quantize_rows(x->type, s->tile, to + at * row_bytes, n, p->cols, x->importance);
         else
             CHECK(dtype_from_f32(x->type, s->tile, to + at * row_bytes, n * p->cols));
+        CHECK(dtype_to_f32(x->type, to + at * row_bytes, s->tile, n * p->cols));
+        if (!all_finite(s->tile, n * p->cols))
+            return error_set(e, ERR_FORMAT, "%s holds weights so large that %s cannot stand for them; leave that out of the "
+                                            "types", x->tensor, dtype_info(x->type)->name);
     }
     return OK;
 }
@@ -306,8 +310,8 @@ int sensitivity_measure(struct sensitivity *s, struct sensitivity_case *c, struc
         nats += s->rows[i].nats;
     }
     if (!isfinite(kl) || !isfinite(nats))
-        return error_set(e, ERR_FORMAT, "%s in %s: the model's output is no longer a number; its weights are too large for "
-                                        "the type", c->matrices[0].tensor, dtype_info(c->matrices[0].type)->name);
+        return error_set(e, ERR_FORMAT, "with %s in %s the output of the model is not a number", c->matrices[0].tensor,
+                         dtype_info(c->matrices[0].type)->name);
     c->kl += kl;
     c->nats += nats;
     return OK;

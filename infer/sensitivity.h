@@ -70,8 +70,8 @@ void sensitivity_free(struct sensitivity *s);
 /* Runs n_rows chunks, ids (n_rows, context + 1), rows of the embedding (CHECK), through the model as it is: each token but
  * a chunk's first is predicted. ERR_FORMAT when the output is not a number. */
 int sensitivity_set_text(struct sensitivity *s, const int32_t *ids, size_t n_rows, struct error *e);
-/* Adds to the case's sums what they are for this text. ERR_FORMAT names the matrix that holds what is no number, or that
- * with which the output is none: its numbers are too large for the type. */
+/* Adds to the case's sums what they are for this text. ERR_FORMAT names the matrix that holds what is no number, or
+ * numbers too large for the type. */
 int sensitivity_measure(struct sensitivity *s, struct sensitivity_case *c, struct error *e);
 
 /* The first block that a case changes; num_hidden_layers where it is the output layer alone. */
