@@ -41,14 +41,14 @@ static void print_sums(const struct sensitivity_table *t, int width)
         double kl = 0;
         for (size_t i = 0; i < t->n_units; i++)
             kl += cell_at(t, i, j)->kl / (double)t->n_tokens;
-        printf("%*.6f", NUMBER, kl);
+        printf("%*.2e", NUMBER, kl);
     }
     printf("\n%-*s%*s", width, "sum of loss", NUMBER, "");
     for (size_t j = 0; j < t->n_types; j++) {
         double nats = 0;
         for (size_t i = 0; i < t->n_units; i++)
             nats += cell_at(t, i, j)->nats / (double)t->n_tokens;
-        printf("%+*.6f", NUMBER, nats);
+        printf("%+*.2e", NUMBER, nats);
     }
     printf("\n%-*s%*s", width, "bits a weight", NUMBER, "");
     for (size_t j = 0; j < t->n_types; j++) {
@@ -72,7 +72,7 @@ void sensitivity_print(const struct sensitivity_table *t)
     for (size_t i = 0; i < t->n_units; i++) {
         printf("%-*s%*zu", width, t->units[i].name, NUMBER, t->units[i].n_weights);
         for (size_t j = 0; j < t->n_types; j++)
-            printf("%*.6f", NUMBER, cell_at(t, i, j)->kl / (double)t->n_tokens);
+            printf("%*.2e", NUMBER, cell_at(t, i, j)->kl / (double)t->n_tokens);
         if (t->chosen)
             printf("  %s", type_name(t, t->chosen[i]));
         putchar('\n');
