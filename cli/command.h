@@ -58,6 +58,7 @@ extern const struct command command_prune;
 extern const struct command command_quantize;
 extern const struct command command_reference;
 extern const struct command command_sample;
+extern const struct command command_sensitivity;
 extern const struct command command_serve;
 extern const struct command command_teacher, command_teacher_check;
 extern const struct command command_tokenizer_decode, command_tokenizer_encode,

@@ -36,6 +36,7 @@ const struct command *const commands[] = {
     &command_merge,
     &command_prune,
     &command_imatrix,
+    &command_sensitivity,
     &command_info,
     &command_bench_gemm,
     &command_bench_infer,

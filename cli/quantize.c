@@ -33,7 +33,8 @@ static const struct option rows[] = {
     {.key = "tensor_type", .flag = "--tensor-type", .type = OPTION_STRINGS, .offset = FIELD(types.tensor_types),
      .placeholder = "PATTERN=TYPE",
      .help = "matrices in whose GGUF name the regular expression is found get this type (q8_0, f16, ...); may be "
-             "repeated, and the first that is found counts"},
+             "repeated, and the first that is found counts; @FILE stands for the lines of a file (of linnet "
+             "sensitivity)"},
     {.key = "output_tensor_type", .flag = "--output-tensor-type", .type = OPTION_STRING,
      .offset = FIELD(types.output_type), .placeholder = "TYPE",
      .help = "type of the output layer, also where it is the embedding"},

@@ -210,31 +210,55 @@ static void prepare_caches(const struct pass *p)
     CHECK(p->b->n_rows == 1 && n == p->n && p->type == DTYPE_F32 && !p->b->branches);
 }
 
+static void embed(const struct pass *p)
+{
+    const struct param *embedding = p->m->token_embd;
+    const struct matrix table = param_computed(embedding);
+    const int32_t *ids = p->b->input_ids;
+    const size_t width = p->m->config.hidden_size;
+    const float scale = (float)model_embedding_scale(&p->m->config);
+    float *to = p->a->layers[0].input;
+    if (table.interleaved)
+        embedding_forward_interleaved(to, table.data, table.type, embedding->rows, ids, scale, p->n, width);
+    else if (embedding->halves && table.data == embedding->value)
+        embedding_forward(to, embedding->value, DTYPE_F32, true, ids, scale, p->n, width);
+    else
+        embedding_forward(to, table.data, table.type, false, ids, scale, p->n, width);
+}
+
+/* Blocks from `first` on, whose input is there, and the final norm. */
+static const void *run_from(const struct pass *p, size_t first)
+{
+    struct activations *a = p->a;
+    a->router_loss = 0;
+    start_windows(p);
+    for (size_t i = first; i < p->m->config.num_hidden_layers; i++)
+        block_forward(p, i);
+    pass_norm(p, &p->m->output_norm, a->hidden, p->type, &a->last_norm, a->last, DTYPE_F32, p->n);
+    return a->hidden;
+}
+
 const void *decoder_forward(const struct model *m, struct activations *a, const struct batch *b,
                             const struct kv_spans *caches, uint64_t dropout_seed)
 {
-    const struct model_config *c = &m->config;
-    const struct matrix table = param_computed(m->token_embd);
-    struct pass p = make_pass(m, a, b, caches, dropout_seed);
+    const struct pass p = make_pass(m, a, b, caches, dropout_seed);
     if (caches)
         prepare_caches(&p);
-    a->router_loss = 0;
-    start_windows(&p);
-    float scale = (float)model_embedding_scale(c);
-    if (table.interleaved)
-        embedding_forward_interleaved(a->layers[0].input, table.data, table.type, m->token_embd->rows, b->input_ids,
-                                      scale, p.n, c->hidden_size);
-    else if (m->token_embd->halves && table.data == m->token_embd->value)
-        embedding_forward(a->layers[0].input, m->token_embd->value, DTYPE_F32, true, b->input_ids, scale, p.n,
-                          c->hidden_size);
-    else
-        embedding_forward(a->layers[0].input, table.data, table.type, false, b->input_ids, scale, p.n, c->hidden_size);
-    for (size_t i = 0; i < c->num_hidden_layers; i++)
-        block_forward(&p, i);
-    pass_norm(&p, &m->output_norm, a->hidden, p.type, &a->last_norm, a->last, DTYPE_F32, p.n);
+    embed(&p);
+    const void *hidden = run_from(&p, 0);
     for (size_t i = 0; caches && i < caches->n; i++)
         caches->spans[i].cache->length += caches->spans[i].n_tokens;
-    return a->hidden;
+    return hidden;
+}
+
+const void *decoder_forward_from(const struct model *m, struct activations *a, const struct batch *b, size_t first,
+                                 const float *stream)
+{
+    const struct pass p = make_pass(m, a, b, NULL, 0);
+    const size_t n_layers = m->config.num_hidden_layers;
+    CHECK(first <= n_layers);
+    memcpy(first < n_layers ? a->layers[first].input : a->last, stream, stream_size(&p) * sizeof *stream);
+    return run_from(&p, first);
 }
 
 void decoder_backward(struct model *m, struct activations *a, const struct batch *b,

@@ -14,6 +14,12 @@
 const void *decoder_forward(const struct model *m, struct activations *a, const struct batch *b,
                              const struct kv_spans *caches, uint64_t dropout_seed);
 
+/* The end of such a pass, without caches and dropout: from block `first` on, of which `stream` (N, C) is the input; behind
+ * the last block it is what the final norm gets. What earlier blocks left in the activations is not looked at, so that a
+ * part of the model can be changed and run again without what stands before it. */
+const void *decoder_forward_from(const struct model *m, struct activations *a, const struct batch *b, size_t first,
+                                 const float *stream);
+
 /* The derivative of the last decoder_forward on the same batch: adds to every parameter's gradient.
  * dhidden: (N, C), f32; it may be a->dnormed, which is free until this call. */
 void decoder_backward(struct model *m, struct activations *a, const struct batch *b,

@@ -37,22 +37,6 @@ int quantize_type_parse(const char *flag, const char *name, enum dtype *type, st
     return error_set(e, ERR_USAGE, "%s: there is no type \"%.32s\" for a matrix; one of %s", flag, name, list);
 }
 
-/* PATTERN=TYPE, at the last "=". */
-static int parse_override(struct parsed_wishes *p, const char *flag, const char *text, struct error *e)
-{
-    const char *equals = strrchr(text, '=');
-    const size_t i = p->wishes.n_overrides;
-    if (!equals || equals == text || !equals[1])
-        return error_set(e, ERR_USAGE, "%s %s: expected PATTERN=TYPE, for example ffn_down=q8_0", flag, text);
-    int code = quantize_type_parse(flag, equals + 1, &p->overrides[i].type, e);
-    if (code)
-        return code;
-    p->patterns[i] = mem_string_n(text, (size_t)(equals - text));
-    p->overrides[i].pattern = p->patterns[i];
-    p->wishes.n_overrides++;
-    return OK;
-}
-
 struct flag_name {
     char text[64];
 };
@@ -74,22 +58,105 @@ static int parse_type(const char *prefix, const char *name, const char *text, in
     return code;
 }
 
+/* PATTERN=TYPE, at the last "=". `label` stands for it in errors, `where` is a place in a file or NULL, `source` names what
+ * a wrong type was given to. */
+static int add_override(struct parsed_wishes *p, const char *text, const char *label, const char *source,
+                        const char *where, struct error *e)
+{
+    struct type_override override = {0};
+    const char *equals = strrchr(text, '=');
+    if (!equals || equals == text || !equals[1])
+        return error_set(e, ERR_USAGE, "%s: expected PATTERN=TYPE, for example ffn_down=q8_0", label);
+    int code = quantize_type_parse(source, equals + 1, &override.type, e);
+    if (code)
+        return code;
+    char *pattern = mem_string_n(text, (size_t)(equals - text));
+    option_strings_add(&p->texts, pattern);
+    mem_free(pattern);
+    override.pattern = p->texts.items[p->texts.count - 1];
+    if (where) {
+        option_strings_add(&p->texts, where);
+        override.where = p->texts.items[p->texts.count - 1];
+    }
+    void *items = p->overrides;
+    mem_grow(&items, &p->capacity, p->wishes.n_overrides, sizeof *p->overrides);
+    p->overrides = items;
+    p->overrides[p->wishes.n_overrides++] = override;
+    p->wishes.overrides = p->overrides;
+    return OK;
+}
+
+static int add_flag(struct parsed_wishes *p, const char *flag, const char *text, struct error *e)
+{
+    char *label = mem_printf("%s %s", flag, text);
+    int code = add_override(p, text, label, flag, NULL, e);
+    mem_free(label);
+    return code;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static int add_line(struct parsed_wishes *p, const char *line, size_t n, const char *where, struct error *e)
+{
+    while (n > 0 && is_blank(line[0]))
+        line++, n--;
+    while (n > 0 && is_blank(line[n - 1]))
+        n--;
+    if (n == 0 || line[0] == '#')
+        return OK;
+    if (memchr(line, 0, n))
+        return error_set(e, ERR_USAGE, "%s: a NUL byte; this is no text file", where);
+    char *text = mem_string_n(line, n);
+    int code = add_override(p, text, where, where, where, e);
+    mem_free(text);
+    return code;
+}
+
+int type_overrides_parse(const char *text, size_t n, const char *name, struct parsed_wishes *p, struct error *e)
+{
+    const size_t before = p->wishes.n_overrides;
+    int code = OK;
+    for (size_t at = 0, number = 1; at < n && !code; number++) {
+        const char *end = memchr(text + at, '\n', n - at);
+        const size_t length = end ? (size_t)(end - text) - at : n - at;
+        char *where = mem_printf("%s:%zu", name, number);
+        code = add_line(p, text + at, length, where, e);
+        mem_free(where);
+        at += length + 1;
+    }
+    if (!code && p->wishes.n_overrides == before)
+        code = error_set(e, ERR_USAGE, "%s: holds no line PATTERN=TYPE", name);
+    return code;
+}
+
+static int add_file(struct parsed_wishes *p, const char *path, struct error *e)
+{
+    struct buffer text = {0};
+    int code = file_read(path, &text, TYPE_FILE_LIMIT, e);
+    if (!code)
+        code = type_overrides_parse(text.data ? text.data : "", text.size, path, p, e);
+    buffer_free(&text);
+    return code;
+}
+
 int type_wishes_parse(const struct type_request *r, const char *type_flag, const char *prefix, struct parsed_wishes *p,
                       struct error *e)
 {
     struct type_wishes *w = &p->wishes;
     *p = (struct parsed_wishes){.wishes = {.pure = r->pure, .output_type = NO_TYPE, .embedding_type = NO_TYPE,
                                            .prefix = prefix}};
-    p->overrides = mem_zero(r->tensor_types.count, sizeof *p->overrides);
-    p->patterns = mem_zero(r->tensor_types.count, sizeof *p->patterns);
-    w->overrides = p->overrides;
     int code = mix_find(type_flag, r->type, &w->mix, e);
     if (!code)
         code = parse_type(prefix, "output-tensor-type", r->output_type, &w->output_type, e);
     if (!code)
         code = parse_type(prefix, "token-embedding-type", r->embedding_type, &w->embedding_type, e);
-    for (size_t i = 0; i < r->tensor_types.count && !code; i++)
-        code = parse_override(p, flag_name(prefix, "tensor-type").text, r->tensor_types.items[i], e);
+    for (size_t i = 0; i < r->tensor_types.count && !code; i++) {
+        const char *text = r->tensor_types.items[i];
+        code = text[0] == '@' ? add_file(p, text + 1, e) : add_flag(p, flag_name(prefix, "tensor-type").text, text, e);
+    }
     if (!code && r->imatrix) {
         code = imatrix_read(r->imatrix, &p->importance, e);
         w->importance = &p->importance;
@@ -100,9 +167,7 @@ int type_wishes_parse(const struct type_request *r, const char *type_flag, const
 
 void type_wishes_free(struct parsed_wishes *p)
 {
-    for (size_t i = 0; i < p->wishes.n_overrides; i++)
-        mem_free(p->patterns[i]);
-    mem_free(p->patterns);
+    option_strings_free(&p->texts);
     mem_free(p->overrides);
     imatrix_free(&p->importance);
     *p = (struct parsed_wishes){0};
@@ -117,6 +182,17 @@ struct patterns {
     struct regex_scratch *scratch;
 };
 
+/* The error is about this override: of a flag or of a file's line. */
+static int blame_override(const struct type_wishes *w, size_t i, struct error *e)
+{
+    const struct type_override *o = &w->overrides[i];
+    if (o->where)
+        error_prefix(e, "%s: %s", o->where, o->pattern);
+    else
+        error_prefix(e, "%s %s", flag_name(w->prefix, "tensor-type").text, o->pattern);
+    return e->code = ERR_USAGE;
+}
+
 static int patterns_init(struct patterns *p, const struct type_wishes *w, struct error *e)
 {
     *p = (struct patterns){.wishes = w, .compiled = mem_zero(w->n_overrides, sizeof *p->compiled),
@@ -124,10 +200,8 @@ static int patterns_init(struct patterns *p, const struct type_wishes *w, struct
     for (size_t i = 0; i < w->n_overrides; i++) {
         const char *pattern = w->overrides[i].pattern;
         int code = regex_compile(pattern, strlen(pattern), false, &p->compiled[i], e);
-        if (code) {
-            error_prefix(e, "%s %s", flag_name(w->prefix, "tensor-type").text, pattern);
-            return e->code = ERR_USAGE;
-        }
+        if (code)
+            return blame_override(w, i, e);
     }
     return OK;
 }
@@ -160,11 +234,11 @@ static const struct type_override *find_override(struct patterns *p, const char 
 static int check_found(const struct patterns *p, struct error *e)
 {
     for (size_t i = 0; i < p->wishes->n_overrides; i++)
-        if (p->n_found[i] == 0)
-            return error_set(e, ERR_USAGE,
-                             "%s %s: no matrix of this model has that in its name, which is as in GGUF "
-                             "files: blk.0.attn_q.weight, output.weight, ...",
-                             flag_name(p->wishes->prefix, "tensor-type").text, p->wishes->overrides[i].pattern);
+        if (p->n_found[i] == 0) {
+            error_set(e, ERR_USAGE, "no matrix of this model has that in its name, which is as in GGUF files: "
+                                    "blk.0.attn_q.weight, output.weight, ...");
+            return blame_override(p->wishes, i, e);
+        }
     return OK;
 }
 

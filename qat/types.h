@@ -13,6 +13,7 @@ enum { NO_TYPE = -1 };
 struct type_override {
     const char *pattern;
     enum dtype type;
+    const char *where; /* "mix.types:12", for errors; NULL: a flag */
 };
 
 struct type_wishes {
@@ -37,14 +38,22 @@ struct type_request {
 struct parsed_wishes {
     struct type_wishes wishes;
     struct type_override *overrides;
-    char **patterns;
+    size_t capacity;
+    struct option_strings texts; /* patterns and places */
     struct imatrix importance;
 };
-/* `type_flag` names the flag of the mix, `prefix` is as in the wishes. ERR_USAGE for what is no type or no mix, with the
- * nearest one; errors of the importance matrix's file. type_wishes_free in any case. */
+/* `type_flag` names the flag of the mix, `prefix` is as in the wishes. A tensor type that begins with "@" is the path of a
+ * file of them, which stand where it does. ERR_USAGE for what is no type or no mix, with the nearest one; errors of the
+ * files. type_wishes_free in any case. */
 int type_wishes_parse(const struct type_request *r, const char *type_flag, const char *prefix, struct parsed_wishes *p,
                       struct error *e);
 void type_wishes_free(struct parsed_wishes *p);
+
+/* Appends the lines of a file of tensor types: PATTERN=TYPE, one a line, blanks around it dropped; empty lines and those
+ * that begin with "#" count for nothing. `name` stands for the file in errors. ERR_USAGE with the line for what is none,
+ * and for a file without any. */
+int type_overrides_parse(const char *text, size_t n, const char *name, struct parsed_wishes *p, struct error *e);
+enum { TYPE_FILE_LIMIT = 1 << 22 }; /* bytes */
 
 /* Parses a type's name (q8_0, f16, ...) that matrices can be written in. ERR_USAGE with `flag` and the nearest. */
 int quantize_type_parse(const char *flag, const char *name, enum dtype *type, struct error *e);

@@ -394,7 +394,8 @@ static void wishes_for_single_tensors(void **state)
     struct export_report report;
     struct error e;
     char *path = path_of("wishes.gguf");
-    const struct type_override overrides[] = {{"blk\\.0\\.ffn_(up|gate)", DTYPE_Q6_K}, {"ffn_up", DTYPE_BF16}};
+    const struct type_override overrides[] = {{"blk\\.0\\.ffn_(up|gate)", DTYPE_Q6_K, NULL},
+                                              {"ffn_up", DTYPE_BF16, NULL}};
     o.types.overrides = overrides;
     o.types.n_overrides = 2;
     o.types.output_type = DTYPE_Q8_0;
@@ -415,7 +416,7 @@ static void wishes_for_single_tensors(void **state)
     assert_int_equal(stored_type(path, "blk.0.attn_v.weight"), DTYPE_Q4_K);
     assert_int_equal(report.n_types, 2);
 
-    const struct type_override nowhere[] = {{"ffn_norm", DTYPE_Q6_K}}, broken[] = {{"ffn_(", DTYPE_Q6_K}};
+    const struct type_override nowhere[] = {{"ffn_norm", DTYPE_Q6_K, NULL}}, broken[] = {{"ffn_(", DTYPE_Q6_K, NULL}};
     o.types.overrides = nowhere;
     o.types.n_overrides = 1;
     assert_int_equal(quantize_model(&m, t, &o, path, &report, &e), ERR_USAGE);
