@@ -65,6 +65,6 @@ void quantized_scales(enum dtype type, const void *blocks, size_t n_blocks, floa
         uint16_t halves[2];
         memcpy(halves, (const char *)blocks + i * bytes, t->n_scales * sizeof *halves);
         for (size_t j = 0; j < t->n_scales; j++)
-            scales[i * t->n_scales + j] = half_to_f32(halves[j]);
+            scales[i * t->n_scales + j] = half_to_f32(halves[j]) / (j == 0 ? 1 : t->high);
     }
 }

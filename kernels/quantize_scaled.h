@@ -4,6 +4,7 @@
  *
  *   x^ = d q + m,   q the level nearest to t = (x - m) / d, at least `low` and at most `high`
  *
+ * (m is given as m / high here, so that a change of either number moves the outermost level `high` times as far.) It is
  * rounded as the type's own quantiser rounds once it has chosen d and m (kernels/quantize.h). d and m are first rounded
  * to the f16 they are stored in, of which the largest stands for what is beyond it. With d < 0 the levels run the other
  * way; with d = 0 all is m, and each level is the one that it would be for the smallest d above it. */
@@ -14,7 +15,7 @@
 
 struct scaled_type {
     float low, high;  /* the outermost levels */
-    size_t n_scales;  /* of a block: 1: d; 2: d, m */
+    size_t n_scales;  /* of a block: 1: d; 2: d, m / high */
 };
 
 enum { SCALED_BLOCK = 32 };
@@ -31,7 +32,7 @@ void quantize_rows_scaled(enum dtype type, const float *from, const float *scale
  *
  *   dd = sum of dx^ (q - t where low < t < high, else q),   dm = sum of dx^ where it is not
  *
- * written to d_scales, n_scales for each block. */
+ * written to d_scales, dd and high * dm for each block. */
 void quantize_rows_scaled_backward(enum dtype type, const float *from, const float *scales, const float *d_to,
                                    float *d_scales, size_t n_rows, size_t n_cols);
 

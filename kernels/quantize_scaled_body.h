@@ -36,7 +36,7 @@ struct scaled_block {
 INLINE void scale_block(const struct scaled_form *f, const float *x, const float *scales, struct scaled_block *b)
 {
     b->d = scale_half(scales[0]);
-    b->m = f->has_min ? scale_half(scales[1]) : 0;
+    b->m = f->has_min ? scale_half(scales[1] * f->high) : 0;
     const float d = half_to_f32(b->d), m = half_to_f32(b->m), inverse = d != 0 ? 1.0f / d : FLT_MAX;
     for (int j = 0; j < 32; j++)
         b->t[j] = between((x[j] - m) * inverse, -512, 512); /* beyond every level, and no infinity */
@@ -67,8 +67,8 @@ INLINE void scaled_backward(const struct scaled_form *f, const float *x, const f
         }
         d_scales[0] = ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
         if (f->has_min)
-            d_scales[1] = ((sums_m[0] + sums_m[4]) + (sums_m[1] + sums_m[5])) +
-                          ((sums_m[2] + sums_m[6]) + (sums_m[3] + sums_m[7]));
+            d_scales[1] = f->high * (((sums_m[0] + sums_m[4]) + (sums_m[1] + sums_m[5])) +
+                                     ((sums_m[2] + sums_m[6]) + (sums_m[3] + sums_m[7])));
     }
 }
 

@@ -23,9 +23,12 @@ static size_t row_scales(const struct qat_matrix *x)
     return x->param->cols / SCALED_BLOCK * scaled_type(x->type)->n_scales;
 }
 
-static struct param scale_of(const struct qat_matrix *x, double rate)
+/* Adam's steps are as large as the learning rate whatever the gradient, so that LSQ's factor says nothing there: with this
+ * rate the outermost level moves as far at a step as a weight does, times what is wished. */
+static struct param scale_of(const struct qat_matrix *x, double wished)
 {
     const struct param *of = x->param;
+    const double rate = wished / fmax(-scaled_type(x->type)->low, scaled_type(x->type)->high);
     struct param p = {.role = PARAM_NONE, .layer = of->layer, .expert = of->expert, .n_dims = 2, .rows = of->rows,
                       .cols = row_scales(x), .count = of->rows * row_scales(x), .type = DTYPE_F32, .rate = (float)rate};
     const int n = snprintf(p.name, sizeof p.name, "%s.scale", of->name);

@@ -4,7 +4,8 @@
  * arXiv:2004.09576): where blocks of 32 weights have numbers of their own (kernels/quantize_scaled.h), these are
  * parameters beside the weights, "<weight's name>.scale" of (rows, numbers of a row), which start at what the type's own
  * function chooses. Their gradient comes from that of the rounded weights, with LSQ's factor 1 / sqrt(32 * highest level).
- * They have no weight decay, and the learning rate that the options say.
+ * They have no weight decay, and the learning rate that moves the outermost level of a block as far as its weights, times
+ * the options' factor.
  *
  * Clipping: a weight further than half a step beyond what its block's levels span is rounded to the same level wherever
  * it goes, so that the straight-through estimator's gradient says nothing about it; it is set to 0. (With learned scales,

@@ -13,7 +13,7 @@ struct qat_options {
     int activations;           /* enum qat_activations */
     size_t memory;             /* bytes of blocks that are kept between uses; 0: those of the largest matrix in f32 */
     bool learned_scales;
-    double scale_learning_rate; /* the learning rate of scales is multiplied by it */
+    double scale_learning_rate; /* 1: outermost levels move as far at a step as weights */
     bool clip;
 };
 

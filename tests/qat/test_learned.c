@@ -26,7 +26,7 @@ static const struct model_config small = {
 static struct qat_options options_of(const char *type, bool learned, bool clip)
 {
     return (struct qat_options){.types = {.type = (char *)type, .pure = true}, .learned_scales = learned,
-                                .scale_learning_rate = 0.05, .clip = clip};
+                                .scale_learning_rate = 1, .clip = clip};
 }
 
 /* --- one step's gradients --- */
