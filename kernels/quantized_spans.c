@@ -48,7 +48,8 @@ void quantized_spans(enum dtype type, const void *blocks, size_t n, float *low, 
     CHECK(form && levels && n % info->block == 0 && STRIP / info->block * info->block_bytes <= STRIP * 2);
     for (size_t at = 0; at < n; at += STRIP) {
         const size_t here = n - at < STRIP ? n - at : STRIP;
-        memcpy(strip_blocks, (const char *)blocks + at / info->block * info->block_bytes, here / info->block * info->block_bytes);
+        memcpy(strip_blocks, (const char *)blocks + at / info->block * info->block_bytes,
+               here / info->block * info->block_bytes);
         form->unpack(strip_blocks, &s);
         strip_spans(form, levels, &s, here / SPAN, low + at / SPAN, high + at / SPAN);
     }

@@ -84,7 +84,9 @@ static double nearest_level(enum dtype type, double t, double *margin)
 static double scale_at(const struct scaled *s, size_t i, size_t which)
 {
     const float unit = which ? s->facts->high : 1;
-    return which < s->facts->n_scales ? half_to_f32(half_from_f32(unit * s->scales[i / 32 * s->facts->n_scales + which])) : 0;
+    if (which >= s->facts->n_scales)
+        return 0;
+    return half_to_f32(half_from_f32(unit * s->scales[i / 32 * s->facts->n_scales + which]));
 }
 
 static void assert_nearest(struct scaled *s)

@@ -479,8 +479,12 @@ static void a_plan_counts_scales(void **state)
     assert_ok(model_init(&m, &small, &e), e);
     assert_ok(qat_init(&q, &o, &m, &m.all, NULL, &e), e);
     size_t weights = 0, scales = 0;
-    for (size_t i = 0; i < q.trains->count; i++)
-        *(q.trains->items[i]->role == PARAM_NONE ? &scales : &weights) += q.trains->items[i]->n_dims == 2 ? q.trains->items[i]->count : 0;
+    for (size_t i = 0; i < q.trains->count; i++) {
+        const struct param *p = q.trains->items[i];
+        assert_true(p->role != PARAM_NONE || !p->value);
+        if (p->n_dims == 2)
+            *(p->role == PARAM_NONE ? &scales : &weights) += p->count;
+    }
     assert_true(scales == weights / 16 && scales > 0);
     qat_free(&q);
     model_free(&m);
