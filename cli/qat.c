@@ -60,6 +60,8 @@ void qat_warn_of_no_effect(const struct options *all, const struct qat_options *
     for (size_t i = 0; i < N_QAT_OPTIONS && !o->types.type; i++)
         if (option_source(all, "qat", qat_options[i].key) > OPTION_FROM_FILE)
             log_warn("qat.%s has no effect without --qat TYPE", qat_options[i].key);
+    if (o->types.type && !o->learned_scales && option_source(all, "qat", "scale_learning_rate") > OPTION_FROM_FILE)
+        log_warn("qat.scale_learning_rate has no effect without --qat-learned-scales");
 }
 
 void qat_run_say(const struct qat_run *r)

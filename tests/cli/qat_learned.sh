@@ -60,5 +60,9 @@ for flag in learned-scales clip; do
     usage_error 'sft ' "--qat-$flag needs the gradient of the rounded weight, which is not computed where an adapter trains: leave it \
 out, or train with --method full"
 done
-pretrain --out none --qat-clip --plan
+pretrain --out plain --qat-clip --iters 1
+status 0
 err_has 'linnet: warning: qat.clip has no effect without --qat TYPE'
+pretrain --out fixed --qat Q8_0 --qat-scale-learning-rate 2 --iters 1
+status 0
+err_has 'linnet: warning: qat.scale_learning_rate has no effect without --qat-learned-scales'
