@@ -5,6 +5,8 @@
 #include "data/shard_rows.h"
 #include "kernels/blocks.h"
 #include "kernels/gemm.h"
+#include "kernels/quantize.h"
+#include "kernels/quantize_scaled.h"
 #include "kernels/quantized.h"
 #include "lora/options.h"
 #include "model/load.h"
@@ -190,6 +192,49 @@ static void clipping_is_of_every_type(void **state)
         bench_close(&b);
     }
     assert_true(beyond > 20);
+}
+
+/* Whether the matrix's blocks are those of its type's own function, and its scales those in them. */
+static void compare_with_own(const struct qat_matrix *x, bool *blocks_are, bool *scales_are)
+{
+    size_t bytes;
+    assert_true(dtype_bytes(x->type, x->param->count, &bytes));
+    char *own = mem_alloc(bytes, 1);
+    float *scales = floats(x->scale->count);
+    quantize_rows(x->type, x->param->value, own, x->param->rows, x->param->cols, NULL);
+    quantized_scales(x->type, own, x->param->count / SCALED_BLOCK, scales);
+    *blocks_are = memcmp(own, param_computed(x->param).data, bytes) == 0;
+    *scales_are = memcmp(scales, x->scale->value, x->scale->count * sizeof *scales) == 0;
+    done_with(scales, x->scale->count);
+    mem_free(own);
+}
+
+/* Until rounding starts, evaluations and checkpoints have blocks of the type's own function; then scales begin at what it
+ * chooses, once. */
+static void scales_wait_for_the_start(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct qat_options o = options_of("q5_1", true, false);
+    bool blocks, scales;
+    o.start = 3;
+    bench_open(&b, o, DTYPE_F32);
+    const struct qat_matrix *x = matrix_of(&b.qat, "model.layers.0.self_attn.q_proj.weight");
+    qat_begin_step(&b.qat, 2);
+    assert_ptr_equal(param_computed(x->param).data, x->param->value);
+    qat_changed(&b.qat);
+    compare_with_own(x, &blocks, &scales);
+    assert_true(blocks && !scales);
+    qat_begin_step(&b.qat, 3);
+    compare_with_own(x, &blocks, &scales);
+    assert_true(scales);
+    for (size_t i = 0; i < x->param->count; i++)
+        x->param->value[i] *= 1.5f;
+    qat_changed(&b.qat);
+    qat_begin_step(&b.qat, 4);
+    compare_with_own(x, &blocks, &scales);
+    assert_false(blocks || scales);
+    bench_close(&b);
 }
 
 /* A gradient that is no number stays none, also beyond the levels: the step is to be skipped. */
@@ -497,6 +542,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_the_formulas),
         cmocka_unit_test(clipping_is_of_every_type),
+        cmocka_unit_test(scales_wait_for_the_start),
         cmocka_unit_test(clipping_hides_no_nan),
         cmocka_unit_test(resuming_gives_the_same_bits),
         cmocka_unit_test(a_checkpoint_without_scales_is_refused),
