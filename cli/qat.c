@@ -20,6 +20,11 @@ static void view_begin_step(void *context, uint64_t step)
     qat_begin_step(context, step);
 }
 
+static void view_gradients(void *context)
+{
+    qat_gradients(context);
+}
+
 static void view_changed(void *context)
 {
     qat_changed(context);
@@ -42,10 +47,13 @@ int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer 
     if (!o->types.type)
         return OK;
     r->open = true;
-    r->view = (struct weight_view){&r->qat, view_bytes, view_attach, view_begin_step, view_changed, view_write,
-                                   view_written_bytes};
+    r->view = (struct weight_view){&r->qat, view_bytes, view_attach, view_begin_step, view_gradients, view_changed,
+                                   view_write, view_written_bytes};
     t->view = &r->view;
-    return qat_init(&r->qat, o, t->model, t->params, adapter, e);
+    int code = qat_init(&r->qat, o, t->model, t->params, adapter, e);
+    if (!code)
+        t->params = r->qat.trains;
+    return code;
 }
 
 void qat_run_close(struct qat_run *r)
@@ -66,6 +74,8 @@ void qat_options_settle(const struct options *all, struct qat_options *o)
     for (size_t i = 0; i < N_QAT_OPTIONS && !o->types.type; i++)
         if (option_source(all, "qat", qat_options[i].key) > OPTION_FROM_FILE)
             log_warn("qat.%s has no effect without --qat TYPE", qat_options[i].key);
+    if (o->types.type && !o->learned_scales && option_source(all, "qat", "scale_learning_rate") > OPTION_FROM_FILE)
+        log_warn("qat.scale_learning_rate has no effect without --qat-learned-scales");
 }
 
 void qat_run_say(const struct qat_run *r)
@@ -78,5 +88,7 @@ void qat_run_say(const struct qat_run *r)
     log_info("qat     %s: %s", r->qat.plan.wishes->mix->name, text.data ? text.data : "every matrix stays as it is");
     if (r->qat.options->start > 0 || r->qat.options->ramp > 0)
         log_info("        from step %zu on, over %zu steps", r->qat.options->start, r->qat.options->ramp);
+    if (r->qat.n_scales)
+        log_info("        the scales of %zu of %zu matrices are learned", r->qat.n_scales, r->qat.n_matrices);
     buffer_free(&text);
 }

@@ -12,7 +12,8 @@ struct qat_run {
     bool open;
 };
 
-/* Gives the trainer, whose model and params are there, the view that the options ask for; without `type` none. Errors as
+/* Gives the trainer, whose model and params are there, the view that the options ask for, and what it adds to the params, to be
+ * used until qat_run_close; without `type` nothing. Errors as
  * qat_init. qat_run_close in any case, and before the model and the adapter are freed. */
 int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer *t, struct lora_adapter *adapter,
                  struct error *e);

@@ -35,17 +35,22 @@ static bool is_among(const char *path, const char *const *names)
 
 /* Initial weights depend on some of these, the position in the data and the masks of dropout on
  * others, what a weight means on the rest. */
-static bool is_fixed(const char *path, bool data_may_move)
+static bool is_fixed(const char *path, bool data_may_move, bool learned_scales)
 {
     static const char *const fixed[] = {"model", "tokenizer", "data", "train.batch_size",
                                         "train.grad_accumulation", "train.max_seq_length",
                                         "train.seed", "optim.optimizer", "tune.method", "lora",
                                         "dataset.packing", "distill.divergence", "distill.beta", "distill.temperature",
                                         "distill.alpha", "distill.tail", "distill.hidden_weight", "distill.hidden_layers",
-                                        "distill.hidden_loss", "distill.align", "align", NULL};
+                                        "distill.hidden_loss", "distill.align", "align", "qat.learned_scales", NULL};
     static const char *const free_among_them[] = {"model.resid_dropout", "lora.dropout", "lora.lora_plus_ratio",
                                                   "align.reference", NULL};
     static const char *const places[] = {"data.paths", "data.validation_paths", NULL};
+    /* what a learned scale is a scale of */
+    static const char *const types[] = {"qat.type", "qat.tensor_types", "qat.output_tensor_type",
+                                        "qat.token_embedding_type", "qat.pure", NULL};
+    if (learned_scales && is_among(path, types))
+        return true;
     return is_among(path, fixed) && !is_among(path, free_among_them) &&
            !(data_may_move && is_among(path, places));
 }
@@ -75,6 +80,8 @@ static void compare(const struct yaml *old, const struct yaml *new, bool data_ma
                     struct buffer *refused)
 {
     struct buffer was = {0}, is = {0};
+    const char *learned = yaml_value(old, "qat.learned_scales");
+    const bool learned_scales = learned && strcmp(learned, "true") == 0;
     for (size_t i = 0; i < new->count; i++) {
         const char *path = new->entries[i].path;
         buffer_clear(&was);
@@ -85,7 +92,7 @@ static void compare(const struct yaml *old, const struct yaml *new, bool data_ma
         if (strcmp(was.data, is.data) == 0)
             continue;
         log_info("%s: %s -> %s", path, was.data, is.data);
-        if (is_fixed(path, data_may_move))
+        if (is_fixed(path, data_may_move, learned_scales))
             buffer_printf(refused, "%s%s (%.80s, not %.80s)", refused->size ? ", " : "", path,
                           was.data, is.data);
     }

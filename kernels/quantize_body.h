@@ -1,5 +1,5 @@
-/* Quantisation of one row to every type of kernels/quantize.h, compiled once per instruction set by
- * kernels/quantize_*.c, which define SIMD_WIDTH and ROW_QUANTIZER. */
+/* Quantisation of one row to every type of kernels/quantize.h and kernels/quantize_scaled.h, compiled once per instruction set by
+ * kernels/quantize_*.c, which define SIMD_WIDTH, ROW_QUANTIZER and SCALED_QUANTIZER. */
 #include "kernels/blocks.h"
 #include "kernels/quantize_variants.h"
 
@@ -26,6 +26,8 @@ INLINE float sum_of_squares(const float *x, size_t n)
 
 #include "kernels/quantize_levels_body.h"
 
+#include "kernels/quantize_scaled_body.h"
+
 row_quantizer *ROW_QUANTIZER(enum dtype type)
 {
     static row_quantizer *const table[] = {
@@ -36,4 +38,14 @@ row_quantizer *ROW_QUANTIZER(enum dtype type)
         [DTYPE_MXFP4] = to_mxfp4, [DTYPE_TQ1_0] = to_tq1_0,   [DTYPE_TQ2_0] = to_tq2_0,
     };
     return (size_t)type < sizeof table / sizeof table[0] ? table[type] : NULL;
+}
+
+const struct scaled_quantizer *SCALED_QUANTIZER(enum dtype type)
+{
+    static const struct scaled_quantizer table[] = {
+        [DTYPE_Q4_0] = {scaled_q4_0, backward_q4_0}, [DTYPE_Q4_1] = {scaled_q4_1, backward_q4_1},
+        [DTYPE_Q5_0] = {scaled_q5_0, backward_q5_0}, [DTYPE_Q5_1] = {scaled_q5_1, backward_q5_1},
+        [DTYPE_Q8_0] = {scaled_q8_0, backward_q8_0}, [DTYPE_IQ4_NL] = {scaled_iq4_nl, backward_iq4_nl},
+    };
+    return (size_t)type < sizeof table / sizeof table[0] && table[type].forward ? &table[type] : NULL;
 }

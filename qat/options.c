@@ -33,5 +33,14 @@ const struct option qat_options[] = {
      .placeholder = "BYTES",
      .help = "memory for blocks that are kept from one use to the next; the others are made again at each (default: "
              "that of the largest matrix)"},
+    {.key = "learned_scales", .flag = "--qat-learned-scales", .type = OPTION_BOOL, .offset = FIELD(learned_scales),
+     .help = "learn the scales of q4_0, q4_1, q5_0, q5_1, q8_0 and iq4_nl blocks by gradient (LSQ), instead of finding "
+             "them anew at each step"},
+    {.key = "scale_learning_rate", .flag = "--qat-scale-learning-rate", .type = OPTION_FLOAT,
+     .offset = FIELD(scale_learning_rate), .default_value = "1", .minimum = 1e-6, .maximum = 1000,
+     .placeholder = "FACTOR", .help = "learning rate of learned scales; 1 moves the outermost levels of a block as far at "
+                                      "each step as its weights"},
+    {.key = "clip", .flag = "--qat-clip", .type = OPTION_BOOL, .offset = FIELD(clip),
+     .help = "no gradient for weights that lie beyond what the levels of their block can express"},
 };
 _Static_assert(sizeof qat_options / sizeof *qat_options == N_QAT_OPTIONS, "count the rows");

@@ -12,9 +12,12 @@ struct qat_options {
     size_t ramp;               /* steps over which it comes in */
     int activations;           /* enum qat_activations */
     size_t memory;             /* bytes of blocks that are kept between uses; 0: those of the largest matrix in f32 */
+    bool learned_scales;
+    double scale_learning_rate; /* 1: outermost levels move as far at a step as weights */
+    bool clip;
 };
 
-enum { N_QAT_OPTIONS = 10 };
+enum { N_QAT_OPTIONS = 13 };
 extern const struct option qat_options[N_QAT_OPTIONS];
 
 #endif

@@ -3,16 +3,17 @@
 #include "base/check.h"
 #include "kernels/profile.h"
 #include "kernels/quantize.h"
+#include "kernels/quantize_scaled.h"
 #include "kernels/quantized.h"
 #include "lora/merge.h"
 #include "model/load.h"
+#include "qat/learned.h"
+#include "qat/rounding.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { TILE_ROWS = 64 };
 
 /* --- which matrices --- */
 
@@ -146,7 +147,7 @@ static void settle_budget(struct qat *q)
 int qat_init(struct qat *q, const struct qat_options *o, struct model *m, const struct param_list *trains,
              struct lora_adapter *adapter, struct error *e)
 {
-    *q = (struct qat){.options = o, .model = m, .adapter = adapter, .share = 1};
+    *q = (struct qat){.options = o, .model = m, .adapter = adapter, .trains = trains, .share = 1};
     tensor_list_init(&q->list, m, CONTAINER_GGUF, false);
     int code = check_adapter(adapter, e);
     if (!code)
@@ -165,7 +166,7 @@ int qat_init(struct qat *q, const struct qat_options *o, struct model *m, const 
         q->largest_matrix = bytes > q->largest_matrix ? bytes : q->largest_matrix;
     }
     settle_budget(q);
-    return code;
+    return code ? code : learned_init(q, e);
 }
 
 void qat_free(struct qat *q)
@@ -173,6 +174,7 @@ void qat_free(struct qat *q)
     if (q->attached)
         qat_detach(q);
     arena_free(&q->arena);
+    learned_free(q);
     mem_free(q->matrices);
     type_plan_free(&q->plan);
     tensor_list_free(&q->list);
@@ -182,12 +184,20 @@ void qat_free(struct qat *q)
 
 /* --- rounding --- */
 
-static void round_rows(const struct qat_matrix *x, const float *rows, size_t n, void *to)
+void round_rows_plainly(const struct qat_matrix *x, const float *rows, size_t n, void *to)
 {
     if (quantize_supports(x->type))
         quantize_rows(x->type, rows, to, n, x->param->cols, x->importance);
     else
         CHECK(dtype_from_f32(x->type, rows, to, n * x->param->cols));
+}
+
+void round_rows(const struct qat_matrix *x, const float *rows, size_t first, size_t n, void *to)
+{
+    if (x->scale && !x->qat->scales_wait)
+        quantize_rows_scaled(x->type, rows, x->scale->value + first * x->scale->cols, to, n, x->param->cols);
+    else
+        round_rows_plainly(x, rows, n, to);
 }
 
 /* 0 where the weight is the model's own: also while the adapter is off. */
@@ -197,8 +207,7 @@ static float merged_strength(const struct qat_matrix *x)
     return x->merges && a->attached ? a->strength : 0;
 }
 
-/* Rows [first, first + n) of what is rounded, in the tile. */
-static const float *rows_to_round(const struct qat_matrix *x, size_t first, size_t n)
+const float *rows_to_round(const struct qat_matrix *x, size_t first, size_t n)
 {
     const struct qat *q = x->qat;
     const struct param *p = x->param;
@@ -221,13 +230,13 @@ static void make(const struct qat_matrix *x, void *to)
     size_t row_bytes;
     CHECK(dtype_bytes(x->type, p->cols, &row_bytes));
     if (p->value && !p->halves && merged_strength(x) == 0) {
-        round_rows(x, p->value, p->rows, to);
+        round_rows(x, p->value, 0, p->rows, to);
         profile_leave(before);
         return;
     }
     for (size_t at = 0; at < p->rows; at += TILE_ROWS) {
-        const size_t n = p->rows - at < TILE_ROWS ? p->rows - at : TILE_ROWS;
-        round_rows(x, rows_to_round(x, at, n), n, (char *)to + at * row_bytes);
+        const size_t n = tile_of(p, at);
+        round_rows(x, rows_to_round(x, at, n), at, n, (char *)to + at * row_bytes);
     }
     profile_leave(before);
 }
@@ -247,11 +256,11 @@ static const void *blocks(struct qat_matrix *x)
     return x->kept;
 }
 
-static void mix_rows(const struct qat_matrix *x, const float *rows, size_t n, float *to)
+static void mix_rows(const struct qat_matrix *x, const float *rows, size_t first, size_t n, float *to)
 {
     const struct qat *q = x->qat;
     const size_t cols = x->param->cols, row_bytes = matrix_bytes(x) / x->param->rows;
-    round_rows(x, rows, n, q->shared);
+    round_rows(x, rows, first, n, q->shared);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < n; i++) {
         CHECK(dtype_to_f32(x->type, (const char *)q->shared + i * row_bytes, to + i * cols, cols));
@@ -267,8 +276,8 @@ static const float *mix(const struct qat_matrix *x)
     const struct param *p = x->param;
     const enum profile_kind before = profile_enter(PROFILE_ROUNDING);
     for (size_t at = 0; at < p->rows; at += TILE_ROWS) {
-        const size_t n = p->rows - at < TILE_ROWS ? p->rows - at : TILE_ROWS;
-        mix_rows(x, rows_to_round(x, at, n), n, q->mixed + at * p->cols);
+        const size_t n = tile_of(p, at);
+        mix_rows(x, rows_to_round(x, at, n), at, n, q->mixed + at * p->cols);
     }
     profile_leave(before);
     return q->mixed;
@@ -314,11 +323,11 @@ static int check_matrix(const struct qat_matrix *x, struct error *e)
     const struct param *p = x->param;
     const size_t row_bytes = matrix_bytes(x) / p->rows;
     for (size_t at = 0; at < p->rows; at += TILE_ROWS) {
-        const size_t n = p->rows - at < TILE_ROWS ? p->rows - at : TILE_ROWS;
+        const size_t n = tile_of(p, at);
         if (!all_finite(rows_to_round(x, at, n), n * p->cols, FLT_MAX))
             return error_set(e, ERR_FORMAT, "%s holds a weight that is not a number; the model's file is damaged, or its "
                              "training diverged", x->tensor);
-        round_rows(x, q->tile, n, q->shared);
+        round_rows_plainly(x, q->tile, n, q->shared);
         for (size_t i = 0; i < n; i++) {
             CHECK(dtype_to_f32(x->type, (const char *)q->shared + i * row_bytes, q->tile, p->cols));
             if (!all_finite(q->tile, p->cols, FLT_MAX))
@@ -347,6 +356,7 @@ int qat_attach(struct qat *q, struct error *e)
         code = check_matrix(&q->matrices[i], e);
     if (code)
         return code;
+    learned_start(q, true);
     for (size_t i = 0; i < q->n_matrices; i++) {
         struct qat_matrix *x = &q->matrices[i];
         CHECK(!x->param->view);
@@ -383,6 +393,11 @@ void qat_begin_step(struct qat *q, uint64_t step)
         q->share = (float)((double)(step - o->start + 1) / ((double)o->ramp + 1));
     else
         q->share = 1;
+    q->scales_wait = step < o->start;
+    if (q->n_scales && o->start > 0 && step == o->start) {
+        learned_start(q, false); /* for what the weights have become by now */
+        forget(q);
+    }
     if (q->share < 1)
         forget(q); /* mixing takes their memory */
 }

@@ -11,6 +11,7 @@
  *     for (step = 0; ...; step++) {
  *         qat_begin_step(&q, step);
  *         ... forward, backward ...
+ *         qat_gradients(&q);
  *         ... update ...
  *         qat_changed(&q);                  from here on, as in every use but a step, rounded whatever start and ramp say
  *     }
@@ -39,6 +40,7 @@ struct qat_matrix {
     bool made;               /* what `kept` holds is of the present weights */
     const void *made_of;     /* the values that it is of: a whole parameter of an adapter has others while that is off */
     float strength;          /* of the adapter, when it was made */
+    struct param *scale;     /* the scales of its blocks, learned: qat/learned.h; NULL: the type's own function finds them */
     struct param_view view;
 };
 
@@ -51,6 +53,12 @@ struct qat {
     struct type_plan plan;
     struct qat_matrix *matrices;    /* those that are rounded at all */
     size_t n_matrices;
+    const struct param_list *trains; /* what trains: with learned scales more than qat_init was told of */
+    struct param *scales;           /* learned */
+    size_t n_scales;
+    struct param_list with_scales;
+    struct arena scale_memory;
+    bool scales_wait;               /* for the step at which rounding starts */
     bool attached;
     /* memory */
     size_t largest_matrix, budget; /* bytes: in f32; of blocks that are kept */
@@ -63,7 +71,9 @@ struct qat {
 
 /* The types of all matrices (type_plan_warn(&q->plan) says what is out of the ordinary). Needs no weights. trains: what is not among it is
  * frozen. ERR_USAGE: as type_wishes_parse and type_plan_init; a matrix in blocks that trains; an adapter with magnitudes or
- * dropout, of which there is no one merged weight. The model, the adapter and `q` must not move. qat_free in any case. */
+ * dropout, of which there is no one merged weight; with one, learned scales or clipping; learned scales where nothing has
+ * any. What trains from then on is q->trains; where scales are learned the model has its memory already, or is there to
+ * be planned with. The model, the adapter and `q` must not move. qat_free in any case. */
 int qat_init(struct qat *q, const struct qat_options *o, struct model *m, const struct param_list *trains,
              struct lora_adapter *adapter, struct error *e);
 void qat_free(struct qat *q); /* detaches */
@@ -77,6 +87,9 @@ int qat_attach(struct qat *q, struct error *e);
 void qat_detach(struct qat *q);
 
 void qat_begin_step(struct qat *q, uint64_t step);
+/* After the last backward pass of a step: gradients of learned scales, and weights beyond the levels clipped, as
+ * qat/learned.h says. */
+void qat_gradients(struct qat *q);
 void qat_changed(struct qat *q);
 
 /* What every matrix is rounded to, for a checkpoint (param_write_computed). Nothing where an adapter trains: the

@@ -289,6 +289,8 @@ static struct train_step compute_step(struct trainer *t)
     }
     t->model->dropout_seed = 0;
     r.loss = count ? r.loss / (double)count : 0;
+    if (t->view)
+        t->view->gradients(t->view->context);
     r.grad_norm = gradient_norm(t->params);
     r.finite = isfinite(r.loss) && isfinite(r.grad_norm);
     struct schedule schedule = optim_schedule(t->optim, s->iters);

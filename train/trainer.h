@@ -26,6 +26,7 @@ struct weight_view {
     size_t (*bytes)(const void *context);
     int (*attach)(void *context, struct error *e);        /* the values are there */
     void (*begin_step)(void *context, uint64_t step);     /* the passes that come are of this step */
+    void (*gradients)(void *context);                     /* the step's backward passes are done */
     void (*changed)(void *context);                       /* after a step or a load: what comes is use, not training */
     int (*write)(void *context, struct hdf5_file *f, struct error *e); /* into checkpoints, ... */
     size_t (*written_bytes)(const void *context);                      /* ... so much in each */
