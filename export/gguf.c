@@ -4,12 +4,26 @@
 #include "model/gguf_config.h"
 #include "qat/mix.h"
 
-/* llama.cpp's number for general.file_type: that of the mix that is called like the type, and 0, which is f32, where there
- * is none. */
-static uint32_t file_type(enum dtype type)
+static bool has_types_of(const struct weight_sources *w, const struct mix_facts *facts, const struct mix *mix)
 {
+    for (size_t i = 0; i < w->list.n_tensors; i++) {
+        const struct tensor *t = &w->list.tensors[i];
+        if (!t->vector && w->sources[i].type != mix_fallback(mix_type(mix, facts, t), t->cols))
+            return false;
+    }
+    return true;
+}
+
+/* llama.cpp's number for general.file_type: of the mix that gives these types; else of the one that is called like most of
+ * them, and 0, which is f32, where there is none. */
+static uint32_t file_type(const struct model *m, const struct weight_sources *w, enum dtype usual)
+{
+    const struct mix_facts facts = mix_facts_of(m, &w->list, false);
     const struct mix *mix;
-    return mix_find("", dtype_info(type)->name, &mix, NULL) ? 0 : mix->file_type;
+    for (size_t i = 0; (mix = mix_at(i)); i++)
+        if (has_types_of(w, &facts, mix))
+            return mix->file_type;
+    return mix_find("", dtype_info(usual)->name, &mix, NULL) ? 0 : mix->file_type;
 }
 
 int export_gguf_weights(const struct model *m, const struct tokenizer *t, struct weight_sources *weights,
@@ -55,7 +69,7 @@ int export_gguf(const struct model *m, const struct tokenizer *t, const struct e
     weight_sources_init(&weights, m, CONTAINER_GGUF, model_architecture(&m->config)->head_in_gguf, o);
     if (o->report)
         weight_sources_report(&weights, o->report);
-    code = export_gguf_weights(m, t, &weights, file_type(export_type(m, o)), o->name, w, path, e);
+    code = export_gguf_weights(m, t, &weights, file_type(m, &weights, export_type(m, o)), o->name, w, path, e);
     gguf_writer_free(w);
     weight_sources_free(&weights);
     return code;
