@@ -477,7 +477,8 @@ static double trained_loss(struct qat_options options, size_t iters)
     return sum;
 }
 
-/* Too narrow levels hold a model back, until the scales have grown. */
+/* Too narrow levels hold a model back, until the scales have grown. (With the gradient's sign wrong they grow too, through 0, but
+ * late: a third of the margin.) */
 static void learned_scales_learn(void **state)
 {
     (void)state;
@@ -486,7 +487,7 @@ static void learned_scales_learn(void **state)
     o.scale_learning_rate = 1e-6;
     const double stuck = trained_loss(o, 150);
     print_message("learned %.3f, stuck %.3f\n", learned, stuck);
-    assert_true(learned < stuck - 0.1);
+    assert_true(learned < stuck - 0.25);
 }
 
 /* --- what cannot be --- */
