@@ -37,7 +37,7 @@ const struct option qat_options[] = {
      .help = "learn the scales of q4_0, q4_1, q5_0, q5_1, q8_0 and iq4_nl blocks by gradient (LSQ), instead of finding "
              "them anew at each step"},
     {.key = "scale_learning_rate", .flag = "--qat-scale-learning-rate", .type = OPTION_FLOAT,
-     .offset = FIELD(scale_learning_rate), .default_value = "1", .minimum = 1e-6, .maximum = 1000,
+     .offset = FIELD(scale_learning_rate), .default_value = "2", .minimum = 1e-6, .maximum = 1000,
      .placeholder = "FACTOR", .help = "learning rate of learned scales; 1 moves the outermost levels of a block as far at "
                                       "each step as its weights"},
     {.key = "clip", .flag = "--qat-clip", .type = OPTION_BOOL, .offset = FIELD(clip),

@@ -28,7 +28,7 @@ static const struct model_config small = {
 static struct qat_options options_of(const char *type, bool learned, bool clip)
 {
     return (struct qat_options){.types = {.type = (char *)type, .pure = true}, .learned_scales = learned,
-                                .scale_learning_rate = 1, .clip = clip};
+                                .scale_learning_rate = 2, .clip = clip};
 }
 
 /* --- one step's gradients --- */
@@ -452,7 +452,7 @@ static void blocks_have_the_learned_scales(void **state)
     run_remove(&r);
 }
 
-/* The loss of the last steps of a run, on average. */
+/* The loss of the last steps of a run, on average, whose scales begin at a tenth of what they should be. */
 static double trained_loss(struct qat_options options, size_t iters)
 {
     struct run r;
@@ -460,8 +460,12 @@ static double trained_loss(struct qat_options options, size_t iters)
     double sum = 0;
     run_prepare(&r, options);
     r.settings.iters = iters;
+    r.optim.learning_rate = 1e-2;
     run_begin(&r);
     assert_ok(qat_attach(&r.qat, &e), e);
+    for (size_t i = 0; i < r.qat.n_scales; i++)
+        for (size_t j = 0; j < r.qat.scales[i].count; j++)
+            r.qat.scales[i].value[j] *= 0.1f;
     for (size_t i = 0; i < iters; i++) {
         struct train_step step;
         assert_ok(trainer_step(&r.trainer, &step, &e), e);
@@ -473,14 +477,17 @@ static double trained_loss(struct qat_options options, size_t iters)
     return sum;
 }
 
+/* Too narrow levels hold a model back, until the scales have grown. (With the gradient's sign wrong they grow too, through 0, but
+ * late: a third of the margin.) */
 static void learned_scales_learn(void **state)
 {
     (void)state;
-    const double fixed = trained_loss(options_of("q4_0", false, false), 200);
-    const double learned = trained_loss(options_of("q4_0", true, false), 200);
-    const double clipped = trained_loss(options_of("q4_0", true, true), 200);
-    print_message("fixed %.4f, learned %.4f, learned and clipped %.4f\n", fixed, learned, clipped);
-    assert_true(fixed < 4 && learned < fixed + 0.05 && clipped < fixed + 0.05);
+    struct qat_options o = options_of("q4_0", true, false);
+    const double learned = trained_loss(o, 150);
+    o.scale_learning_rate = 1e-6;
+    const double stuck = trained_loss(o, 150);
+    print_message("learned %.3f, stuck %.3f\n", learned, stuck);
+    assert_true(learned < stuck - 0.25);
 }
 
 /* --- what cannot be --- */
