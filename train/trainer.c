@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/yaml.h"
 #include "base/rng.h"
 #include "kernels/gemm.h"
 #include "kernels/quantized.h"
@@ -233,6 +234,36 @@ static int save(struct trainer *t, const char *name, bool complete, struct error
     return code;
 }
 
+/* A copy of the type that a configuration trains for; NULL: none. */
+static char *qat_type(const char *config)
+{
+    struct yaml y = {0};
+    char *type = NULL;
+    if (!yaml_parse(config, strlen(config), &y, NULL)) {
+        const char *value = yaml_value(&y, "qat.type");
+        type = value && strcmp(value, "null") != 0 ? mem_string(value) : NULL;
+    }
+    yaml_entries_free(&y);
+    return type;
+}
+
+/* Losses of a run that trains for other blocks, or for blocks at last, are not of the same kind: the best begins anew. */
+static int forget_other_best(struct trainer *t, const char *path, struct error *e)
+{
+    struct run_state state;
+    char *config = NULL;
+    int code = checkpoint_read_state(path, &state, &config, e);
+    if (code)
+        return code;
+    char *before = qat_type(config), *now = qat_type(t->config);
+    if (before != now && !(before && now && strcmp(before, now) == 0)) {
+        t->state.best_loss = INFINITY;
+        t->state.evals_since_best = 0;
+    }
+    mem_free(before), mem_free(now), mem_free(config);
+    return OK;
+}
+
 int trainer_resume(struct trainer *t, struct error *e)
 {
     struct run_state expected = t->state;
@@ -240,6 +271,8 @@ int trainer_resume(struct trainer *t, struct error *e)
     int code = checkpoint_read(path, &t->optimizer, &t->state, e);
     if (!code)
         code = run_state_check(&t->state, path, &expected, e);
+    if (!code)
+        code = forget_other_best(t, path, e);
     mem_free(path);
     t->train.rows_consumed = t->state.rows_consumed;
     if (t->state.iters > 0 && t->settings->iters > t->state.iters)

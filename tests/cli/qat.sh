@@ -130,6 +130,11 @@ status 0
 grep -q '^qat     Q4_0: ' stderr || fail "does not say so"
 run "$LINNET" export --model plain-run/checkpoints/last.h5 --out plain-run.gguf -q
 [ "$(types plain-run.gguf)" = "f32 q4_0 q8_0 " ] || fail "other types: $(types plain-run.gguf)"
+# ... and however much worse that is than the best without, the best of the run is one that trained for blocks
+run "$LINNET" pretrain --out plain-run --resume --iters 9 --qat IQ4_NL --qat-pure --learning-rate 1 -q
+status 0
+run "$LINNET" export --model plain-run --out plain-run.gguf --force -q
+[ "$(types plain-run.gguf)" = "f32 iq4_nl " ] || fail "the best is of other types: $(types plain-run.gguf)"
 
 # ---- further training ----
 
