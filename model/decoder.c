@@ -210,31 +210,62 @@ static void prepare_caches(const struct pass *p)
     CHECK(p->b->n_rows == 1 && n == p->n && p->type == DTYPE_F32 && !p->b->branches);
 }
 
+static void embed(const struct pass *p)
+{
+    const struct model *m = p->m;
+    const struct matrix table = param_computed(m->token_embd);
+    const size_t width = m->config.hidden_size;
+    const float scale = (float)model_embedding_scale(&m->config);
+    float *to = p->a->layers[0].input;
+    if (table.interleaved)
+        embedding_forward_interleaved(to, table.data, table.type, m->token_embd->rows, p->b->input_ids, scale, p->n,
+                                      width);
+    else if (m->token_embd->halves && table.data == m->token_embd->value)
+        embedding_forward(to, m->token_embd->value, DTYPE_F32, true, p->b->input_ids, scale, p->n, width);
+    else
+        embedding_forward(to, table.data, table.type, false, p->b->input_ids, scale, p->n, width);
+}
+
+static const void *last_norm(const struct pass *p)
+{
+    pass_norm(p, &p->m->output_norm, p->a->hidden, p->type, &p->a->last_norm, p->a->last, DTYPE_F32, p->n);
+    return p->a->hidden;
+}
+
 const void *decoder_forward(const struct model *m, struct activations *a, const struct batch *b,
                             const struct kv_spans *caches, uint64_t dropout_seed)
 {
-    const struct model_config *c = &m->config;
-    const struct matrix table = param_computed(m->token_embd);
     struct pass p = make_pass(m, a, b, caches, dropout_seed);
     if (caches)
         prepare_caches(&p);
     a->router_loss = 0;
     start_windows(&p);
-    float scale = (float)model_embedding_scale(c);
-    if (table.interleaved)
-        embedding_forward_interleaved(a->layers[0].input, table.data, table.type, m->token_embd->rows, b->input_ids,
-                                      scale, p.n, c->hidden_size);
-    else if (m->token_embd->halves && table.data == m->token_embd->value)
-        embedding_forward(a->layers[0].input, m->token_embd->value, DTYPE_F32, true, b->input_ids, scale, p.n,
-                          c->hidden_size);
-    else
-        embedding_forward(a->layers[0].input, table.data, table.type, false, b->input_ids, scale, p.n, c->hidden_size);
-    for (size_t i = 0; i < c->num_hidden_layers; i++)
+    embed(&p);
+    for (size_t i = 0; i < m->config.num_hidden_layers; i++)
         block_forward(&p, i);
-    pass_norm(&p, &m->output_norm, a->hidden, p.type, &a->last_norm, a->last, DTYPE_F32, p.n);
+    last_norm(&p);
     for (size_t i = 0; caches && i < caches->n; i++)
         caches->spans[i].cache->length += caches->spans[i].n_tokens;
     return a->hidden;
+}
+
+void decoder_embed(const struct model *m, struct activations *a, const struct batch *b)
+{
+    const struct pass p = make_pass(m, a, b, NULL, 0);
+    embed(&p);
+}
+
+void decoder_block(const struct model *m, struct activations *a, const struct batch *b, size_t i)
+{
+    const struct pass p = make_pass(m, a, b, NULL, 0);
+    start_windows(&p);
+    block_forward(&p, i);
+}
+
+const void *decoder_last_norm(const struct model *m, struct activations *a, const struct batch *b)
+{
+    const struct pass p = make_pass(m, a, b, NULL, 0);
+    return last_norm(&p);
 }
 
 void decoder_backward(struct model *m, struct activations *a, const struct batch *b,
