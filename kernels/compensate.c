@@ -220,57 +220,112 @@ static void round_block(enum dtype type, struct attempt *best, const float *targ
     }
 }
 
-/* Columns [from, from + n) of one row. targets (n): what they are after the errors before them; is written over. */
-static void round_panel(enum dtype type, const float *w, float *errors, float *targets, size_t from, size_t n,
-                        const struct input_gram *g, char *to)
+/* Columns [from, from + n) of one row. targets (n): what they are after the errors before them; is written over. Returns the
+ * loss. */
+static double round_panel(enum dtype type, const float *w, float *errors, float *targets, size_t from, size_t n,
+                          const struct input_gram *g, char *to)
 {
     const struct dtype_info *info = dtype_info(type);
+    double loss = 0;
     for (size_t at = 0; at < n; at += info->block, to += info->block_bytes) {
         struct attempt a;
         round_block(type, &a, targets + at, w + at, from + at, g);
         memcpy(to, a.block, info->block_bytes);
         memcpy(errors + at, a.error, info->block * sizeof *errors);
+        loss += a.loss;
         for (size_t j = 0; j < info->block; j++) {
             const float *u = g->h + (from + at + j) * g->n + from, error = a.error[j];
             for (size_t k = at + info->block; k < n; k++)
                 targets[k] += error * u[k];
         }
     }
+    return loss;
+}
+
+/* The loss of errors as they are. before (n): what those in front of the panel make of its columns; is written over. */
+static double panel_loss(const float *errors, float *before, size_t from, size_t n, const struct input_gram *g)
+{
+    double loss = 0;
+    for (size_t j = 0; j < n; j++) {
+        const float *u = g->h + (from + j) * g->n + from, left = errors[j] + before[j];
+        loss += (double)g->d[from + j] * (double)left * (double)left;
+        for (size_t k = j + 1; k < n; k++)
+            before[k] += errors[j] * u[k];
+    }
+    return loss;
 }
 
 enum { BATCH = 512 }; /* rows: what is known of their errors is as large as they are */
 
-static void compensate_batch(enum dtype type, const float *w, size_t rows, const struct input_gram *g, float *errors,
-                             float *targets, char *to, size_t row_bytes)
+/* Of a batch. */
+struct work {
+    enum dtype type;
+    const struct input_gram *g;
+    size_t row_bytes;
+    float *errors;   /* (BATCH, n) */
+    float *targets;  /* (BATCH, PANEL) */
+    char *plain;     /* (BATCH) rows of blocks */
+    double loss[BATCH], plain_loss[BATCH];
+};
+
+static void compensate_batch(struct work *x, const float *w, size_t rows, char *to)
 {
-    const struct dtype_info *info = dtype_info(type);
-    const size_t n = g->n;
+    const struct dtype_info *info = dtype_info(x->type);
+    const size_t n = x->g->n;
+    memset(x->loss, 0, sizeof x->loss);
     for (size_t from = 0; from < n; from += PANEL) {
         const size_t columns = least(PANEL, n - from);
         if (from)
-            gemm_f32(false, false, rows, columns, from, errors, n, g->h + from, n, 0, targets, PANEL);
+            gemm_f32(false, false, rows, columns, from, x->errors, n, x->g->h + from, n, 0, x->targets, PANEL);
 #pragma omp parallel for schedule(dynamic, 4)
         for (size_t i = 0; i < rows; i++) {
             const float *row = w + i * n + from;
-            float *target = targets + i * PANEL;
+            float *target = x->targets + i * PANEL;
             for (size_t j = 0; j < columns; j++)
                 target[j] = from ? target[j] + row[j] : row[j];
-            round_panel(type, row, errors + i * n + from, target, from, columns, g,
-                        to + i * row_bytes + from / info->block * info->block_bytes);
+            x->loss[i] += round_panel(x->type, row, x->errors + i * n + from, target, from, columns, x->g,
+                                      to + i * x->row_bytes + from / info->block * info->block_bytes);
         }
+    }
+}
+
+/* What each row loses by plain rounding. */
+static void round_plainly(struct work *x, const float *w, size_t rows)
+{
+    const size_t n = x->g->n;
+    memset(x->plain_loss, 0, sizeof x->plain_loss);
+    quantize_rows(x->type, w, x->plain, rows, n, NULL);
+    CHECK(dtype_to_f32(x->type, x->plain, x->errors, rows * n));
+    for (size_t i = 0; i < rows * n; i++)
+        x->errors[i] = w[i] - x->errors[i];
+    for (size_t from = 0; from < n; from += PANEL) {
+        const size_t columns = least(PANEL, n - from);
+        gemm_f32(false, false, rows, columns, from, x->errors, n, x->g->h + from, n, 0, x->targets, PANEL);
+#pragma omp parallel for schedule(static)
+        for (size_t i = 0; i < rows; i++)
+            x->plain_loss[i] += panel_loss(x->errors + i * n + from, x->targets + i * PANEL, from, columns, x->g);
     }
 }
 
 void compensate_rows(enum dtype type, const float *w, size_t rows, const struct input_gram *g, void *to)
 {
     const size_t most = least(rows, BATCH);
-    size_t row_bytes;
-    CHECK(relevel_supports(type) && dtype_bytes(type, g->n, &row_bytes));
+    struct work x = {.type = type, .g = g};
+    CHECK(relevel_supports(type) && dtype_bytes(type, g->n, &x.row_bytes));
     CHECK(dtype_info(type)->block_bytes <= sizeof ((struct attempt *)0)->block);
-    float *errors = mem_alloc(most, g->n * sizeof *errors), *targets = mem_alloc(most, PANEL * sizeof *targets);
-    for (size_t i = 0; i < rows; i += BATCH)
-        compensate_batch(type, w + i * g->n, least(BATCH, rows - i), g, errors, targets, (char *)to + i * row_bytes,
-                         row_bytes);
-    mem_free(errors);
-    mem_free(targets);
+    x.errors = mem_alloc(most, g->n * sizeof *x.errors);
+    x.targets = mem_alloc(most, PANEL * sizeof *x.targets);
+    x.plain = mem_alloc(most, x.row_bytes);
+    for (size_t at = 0; at < rows; at += BATCH) {
+        const size_t n = least(BATCH, rows - at);
+        char *blocks = (char *)to + at * x.row_bytes;
+        compensate_batch(&x, w + at * g->n, n, blocks);
+        round_plainly(&x, w + at * g->n, n);
+        for (size_t i = 0; i < n; i++)
+            if (!(x.loss[i] <= x.plain_loss[i])) /* columns that could not take what was left to them */
+                memcpy(blocks + i * x.row_bytes, x.plain + i * x.row_bytes, x.row_bytes);
+    }
+    mem_free(x.errors);
+    mem_free(x.targets);
+    mem_free(x.plain);
 }
