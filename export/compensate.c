@@ -280,10 +280,11 @@ static void run_last_norm(struct text *t, struct input_gram *g)
 
 /* --- all of it --- */
 
-/* Inputs that an expert must have seen, as a share of its columns, to be compensated for. */
+/* Whether there were too few inputs to compensate for what others would do. With as many as columns the result fits them alone,
+ * and other text worse than plain rounding: docs/quantisation.md has figures. */
 static bool is_starved(const struct input_gram *g)
 {
-    return g->rows < g->n / 4;
+    return g->rows < 2 * g->n;
 }
 
 static bool is_zero(const struct input_gram *g)
@@ -370,8 +371,8 @@ static int round_others(struct compensation *c, struct error *e)
 static void report(const struct compensation *c)
 {
     if (c->n_starved)
-        log_warn("%zu of %zu matrices had fewer inputs than a quarter of their columns (of experts that few tokens went to, or "
-                 "a short text): they are rounded without compensation; more text helps", c->n_starved,
+        log_warn("%zu of %zu matrices had fewer inputs than two for each column (a short text, or experts that few tokens went "
+                 "to): they are rounded without compensation; more text helps", c->n_starved,
                  c->n_starved + c->n_compensated);
     if (c->n_damped)
         log_warn("%zu matrices have inputs so nearly dependent on each other that they took more damping than was asked for",

@@ -32,7 +32,7 @@ struct compensation {
     struct model *model;
     struct compensated *matrices;    /* (n_params) */
     size_t n_compensated;
-    size_t n_starved;                /* experts' matrices for which there were too few tokens: rounded plainly */
+    size_t n_starved;                /* for which there were too few tokens: rounded plainly */
     size_t n_damped;                 /* matrices that needed more damping */
 };
 

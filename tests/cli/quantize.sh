@@ -88,14 +88,14 @@ grep -q '"quantize.imatrix.entries_count": *14' "$tmp/stdout" || fail "no word o
 # Errors compensated for: the same types, other weights, whatever the number of threads
 quantize --type Q3_K_S --pure --out "$tmp/q3.gguf" --eval "$tmp/text.txt" --json
 status 0
-quantize --type Q3_K_S --pure --out "$tmp/c3.gguf" --calibration "$tmp/corpus.jsonl" --calibration-chunks 24 \
+quantize --type Q3_K_S --pure --out "$tmp/c3.gguf" --calibration "$tmp/corpus.jsonl" --calibration-chunks 32 \
     --calibration-context 32
 status 0
 err ''
 grep -qx 'tensors          16 q3_k, 5 f32' "$tmp/stdout" || fail "other types with calibration"
 cmp -s "$tmp/q3.gguf" "$tmp/c3.gguf" && fail "calibration changes nothing"
 [ "$(wc -c <"$tmp/q3.gguf")" = "$(wc -c <"$tmp/c3.gguf")" ] || fail "another size with calibration"
-quantize --type Q3_K_S --pure --out "$tmp/again3.gguf" --calibration "$tmp/corpus.jsonl" --calibration-chunks 24 \
+quantize --type Q3_K_S --pure --out "$tmp/again3.gguf" --calibration "$tmp/corpus.jsonl" --calibration-chunks 32 \
     --calibration-context 32 --threads 1
 cmp -s "$tmp/c3.gguf" "$tmp/again3.gguf" || fail "another file with one thread, calibrated"
 head -c 3000 "$tmp/corpus.jsonl" | tail -c 2000 >"$tmp/held.txt"
@@ -105,7 +105,7 @@ divergence() {
     sed 's/.*"kl_divergence": \([0-9.e-]*\).*/\1/' "$tmp/stdout"
 }
 plain=$(divergence)
-compensated=$(divergence --calibration "$tmp/corpus.jsonl" --calibration-chunks 24 --calibration-context 32)
+compensated=$(divergence --calibration "$tmp/corpus.jsonl" --calibration-chunks 32 --calibration-context 32)
 awk -v a="$compensated" -v b="$plain" 'BEGIN {exit !(a < b)}' || fail "calibration makes it worse: $compensated, $plain"
 quantize --type Q3_K_S --out "$tmp/x3.gguf" --calibration "$tmp/text.txt"
 usage_error 'quantize ' '--calibration: the text has 56 tokens, less than one chunk of 64: give more text, or a smaller '\

@@ -27,7 +27,7 @@ static int remove_directory(void **state)
     return 0;
 }
 
-enum { CONTEXT = 32, CHUNKS = 24, HELD_OUT = 60 };
+enum { CONTEXT = 32, CHUNKS = 32, HELD_OUT = 60 };
 
 static struct model_config config(bool with_experts)
 {
@@ -206,14 +206,14 @@ static void experts_without_tokens_are_rounded_plainly(void **state)
     (void)state;
     struct model_config c = config(true);
     struct model m = make_model(&c, 44);
-    int32_t ids[CONTEXT];
-    struct quantize_options o = options("Q8_0", ids, 1);
+    int32_t ids[8 * CONTEXT];
+    struct quantize_options o = options("Q8_0", ids, 8);
     struct compensation compensation;
     struct tensor_list list;
     struct type_plan plan;
     struct error e;
     size_t n_plain = 0;
-    for (size_t i = 0; i < CONTEXT; i++)
+    for (size_t i = 0; i < 8 * CONTEXT; i++)
         ids[i] = 7; /* the same experts for all, or nearly */
     tensor_list_init(&list, &m, CONTAINER_GGUF, false);
     assert_ok(type_plan_init(&plan, &m, &list, &o.types, &e), e);
@@ -241,14 +241,14 @@ static void what_cannot_be(void **state)
     struct tokenizer *t = make_tokenizer(NULL);
     struct model_config c = config(false);
     struct model m = make_model(&c, 45);
-    int32_t ids[2 * CONTEXT];
-    struct quantize_options o = options("F16", ids, 2);
+    int32_t ids[8 * CONTEXT];
+    struct quantize_options o = options("F16", ids, 8);
     struct export_report report;
     struct error e;
     char *path = path_join(directory, "nothing.gguf");
     assert_int_equal(quantize_model(&m, t, &o, path, &report, &e), ERR_USAGE);
     assert_non_null(strstr(e.message, "there is nothing to calibrate"));
-    o = options("Q4_0", ids, 2);
+    o = options("Q4_0", ids, 8);
     float *w = m.layers[1].ffn.down.weight->value, old = w[70];
     w[70] = NAN;
     assert_int_equal(quantize_model(&m, t, &o, path, &report, &e), ERR_FORMAT);
