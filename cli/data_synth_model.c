@@ -81,7 +81,7 @@ static void report(const struct quantize_options *o, const struct export_report 
                              o->types.mix->name, "weights", (json_int_t)r->n_weights, "bytes", (json_int_t)bytes));
 }
 
-static int write_model(const struct synth_model *s, const struct tokenizer *t, struct quantize_options *o,
+static int write_model(struct synth_model *s, const struct tokenizer *t, struct quantize_options *o,
                        struct error *e)
 {
     struct export_report made;

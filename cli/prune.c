@@ -3,10 +3,10 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/chunks.h"
 #include "cli/command.h"
 #include "cli/model_report.h"
 #include "cli/shared.h"
-#include "data/corpus.h"
 #include "export/gguf.h"
 #include "export/hf.h"
 #include "kernels/gemm.h"
@@ -127,61 +127,18 @@ static int check_flags(struct job *j, const struct command_input *in, struct err
 
 static int choose_context(struct job *j, struct error *e)
 {
-    const size_t trained = j->model.config.max_position_embeddings;
-    j->context = flags.max_seq_length ? flags.max_seq_length : trained && trained < 512 ? trained : 512;
-    if (j->context < 4)
-        return error_set(e, ERR_USAGE, "--max-seq-length: a chunk needs at least 4 tokens");
-    if (j->context > flags.max_tokens)
-        return error_set(e, ERR_USAGE, "--max-tokens %zu: less than one chunk of %zu; give more, or a smaller "
+    int code = choose_chunk(&j->model.config, flags.max_seq_length, "--max-seq-length", &j->context, e);
+    if (!code && j->context > flags.max_tokens)
+        code = error_set(e, ERR_USAGE, "--max-tokens %zu: less than one chunk of %zu; give more, or a smaller "
                          "--max-seq-length", flags.max_tokens, j->context);
-    if (trained && j->context > trained)
-        log_warn("chunks are %zu tokens long, more than the %zu the model was made for", j->context, trained);
-    return OK;
-}
-
-enum { PIECE_BYTES = 1 << 16 };
-
-static int encode_corpus(struct job *j, struct corpus *corpus, int32_t bos, struct error *e)
-{
-    struct corpus_chunk text = {0};
-    bool inside = false; /* a text that came in pieces */
-    int code = OK;
-    while (j->text.count < flags.max_tokens && !(code = corpus_next(corpus, PIECE_BYTES, &text, e)) && text.n > 0)
-        for (size_t i = 0; i < text.n && j->text.count < flags.max_tokens; i++) {
-            if (!inside && bos != TOKEN_NONE)
-                tokens_push(&j->text, bos);
-            tokenizer_encode(j->tokenizer, text.text.data + text.offsets[i], text.offsets[i + 1] - text.offsets[i], false,
-                             &j->text);
-            inside = text.continues[i];
-        }
-    corpus_chunk_free(&text);
     return code;
 }
 
-/* Whole chunks of the text; the first token of each gives way to BOS, as in linnet imatrix. */
 static int read_text(struct job *j, struct error *e)
 {
-    const struct tokenizer *t = j->tokenizer;
-    const int32_t bos = tokenizer_adds_bos(t) ? tokenizer_bos(t) : TOKEN_NONE;
-    struct corpus *corpus = NULL;
-    int code = corpus_open((const char *const *)flags.data.items, flags.data.count, flags.text_field, &corpus, e);
-    if (code)
-        return code;
-    if (!tokenizer_cuts_safely(t))
-        corpus_keep_whole(corpus);
-    code = encode_corpus(j, corpus, bos, e);
-    corpus_close(corpus);
-    if (code)
-        return code;
-    if (j->text.count < j->context)
-        return error_set(e, ERR_USAGE, "--data: the text has %zu tokens, less than one chunk of %zu: give more text, or a "
-                         "smaller --max-seq-length", j->text.count, j->context);
-    if (j->text.count > flags.max_tokens)
-        j->text.count = flags.max_tokens;
-    j->text.count -= j->text.count % j->context;
-    for (size_t i = 0; bos != TOKEN_NONE && i < j->text.count; i += j->context)
-        j->text.ids[i] = bos;
-    return OK;
+    const struct chunk_options o = {.paths = &flags.data, .text_field = flags.text_field, .context = j->context,
+                                    .most = flags.max_tokens, .paths_flag = "--data", .context_flag = "--max-seq-length"};
+    return read_chunks(&o, j->tokenizer, &j->text, e);
 }
 
 /* --- measuring --- */

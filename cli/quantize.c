@@ -1,6 +1,7 @@
 /* linnet quantize */
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/chunks.h"
 #include "cli/command.h"
 #include "cli/export_check.h"
 #include "cli/model_report.h"
@@ -14,6 +15,9 @@
 static struct {
     char *model, *out, *eval, *check, *name;
     struct type_request types;
+    struct option_strings calibration;
+    size_t context, chunks;
+    double damping;
     bool requantize, json, force;
 } flags;
 
@@ -30,6 +34,18 @@ static const struct option rows[] = {
     {.key = "imatrix", .flag = "--imatrix", .type = OPTION_STRING, .offset = FIELD(types.imatrix), .placeholder = "FILE",
      .help = "an importance matrix of this model, from linnet imatrix or llama-imatrix: which columns to keep more "
              "exact"},
+    {.key = "calibration", .flag = "--calibration", .type = OPTION_STRINGS, .offset = FIELD(calibration),
+     .placeholder = "PATH...",
+     .help = "compensate for the error of each column in those behind it (GPTQ), by what the model's layers get of this "
+             "text: .txt and .jsonl files, also gzipped, or directories of them"},
+    {.key = "calibration_context", .flag = "--calibration-context", .type = OPTION_SIZE, .offset = FIELD(context),
+     .maximum = 1 << 24,
+     .help = "tokens of one chunk of that text (default: 512, or the model's context where that is less)"},
+    {.key = "calibration_chunks", .flag = "--calibration-chunks", .type = OPTION_SIZE, .offset = FIELD(chunks),
+     .default_value = "128", .minimum = 1, .maximum = 1 << 20, .help = "stop after so many; their inputs are kept in memory"},
+    {.key = "damping", .flag = "--damping", .type = OPTION_FLOAT, .offset = FIELD(damping), .default_value = "0.01",
+     .minimum = 1e-6, .maximum = 100,
+     .help = "how careful compensation is: a share of the inputs' mean square that is added to each column's"},
     {.key = "tensor_type", .flag = "--tensor-type", .type = OPTION_STRINGS, .offset = FIELD(types.tensor_types),
      .placeholder = "PATTERN=TYPE",
      .help = "matrices in whose GGUF name the regular expression is found get this type (q8_0, f16, ...); may be "
@@ -114,12 +130,13 @@ static int print_and_check(const struct quantize_options *o, const struct export
 }
 
 static int quantize(struct model *m, const struct tokenizer *t, const struct type_wishes *wishes, struct corpus *corpus,
-                    struct error *e)
+                    const struct compensate_options *calibration, struct error *e)
 {
     struct export_report report;
     struct divergence_sums sums;
     char *name = flags.name ? mem_string(flags.name) : name_from_path(flags.model);
-    const struct quantize_options o = {.types = *wishes, .requantize = flags.requantize, .name = name};
+    const struct quantize_options o = {.types = *wishes, .requantize = flags.requantize, .name = name,
+                                       .calibration = *calibration};
     const double start = clock_seconds();
     int code = quantize_model(m, t, &o, flags.out, &report, e);
     const double seconds = clock_seconds() - start;
@@ -131,6 +148,36 @@ static int quantize(struct model *m, const struct tokenizer *t, const struct typ
     return code;
 }
 
+static int check_calibration(const struct options *all, struct error *e)
+{
+    static const char *const others[][2] = {{"calibration_context", "--calibration-context"},
+                                            {"calibration_chunks", "--calibration-chunks"},
+                                            {"damping", "--damping"}};
+    for (size_t i = 0; i < COUNT(others) && flags.calibration.count == 0; i++)
+        if (option_given(all, "", others[i][0]))
+            return error_set(e, ERR_USAGE, "%s: has an effect only with --calibration", others[i][1]);
+    return OK;
+}
+
+/* The text of --calibration, if there is one; `text` holds it. */
+static int read_calibration(const struct model *m, const struct tokenizer *t, struct tokens *text,
+                            struct compensate_options *o, struct error *e)
+{
+    size_t context;
+    if (flags.calibration.count == 0)
+        return OK;
+    int code = choose_chunk(&m->config, flags.context, "--calibration-context", &context, e);
+    const struct chunk_options chunks = {.paths = &flags.calibration, .text_field = "text", .context = context,
+                                         .most = flags.chunks * context, .paths_flag = "--calibration",
+                                         .context_flag = "--calibration-context"};
+    if (!code)
+        code = read_chunks(&chunks, t, text, e);
+    if (!code)
+        *o = (struct compensate_options){.ids = text->ids, .n_chunks = text->count / context, .context = context,
+                                         .damping = flags.damping};
+    return code;
+}
+
 static int run(const struct command_input *in, struct error *e)
 {
     static const char *const required[] = {"model", "type", "out"};
@@ -138,12 +185,16 @@ static int run(const struct command_input *in, struct error *e)
     struct tokenizer *t = NULL;
     struct parsed_wishes wishes = {0};
     struct corpus *corpus = NULL;
+    struct tokens text = {0};
+    struct compensate_options calibration = {0};
     int code = OK;
     kernels_set_threads(in->threads);
     for (size_t i = 0; i < COUNT(required) && !code; i++)
         code = option_require(in->options, "", required[i], e);
     if (!code) /* before a large model is read in vain */
         code = check_paths(e);
+    if (!code)
+        code = check_calibration(in->options, e);
     if (!code)
         code = type_wishes_parse(&flags.types, "--type", "--", &wishes, e);
     if (!code)
@@ -153,10 +204,13 @@ static int run(const struct command_input *in, struct error *e)
     if (!code)
         code = model_load(flags.model, WEIGHTS_MAPPED, &m, &t, e);
     if (!code) {
-        code = quantize(&m, t, &wishes.wishes, corpus, e);
+        code = read_calibration(&m, t, &text, &calibration, e);
+        if (!code)
+            code = quantize(&m, t, &wishes.wishes, corpus, &calibration, e);
         model_free(&m);
         tokenizer_free(t);
     }
+    tokens_free(&text);
     corpus_close(corpus);
     type_wishes_free(&wishes);
     return code;
@@ -170,11 +224,14 @@ const struct command command_quantize = {
     .notes = "The file has the types, and bit for bit the weights, that llama.cpp's llama-quantize would give it. "
              "Q4_K_M\nis a good size for most models, Q8_0 next to lossless; an importance matrix helps most below "
              "four bits.\ndocs/quantisation.md says what each type costs.\n"
+             "With --calibration the types stay, and the weights are what keeps the layers' outputs nearest to those\n"
+             "before: slower to make, as fast to run, and the more worth the fewer bits there are.\n"
              "\n"
              "Examples:\n"
              "  linnet quantize --model llama-hf --type Q4_K_M --out llama-q4.gguf --eval held-out.txt\n"
              "  linnet imatrix --model llama-hf --data text.txt --out llama.imatrix.gguf\n"
              "  linnet quantize --model llama-hf --type Q3_K_M --imatrix llama.imatrix.gguf --out llama-q3.gguf\n"
+             "  linnet quantize --model run --type Q4_0 --calibration text.txt --out run-q4.gguf\n"
              "  linnet quantize --model run --type Q4_K_M --tensor-type ffn_down=q6_k --out run-q4.gguf\n",
     .sections = sections,
     .n_sections = COUNT(sections),

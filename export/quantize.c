@@ -57,11 +57,22 @@ static int write(struct weight_sources *weights, const struct model *m, const st
     return code;
 }
 
-int quantize_model(const struct model *m, const struct tokenizer *t, const struct quantize_options *o,
-                   const char *path, struct export_report *report, struct error *e)
+/* What the sources take: blocks are made of each tensor on its way into the file, or were made already. */
+static int compensate(struct weight_sources *weights, struct compensation *c, struct model *m, const struct type_plan *plan,
+                      const struct quantize_options *o, struct error *e)
+{
+    CHECK(!o->merge);
+    for (size_t i = 0; i < weights->list.n_tensors; i++)
+        weights->sources[i].computed = !weights->list.tensors[i].tied_head; /* which may be of another type */
+    return compensate_model(c, m, plan, &o->calibration, e);
+}
+
+int quantize_model(struct model *m, const struct tokenizer *t, const struct quantize_options *o, const char *path,
+                   struct export_report *report, struct error *e)
 {
     struct weight_sources weights;
     struct type_plan plan;
+    struct compensation compensation = {0};
     const struct export_options as_f32 = {.type = DTYPE_F32, .merge = o->merge};
     int code = merge_check(o->merge, m, CONTAINER_GGUF, e);
     if (code)
@@ -78,8 +89,12 @@ int quantize_model(const struct model *m, const struct tokenizer *t, const struc
         weight_sources_report(&weights, report);
         report->n_fallbacks = plan.n_fallbacks;
         type_plan_warn(&plan);
-        code = write(&weights, m, t, o, path, report->n_weights, e);
     }
+    if (!code && o->calibration.ids)
+        code = compensate(&weights, &compensation, m, &plan, o, e);
+    if (!code)
+        code = write(&weights, m, t, o, path, report->n_weights, e);
+    compensation_free(&compensation);
     type_plan_free(&plan);
     weight_sources_free(&weights);
     return code;

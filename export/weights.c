@@ -195,10 +195,15 @@ static size_t model_row(const struct weight_source *s, const struct param *p, si
                ? rope_row(row, s->model->config.head_dim, memory, s->style) : row;
 }
 
+static struct matrix source_matrix(const struct weight_source *s, const struct param *p)
+{
+    return s->computed ? param_computed(p) : param_matrix(p);
+}
+
 /* Where row `row` of a matrix, counted in the file's order, is stored. */
 static const void *stored_row(const struct weight_source *s, const struct param *p, size_t row)
 {
-    const struct matrix stored = param_matrix(p);
+    const struct matrix stored = source_matrix(s, p);
     const struct dtype_info *info = dtype_info(stored.type);
     return (const char *)stored.data + model_row(s, p, row) * (stored.ld / info->block * info->block_bytes);
 }
@@ -207,7 +212,7 @@ static const void *stored_row(const struct weight_source *s, const struct param 
 static void read_row(const struct weight_source *s, const struct param *p, size_t row, float *out)
 {
     const enum rope_style memory = s->model->config.rope_style;
-    CHECK(dtype_to_f32(param_matrix(p).type, stored_row(s, p, row), out, p->cols));
+    CHECK(dtype_to_f32(source_matrix(s, p).type, stored_row(s, p, row), out, p->cols));
     if (param_is_rotated(p) && memory != s->style && p->n_dims == 1)
         for (size_t i = 0; i < p->cols; i++)
             out[i] = p->value[rope_row(i, s->model->config.head_dim, memory, s->style)];
@@ -338,7 +343,7 @@ int weight_source_fill(void *context, void *bytes, struct error *e)
     for (size_t i = 0; i < t->n_pieces && !code; i++) {
         const struct tensor_piece *piece = &t->pieces[i];
         char *to = (char *)bytes + piece->row * row_bytes;
-        const bool same = !is_plain(s->type) && piece->param->type == s->type && t->offset == 0 &&
+        const bool same = !is_plain(s->type) && source_matrix(s, piece->param).type == s->type && t->offset == 0 &&
                           !merge_changes(s->merge, s->model, t, i);
         if (same)
             copy_rows(s, piece, row_bytes, to);

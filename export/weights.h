@@ -47,6 +47,7 @@ struct weight_source {
     enum rope_style style; /* the order of q and k rows in the file */
     const float *importance;   /* of each column, for kernels/quantize.h: (cols), (experts, cols) where the tensor
                                   has three dimensions; NULL: none */
+    bool computed;             /* matrices are what the model computes with (param_computed) */
     struct progress *progress; /* counts the weights that are done; NULL: nobody watches */
     const struct merge *merge;     /* NULL: none */
     struct merged_matrix *merged;  /* what became of it; NULL: nothing is merged into this tensor */

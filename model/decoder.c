@@ -226,16 +226,21 @@ static void embed(const struct pass *p)
         embedding_forward(to, table.data, table.type, false, ids, scale, p->n, width);
 }
 
+static const void *last_norm(const struct pass *p)
+{
+    struct activations *a = p->a;
+    pass_norm(p, &p->m->output_norm, a->hidden, p->type, &a->last_norm, a->last, DTYPE_F32, p->n);
+    return a->hidden;
+}
+
 /* Blocks from `first` on, whose input is there, and the final norm. */
 static const void *run_from(const struct pass *p, size_t first)
 {
-    struct activations *a = p->a;
-    a->router_loss = 0;
+    p->a->router_loss = 0;
     start_windows(p);
     for (size_t i = first; i < p->m->config.num_hidden_layers; i++)
         block_forward(p, i);
-    pass_norm(p, &p->m->output_norm, a->hidden, p->type, &a->last_norm, a->last, DTYPE_F32, p->n);
-    return a->hidden;
+    return last_norm(p);
 }
 
 const void *decoder_forward(const struct model *m, struct activations *a, const struct batch *b,
@@ -259,6 +264,25 @@ const void *decoder_forward_from(const struct model *m, struct activations *a, c
     CHECK(first <= n_layers);
     memcpy(first < n_layers ? a->layers[first].input : a->last, stream, stream_size(&p) * sizeof *stream);
     return run_from(&p, first);
+}
+
+void decoder_embed(const struct model *m, struct activations *a, const struct batch *b)
+{
+    const struct pass p = make_pass(m, a, b, NULL, 0);
+    embed(&p);
+}
+
+void decoder_block(const struct model *m, struct activations *a, const struct batch *b, size_t i)
+{
+    const struct pass p = make_pass(m, a, b, NULL, 0);
+    start_windows(&p);
+    block_forward(&p, i);
+}
+
+const void *decoder_last_norm(const struct model *m, struct activations *a, const struct batch *b)
+{
+    const struct pass p = make_pass(m, a, b, NULL, 0);
+    return last_norm(&p);
 }
 
 void decoder_backward(struct model *m, struct activations *a, const struct batch *b,

@@ -20,6 +20,13 @@ const void *decoder_forward(const struct model *m, struct activations *a, const 
 const void *decoder_forward_from(const struct model *m, struct activations *a, const struct batch *b, size_t first,
                                  const float *stream);
 
+/* The steps of decoder_forward without caches and dropout, for whoever takes a model block by block: embed fills
+ * a->layers[0].input, block i reads a->layers[i].input and leaves its output in activations_stream(a, i, ...), and the last
+ * norm makes what decoder_forward returns of a->last. */
+void decoder_embed(const struct model *m, struct activations *a, const struct batch *b);
+void decoder_block(const struct model *m, struct activations *a, const struct batch *b, size_t i);
+const void *decoder_last_norm(const struct model *m, struct activations *a, const struct batch *b);
+
 /* The derivative of the last decoder_forward on the same batch: adds to every parameter's gradient.
  * dhidden: (N, C), f32; it may be a->dnormed, which is free until this call. */
 void decoder_backward(struct model *m, struct activations *a, const struct batch *b,

@@ -85,6 +85,43 @@ cmp -s "$tmp/q4.gguf" "$tmp/important.gguf" && fail "importance changes nothing"
 run "$LINNET" info "$tmp/important.gguf" --json
 grep -q '"quantize.imatrix.entries_count": *14' "$tmp/stdout" || fail "no word of the importance matrix"
 
+# Errors compensated for: the same types, other weights, whatever the number of threads
+quantize --type Q3_K_S --pure --out "$tmp/q3.gguf" --eval "$tmp/text.txt" --json
+status 0
+quantize --type Q3_K_S --pure --out "$tmp/c3.gguf" --calibration "$tmp/corpus.jsonl" --calibration-chunks 32 \
+    --calibration-context 32
+status 0
+err ''
+grep -qx 'tensors          16 q3_k, 5 f32' "$tmp/stdout" || fail "other types with calibration"
+cmp -s "$tmp/q3.gguf" "$tmp/c3.gguf" && fail "calibration changes nothing"
+[ "$(wc -c <"$tmp/q3.gguf")" = "$(wc -c <"$tmp/c3.gguf")" ] || fail "another size with calibration"
+quantize --type Q3_K_S --pure --out "$tmp/again3.gguf" --calibration "$tmp/corpus.jsonl" --calibration-chunks 32 \
+    --calibration-context 32 --threads 1
+cmp -s "$tmp/c3.gguf" "$tmp/again3.gguf" || fail "another file with one thread, calibrated"
+head -c 3000 "$tmp/corpus.jsonl" | tail -c 2000 >"$tmp/held.txt"
+divergence() {
+    run "$LINNET" quantize --model "$tmp/m.gguf" --type Q3_K_S --pure --out "$tmp/d.gguf" --force \
+        --eval "$tmp/held.txt" --json -q "$@"
+    sed 's/.*"kl_divergence": \([0-9.e-]*\).*/\1/' "$tmp/stdout"
+}
+plain=$(divergence)
+compensated=$(divergence --calibration "$tmp/corpus.jsonl" --calibration-chunks 32 --calibration-context 32)
+awk -v a="$compensated" -v b="$plain" 'BEGIN {exit !(a < b)}' || fail "calibration makes it worse: $compensated, $plain"
+quantize --type Q3_K_S --out "$tmp/x3.gguf" --calibration "$tmp/text.txt"
+usage_error 'quantize ' '--calibration: the text has 56 tokens, less than one chunk of 64: give more text, or a smaller '\
+'--calibration-context'
+quantize --type Q3_K_S --out "$tmp/x3.gguf" --calibration "$tmp/nothing.txt"
+status 1
+grep -q 'nothing.txt' "$tmp/stderr" || fail "no word of the missing file"
+quantize --type F16 --out "$tmp/x3.gguf" --calibration "$tmp/corpus.jsonl" --calibration-chunks 1
+usage_error 'quantize ' 'there is nothing to calibrate: errors can be compensated for in Q4_0 to Q8_0, Q2_K to Q6_K, '\
+'IQ4_NL, IQ4_XS and MXFP4, and no matrix gets one of these'
+quantize --type Q3_K_S --out "$tmp/x3.gguf" --damping 0.1
+usage_error 'quantize ' '--damping: has an effect only with --calibration'
+quantize --type Q3_K_S --out "$tmp/x3.gguf" --calibration "$tmp/corpus.jsonl" --calibration-context 3
+usage_error 'quantize ' '--calibration-context: a chunk needs at least 4 tokens'
+[ ! -e "$tmp/x3.gguf" ] || fail "a file in spite of an error in calibration"
+
 # Columns that are no whole blocks
 run "$LINNET" pretrain -c "$tmp/tiny.yaml" --set model.hidden_size=96 --set model.intermediate_size=72 \
     --data "$tmp/corpus.jsonl" --out "$tmp/narrow" --quiet

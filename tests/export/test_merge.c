@@ -262,7 +262,7 @@ static float *weights_of(const char *path, size_t *n)
     return copy;
 }
 
-static int write_as(const struct model *m, const struct tokenizer *t, const char *type, struct merge *g, const char *path,
+static int write_as(struct model *m, const struct tokenizer *t, const char *type, struct merge *g, const char *path,
                     struct error *e)
 {
     struct quantize_options o = {.types = {.output_type = NO_TYPE, .embedding_type = NO_TYPE}, .name = "tiny", .merge = g,

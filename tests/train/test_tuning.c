@@ -24,7 +24,7 @@ enum { VOCABULARY = 256, N_EXAMPLES = 12, N_HELD_OUT = 5, SHORTEST = 4, LONGEST 
 
 static char directory[64], base_f32[96], base_q8[96];
 
-static void write_q8(const struct model *m, const struct tokenizer *t, const char *path)
+static void write_q8(struct model *m, const struct tokenizer *t, const char *path)
 {
     struct quantize_options o = {.types = {.output_type = NO_TYPE, .embedding_type = NO_TYPE}, .name = "base"};
     struct export_report report;

@@ -1,0 +1,33 @@
+/* The levels of ggml's blocks one by one: a block whose scales are settled, and whose elements are rounded anew to
+ * whichever of its levels the caller wants. For the types that kernels/quantize.h makes, but those of three values.
+ *
+ * What a level stands for is what dequantising the block gives, bit for bit (kernels/dequantize_body.h). */
+#ifndef LINNET_KERNELS_RELEVEL_H
+#define LINNET_KERNELS_RELEVEL_H
+
+#include "kernels/dtype.h"
+
+enum { RELEVEL_MOST = 256, RELEVEL_GROUPS = 16 }; /* elements of a block, groups among them */
+
+/* The levels of one block: element j stands for scale[j / group] * value + offset[j / group], where the value is that of
+ * its code, q - bias or table[q]. */
+struct block_levels {
+    size_t n, group;
+    int lowest, highest, bias; /* codes that may be given */
+    const int8_t *table;       /* NULL: the values are evenly spaced; else of 16 codes */
+    float scale[RELEVEL_GROUPS], offset[RELEVEL_GROUPS];
+};
+
+bool relevel_supports(enum dtype type);
+
+/* What the block's scales make of its levels. The type is supported (CHECK), here and below. */
+void relevel_read(enum dtype type, const void *block, struct block_levels *l);
+/* The codes that the block's elements have: q (n). */
+void relevel_codes(enum dtype type, const void *block, uint8_t *q);
+/* Gives them these; everything else of the block stays. */
+void relevel_write(enum dtype type, void *block, const uint8_t *q);
+
+/* The code of the level of element j that is nearest to x, and what it stands for. */
+uint8_t relevel_nearest(const struct block_levels *l, size_t j, float x, float *value);
+
+#endif
