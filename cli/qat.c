@@ -5,41 +5,6 @@
 
 #include <stdlib.h>
 
-static size_t view_bytes(const void *context)
-{
-    return qat_bytes(context);
-}
-
-static int view_attach(void *context, struct error *e)
-{
-    return qat_attach(context, e);
-}
-
-static void view_begin_step(void *context, uint64_t step)
-{
-    qat_begin_step(context, step);
-}
-
-static void view_gradients(void *context)
-{
-    qat_gradients(context);
-}
-
-static void view_changed(void *context)
-{
-    qat_changed(context);
-}
-
-static int view_write(void *context, struct hdf5_file *f, struct error *e)
-{
-    return qat_write(context, f, e);
-}
-
-static size_t view_written_bytes(const void *context)
-{
-    return qat_written_bytes(context);
-}
-
 int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer *t, struct lora_adapter *adapter,
                  struct error *e)
 {
@@ -47,8 +12,7 @@ int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer 
     if (!o->types.type)
         return OK;
     r->open = true;
-    r->view = (struct weight_view){&r->qat, view_bytes, view_attach, view_begin_step, view_gradients, view_changed,
-                                   view_write, view_written_bytes};
+    r->view = qat_view(&r->qat);
     t->view = &r->view;
     int code = qat_init(&r->qat, o, t->model, t->params, adapter, e);
     if (!code)

@@ -442,3 +442,46 @@ void qat_describe(const struct qat *q, struct buffer *out)
         separator = ", ";
     }
 }
+
+/* --- for a trainer --- */
+
+static size_t view_bytes(const void *context)
+{
+    return qat_bytes(context);
+}
+
+static int view_attach(void *context, struct error *e)
+{
+    return qat_attach(context, e);
+}
+
+static void view_begin_step(void *context, uint64_t step)
+{
+    qat_begin_step(context, step);
+}
+
+static void view_gradients(void *context)
+{
+    qat_gradients(context);
+}
+
+static void view_changed(void *context)
+{
+    qat_changed(context);
+}
+
+static int view_write(void *context, struct hdf5_file *f, struct error *e)
+{
+    return qat_write(context, f, e);
+}
+
+static size_t view_written_bytes(const void *context)
+{
+    return qat_written_bytes(context);
+}
+
+struct weight_view qat_view(struct qat *q)
+{
+    return (struct weight_view){q, view_bytes, view_attach, view_begin_step, view_gradients, view_changed, view_write,
+                                view_written_bytes};
+}

@@ -23,6 +23,7 @@
 #define LINNET_QAT_QAT_H
 
 #include "lora/adapter.h"
+#include "model/weight_view.h"
 #include "qat/options.h"
 
 struct hdf5_file;
@@ -96,6 +97,9 @@ void qat_changed(struct qat *q);
  * matrices are not the checkpoint's. And how many bytes that is. */
 int qat_write(struct qat *q, struct hdf5_file *f, struct error *e);
 size_t qat_written_bytes(const struct qat *q);
+
+/* All of the above for a trainer. */
+struct weight_view qat_view(struct qat *q);
 
 /* "q4_K: 28 matrices, q6_K: 7": for whoever starts a run. */
 void qat_describe(const struct qat *q, struct buffer *out);

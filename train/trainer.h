@@ -5,6 +5,7 @@
 
 #include "data/loader.h"
 #include "model/decoder.h"
+#include "model/weight_view.h"
 #include "optim/options.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
@@ -18,18 +19,6 @@ struct memory_plan {
     size_t objective; /* what it holds: a teacher */
     size_t total;
     size_t checkpoints; /* on disk: the last and the best */
-};
-
-/* What the model computes with instead of the values that train (qat/qat.h), told of what happens to these. */
-struct weight_view {
-    void *context;
-    size_t (*bytes)(const void *context);
-    int (*attach)(void *context, struct error *e);        /* the values are there */
-    void (*begin_step)(void *context, uint64_t step);     /* the passes that come are of this step */
-    void (*gradients)(void *context);                     /* the step's backward passes are done */
-    void (*changed)(void *context);                       /* after a step or a load: what comes is use, not training */
-    int (*write)(void *context, struct hdf5_file *f, struct error *e); /* into checkpoints, ... */
-    size_t (*written_bytes)(const void *context);                      /* ... so much in each */
 };
 
 struct trainer {

@@ -268,12 +268,6 @@ struct run {
     struct trainer trainer;
 };
 
-static size_t view_bytes(const void *q) { return qat_bytes(q); }
-static int view_attach(void *q, struct error *e) { return qat_attach(q, e); }
-static void view_begin_step(void *q, uint64_t step) { qat_begin_step(q, step); }
-static void view_gradients(void *q) { qat_gradients(q); }
-static void view_changed(void *q) { qat_changed(q); }
-static int view_write(void *q, struct hdf5_file *f, struct error *e) { return qat_write(q, f, e); }
 
 /* Text in which what comes next follows from the two tokens before, nearly always. */
 static void run_prepare(struct run *r, struct qat_options options)
@@ -307,8 +301,7 @@ static void run_begin(struct run *r)
     assert_ok(model_allocate(&r->model, &e), e);
     model_initialize(&r->model, r->settings.seed);
     assert_ok(qat_init(&r->qat, &r->options, &r->model, &r->model.all, NULL, &e), e);
-    r->view = (struct weight_view){&r->qat, view_bytes, view_attach, view_begin_step, view_gradients, view_changed,
-                                   view_write};
+    r->view = qat_view(&r->qat);
     r->trainer = (struct trainer){.model = &r->model, .params = r->qat.trains, .objective = &language_model_objective,
                                   .settings = &r->settings, .optim = &r->optim, .run = r->directory,
                                   .config = "model:\n  hidden_size: 64\n", .has_validation = true, .view = &r->view};
@@ -438,7 +431,7 @@ static void blocks_have_the_learned_scales(void **state)
     char *last = run_file(r.directory, RUN_LAST);
     r.trainer.config = "model:\n  vocab_size: 64\n  hidden_size: 64\n  intermediate_size: 96\n  num_hidden_layers: 2\n"
                        "  num_attention_heads: 4\n  num_key_value_heads: 2\n  head_dim: 16\n  tie_word_embeddings: true\n";
-    const struct checkpoint_addition computed = {view_write, &r.qat};
+    const struct checkpoint_addition computed = {r.view.write, r.view.context};
     assert_ok(checkpoint_write(last, &r.trainer.optimizer, true, &computed, &r.trainer.state, r.trainer.config, &e), e);
     assert_ok(model_load(last, WEIGHTS_MAPPED, &loaded, NULL, &e), e);
     const struct param *p = model_find(&loaded, x->param->name);

@@ -8,31 +8,6 @@
 #include <signal.h>
 
 /* The trainer's view, as a command gives it. */
-static size_t view_bytes(const void *q)
-{
-    return qat_bytes(q);
-}
-static int view_attach(void *q, struct error *e)
-{
-    return qat_attach(q, e);
-}
-static void view_begin_step(void *q, uint64_t step)
-{
-    qat_begin_step(q, step);
-}
-static void view_changed(void *q)
-{
-    qat_changed(q);
-}
-static size_t view_written(const void *q)
-{
-    return qat_written_bytes(q);
-}
-static int view_write(void *q, struct hdf5_file *f, struct error *e)
-{
-    return qat_write(q, f, e);
-}
-
 /* What differs between runs. */
 struct want {
     const char *keys, *type; /* NULL: no quantisation */
@@ -95,7 +70,7 @@ static void run_begin(struct run *r, const struct want *w)
     r->trainer.validation = shard_rows_loader(&r->validation);
     if (w->type) {
         assert_ok(qat_init(&r->q, &r->o, &r->model, &r->model.all, NULL, &e), e);
-        r->view = (struct weight_view){&r->q, view_bytes, view_attach, view_begin_step, view_changed, view_write, view_written};
+        r->view = qat_view(&r->q);
         r->trainer.view = &r->view;
     }
     assert_ok(trainer_init(&r->trainer, &e), e);

@@ -76,7 +76,7 @@ __attribute__((unused)) static struct qat_options rounds_to(const char *type, bo
 }
 
 /* What `linnet quantize` writes of the model with the same wishes. */
-__attribute__((unused)) static char *quantised_file(const struct model *m, const struct type_request *request,
+__attribute__((unused)) static char *quantised_file(struct model *m, const struct type_request *request,
                                                     struct merge *merge)
 {
     struct parsed_wishes wishes;
