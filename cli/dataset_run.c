@@ -12,8 +12,8 @@ int dataset_run_settings(struct dataset_run *r, const struct dataset_run_setting
     if (code)
         return code;
     tune_options_settle(in->options, s->tune);
-    qat_options_settle(in->options, s->qat);
-    return dataset_settle(in->options, s->dataset, s->train, e);
+    code = qat_options_settle(in->options, s->qat, e);
+    return code ? code : dataset_settle(in->options, s->dataset, s->train, e);
 }
 
 static void init_rows(const struct dataset_run *r, struct example_rows *rows, const struct examples *x, bool shuffle)

@@ -116,8 +116,7 @@ static int check_settings(const struct command_input *in, struct run *r, struct 
     if (!tune_section.model)
         tune_section.method = TUNE_FULL;
     tune_options_settle(all, &tune_section);
-    qat_options_settle(all, &qat_section);
-    return OK;
+    return qat_options_settle(all, &qat_section, e);
 }
 
 /* --- the student --- */

@@ -91,6 +91,8 @@ static void count_blocks(void *context, const char *name, const char *type_name,
     }
 }
 
+enum { MOST_SHOWN = 8 };
+
 /* What it trained for, as flags would say it, and what its checkpoint holds of that. */
 static int add_qat(json_t *file, const char *run, const char *checkpoint, struct error *e)
 {
@@ -107,8 +109,11 @@ static int add_qat(json_t *file, const char *run, const char *checkpoint, struct
         buffer_printf(&text, ", output %s", types->output_type);
     if (types->embedding_type)
         buffer_printf(&text, ", embedding %s", types->embedding_type);
-    for (size_t i = 0; i < types->tensor_types.count; i++)
+    const size_t n = types->tensor_types.count; /* of a file there may be hundreds */
+    for (size_t i = 0; i < n && i < MOST_SHOWN; i++)
         buffer_printf(&text, ", %s", types->tensor_types.items[i]);
+    if (n > MOST_SHOWN)
+        buffer_printf(&text, ", and %zu more", n - MOST_SHOWN);
     if (types->imatrix)
         buffer_printf(&text, ", importance %s", path_basename(types->imatrix));
     info_add(file, "trained_for", json_stringn(text.data, text.size));

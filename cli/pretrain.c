@@ -330,7 +330,7 @@ static int run(const struct command_input *in, struct error *e)
         code = option_require(in->options, "data", "paths", e);
     if (!code) {
         warn_of_settled(in->options);
-        qat_options_settle(in->options, &qat_section);
+        code = qat_options_settle(in->options, &qat_section, e);
     }
     if (!code)
         code = run_directory_claim(flags.out, e);

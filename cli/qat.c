@@ -27,7 +27,7 @@ void qat_run_close(struct qat_run *r)
     *r = (struct qat_run){0};
 }
 
-void qat_options_settle(const struct options *all, struct qat_options *o)
+int qat_options_settle(const struct options *all, struct qat_options *o, struct error *e)
 {
     char *real = o->types.imatrix ? realpath(o->types.imatrix, NULL) : NULL;
     if (real) {
@@ -40,6 +40,7 @@ void qat_options_settle(const struct options *all, struct qat_options *o)
             log_warn("qat.%s has no effect without --qat TYPE", qat_options[i].key);
     if (o->types.type && !o->learned_scales && option_source(all, "qat", "scale_learning_rate") > OPTION_FROM_FILE)
         log_warn("qat.scale_learning_rate has no effect without --qat-learned-scales");
+    return o->types.type ? type_request_expand(&o->types, e) : OK;
 }
 
 void qat_run_say(const struct qat_run *r)

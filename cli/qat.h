@@ -19,9 +19,9 @@ int qat_run_open(struct qat_run *r, const struct qat_options *o, struct trainer 
                  struct error *e);
 void qat_run_close(struct qat_run *r);
 
-/* Makes the importance matrix's path one that is good from every directory, for the run is used from others, and warns of
- * what is asked for beside a `type` that is not given. */
-void qat_options_settle(const struct options *all, struct qat_options *o);
+/* Makes the importance matrix's path one that is good from every directory, and of files of tensor types their lines, for the
+ * run is used from others; and warns of what is asked for beside a `type` that is not given. Errors of the files. */
+int qat_options_settle(const struct options *all, struct qat_options *o, struct error *e);
 
 /* The line about it at the start of a run, and warnings; nothing without. */
 void qat_run_say(const struct qat_run *r);

@@ -24,7 +24,7 @@ struct matrix {
     bool in_integers, interleaved;
 };
 
-/* What the model computes with instead of a parameter's own values: fake quantisation (qat/fake.h). */
+/* What the model computes with instead of a parameter's own values: fake quantisation (qat/qat.h). */
 struct param_view {
     void *context;
     /* Good until the next call of any view of this context. */

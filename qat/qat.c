@@ -346,6 +346,16 @@ static void set_in_weight(const struct qat *q, bool in_weight)
                 q->adapter->pairs[j].in_weight = in_weight;
 }
 
+/* Matrices that stay in the blocks they are in, and those whose adapter may be off, multiply as the others do. */
+static void use_integers(const struct qat *q)
+{
+    const bool wanted = q->options->activations == QAT_INT8;
+    for (size_t i = 0; i < q->model->n_params; i++) {
+        struct param *p = &q->model->params[i];
+        p->in_integers = wanted && p->matrix && quantized_supports(p->type);
+    }
+}
+
 int qat_attach(struct qat *q, struct error *e)
 {
     int code = arena_init(&q->arena, qat_bytes(q), "the rounded weights", e);
@@ -364,6 +374,7 @@ int qat_attach(struct qat *q, struct error *e)
         x->param->view = &x->view;
     }
     set_in_weight(q, true);
+    use_integers(q);
     q->attached = true;
     return OK;
 }

@@ -82,7 +82,7 @@ void qat_free(struct qat *q); /* detaches */
 /* Bytes that it will hold beside the weights. */
 size_t qat_bytes(const struct qat *q);
 
-/* Takes memory and shows the model its rounded weights. ERR_FORMAT names a matrix that holds a number that is none, or
+/* Takes memory and shows the model its rounded weights; the options' activations hold for what is in blocks already, too. ERR_FORMAT names a matrix that holds a number that is none, or
  * numbers too large for its type; ERR_MEMORY. */
 int qat_attach(struct qat *q, struct error *e);
 void qat_detach(struct qat *q);
@@ -101,7 +101,7 @@ size_t qat_written_bytes(const struct qat *q);
 /* All of the above for a trainer. */
 struct weight_view qat_view(struct qat *q);
 
-/* "q4_K: 28 matrices, q6_K: 7": for whoever starts a run. */
+/* "28 matrices in q4_k, 7 matrices in q6_k": for whoever starts a run. */
 void qat_describe(const struct qat *q, struct buffer *out);
 
 #endif

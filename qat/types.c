@@ -142,6 +142,39 @@ static int add_file(struct parsed_wishes *p, const char *path, struct error *e)
     return code;
 }
 
+static int expand_file(const char *path, struct option_strings *to, struct error *e)
+{
+    struct parsed_wishes lines = {0};
+    int code = add_file(&lines, path, e);
+    for (size_t i = 0; i < lines.wishes.n_overrides && !code; i++) {
+        char *text = mem_printf("%s=%s", lines.overrides[i].pattern, dtype_info(lines.overrides[i].type)->name);
+        option_strings_add(to, text);
+        mem_free(text);
+    }
+    type_wishes_free(&lines);
+    return code;
+}
+
+int type_request_expand(struct type_request *r, struct error *e)
+{
+    struct option_strings all = {0};
+    int code = OK;
+    for (size_t i = 0; i < r->tensor_types.count && !code; i++) {
+        const char *text = r->tensor_types.items[i];
+        if (text[0] == '@')
+            code = expand_file(text + 1, &all, e);
+        else
+            option_strings_add(&all, text);
+    }
+    if (code) {
+        option_strings_free(&all);
+        return code;
+    }
+    option_strings_free(&r->tensor_types);
+    r->tensor_types = all;
+    return OK;
+}
+
 int type_wishes_parse(const struct type_request *r, const char *type_flag, const char *prefix, struct parsed_wishes *p,
                       struct error *e)
 {

@@ -49,6 +49,10 @@ int type_wishes_parse(const struct type_request *r, const char *type_flag, const
                       struct error *e);
 void type_wishes_free(struct parsed_wishes *p);
 
+/* Puts the lines of files of tensor types in the place of their names, so that the request means the same from every
+ * directory and whatever becomes of the files. Errors of the files, which then stay named. */
+int type_request_expand(struct type_request *r, struct error *e);
+
 /* Appends the lines of a file of tensor types: PATTERN=TYPE, one a line, blanks around it dropped; empty lines and those
  * that begin with "#" count for nothing. `name` stands for the file in errors. ERR_USAGE with the line for what is none,
  * and for a file without any. */

@@ -234,17 +234,26 @@ static int save(struct trainer *t, const char *name, bool complete, struct error
     return code;
 }
 
-/* A copy of the type that a configuration trains for; NULL: none. */
-static char *qat_type(const char *config)
+/* What decides the types that a configuration trains for, as text to compare; empty: it trains for none. */
+static struct buffer qat_types(const char *config)
 {
+    static const char *const keys[] = {"qat.type", "qat.tensor_types", "qat.output_tensor_type",
+                                       "qat.token_embedding_type", "qat.pure", "qat.imatrix"};
+    struct buffer text = {0};
     struct yaml y = {0};
-    char *type = NULL;
-    if (!yaml_parse(config, strlen(config), &y, NULL)) {
-        const char *value = yaml_value(&y, "qat.type");
-        type = value && strcmp(value, "null") != 0 ? mem_string(value) : NULL;
-    }
+    bool trains = false;
+    if (yaml_parse(config, strlen(config), &y, NULL))
+        return text;
+    for (size_t i = 0; i < y.count; i++)
+        for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
+            if (strcmp(y.entries[i].path, keys[j]) == 0 && y.entries[i].value && !y.entries[i].is_null) {
+                buffer_printf(&text, "%s: %s\n", keys[j], y.entries[i].value);
+                trains |= j == 0;
+            }
+    if (!trains)
+        buffer_clear(&text);
     yaml_entries_free(&y);
-    return type;
+    return text;
 }
 
 /* Losses of a run that trains for other blocks, or for blocks at last, are not of the same kind: the best begins anew. */
@@ -255,12 +264,14 @@ static int forget_other_best(struct trainer *t, const char *path, struct error *
     int code = checkpoint_read_state(path, &state, &config, e);
     if (code)
         return code;
-    char *before = qat_type(config), *now = qat_type(t->config);
-    if (before != now && !(before && now && strcmp(before, now) == 0)) {
+    struct buffer before = qat_types(config), now = qat_types(t->config);
+    if (before.size != now.size || (now.size > 0 && memcmp(before.data, now.data, now.size) != 0)) {
         t->state.best_loss = INFINITY;
         t->state.evals_since_best = 0;
     }
-    mem_free(before), mem_free(now), mem_free(config);
+    buffer_free(&before);
+    buffer_free(&now);
+    mem_free(config);
     return OK;
 }
 
@@ -302,6 +313,8 @@ static struct train_step compute_step(struct trainer *t)
         r.n_targets += t->batches[i].n_targets;
         count += objective_count(t->objective, &t->batches[i]);
     }
+    if (t->view) /* not before, as what fills a batch may ask the model itself: that is use, not training */
+        t->view->begin_step(t->view->context, t->state.step);
     float scale = count ? 1 / (float)count : 0;
     for (size_t i = 0; i < s->grad_accumulation; i++) {
         struct batch *b = &t->batches[i];
@@ -358,8 +371,6 @@ static int apply_step(struct trainer *t, const struct train_step *r, struct erro
 int trainer_step(struct trainer *t, struct train_step *r, struct error *e)
 {
     double began = clock_seconds();
-    if (t->view)
-        t->view->begin_step(t->view->context, t->state.step);
     *r = compute_step(t);
     int code = objective_check(t->objective, e);
     if (!code)

@@ -135,6 +135,11 @@ run "$LINNET" pretrain --out plain-run --resume --iters 9 --qat IQ4_NL --qat-pur
 status 0
 run "$LINNET" export --model plain-run --out plain-run.gguf --force -q
 [ "$(types plain-run.gguf)" = "f32 iq4_nl " ] || fail "the best is of other types: $(types plain-run.gguf)"
+# ... also where only some of its types are others
+run "$LINNET" pretrain --out plain-run --resume --iters 10 --qat IQ4_NL --qat-pure --qat-tensor-type ffn=q4_0 -q
+status 0
+run "$LINNET" export --model plain-run --out plain-run.gguf --force -q
+[ "$(types plain-run.gguf)" = "f32 iq4_nl q4_0 " ] || fail "the best is of other types: $(types plain-run.gguf)"
 
 # ---- further training ----
 
@@ -152,6 +157,14 @@ status 0
 [ "$(types lora.gguf)" = "f32 q4_0 q8_0 " ] || fail "other types: $(types lora.gguf)"
 run "$LINNET" sft --out lora --resume --iters 6 -q
 status 0
+# a file of types is read once: the run needs neither it nor the directory
+printf '# chosen\nffn_down=q8_0\nattn_q=q5_0\n' >chosen.types
+# shellcheck disable=SC2086
+run "$LINNET" sft $small --model f32.gguf --data qa.jsonl --out listed --qat Q4_0 --qat-tensor-type @chosen.types -q
+status 0
+rm chosen.types
+(cd .. && run "$LINNET" merge --model "$tmp/listed" --out "$tmp/listed.gguf" -q && status 0) || exit 1
+[ "$(types listed.gguf)" = "f32 q4_0 q5_0 q8_0 " ] || fail "other types: $(types listed.gguf)"
 # shellcheck disable=SC2086
 run "$LINNET" distill -c tiny.yaml --teacher base --data corpus.jsonl --out student --iters 4 --qat Q8_0 -q
 status 0

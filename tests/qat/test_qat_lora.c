@@ -328,8 +328,12 @@ static void a_base_in_blocks(void **state)
             disturb(&t.adapter);
             lora_attach(&t.adapter);
             assert_ok(qat_init(&t.q, &t.o, &t.rig.model, &t.adapter.all, &t.adapter, &e), e);
+            /* whatever the model was told before; what stays in its blocks, too */
+            t.o.activations = i == 1 ? QAT_INT8 : QAT_EXACT;
             assert_ok(qat_attach(&t.q, &e), e);
             check_files(&t);
+            assert_int_equal(param_computed(t.rig.model.layers[0].k.weight).in_integers, i == 1);
+            assert_int_equal(param_computed(t.rig.model.layers[0].q.weight).in_integers, i == 1);
             qat_free(&t.q);
             /* what trains must have values of its own */
             assert_int_equal(qat_init(&t.q, &t.o, &t.rig.model, &t.rig.model.all, NULL, &e), i == 1 ? OK : ERR_USAGE);

@@ -86,6 +86,35 @@ static void run_end(struct run *r)
     mem_free(r->config);
 }
 
+/* Rows that ask the model itself, as those do that a student writes. */
+struct asking_rows {
+    struct rows rows;
+    const struct param *p;
+    bool saw_values;
+};
+
+static void ask(const void *source, uint64_t first_row, struct batch *b)
+{
+    struct asking_rows *a = (struct asking_rows *)source;
+    a->saw_values |= param_computed(a->p).type != DTYPE_Q4_0;
+    a->rows.fill(a->rows.source, first_row, b);
+}
+
+/* What fills a batch finds the rounded model, also while steps are trained without. */
+static void who_asks_is_no_step(void **state)
+{
+    (void)state;
+    struct run r;
+    struct error e;
+    run_begin(&r, &(struct want){.keys = TIED, .type = "Q4_0", .start = 3, .ramp = 20});
+    struct asking_rows a = {.rows = r.trainer.train.rows, .p = r.model.layers[1].q.weight};
+    r.trainer.train.rows.source = &a;
+    r.trainer.train.rows.fill = ask;
+    assert_ok(trainer_run(&r.trainer, &e), e);
+    assert_false(a.saw_values);
+    run_end(&r);
+}
+
 /* A run from its beginning to its end, or on from its last checkpoint. */
 static void run_whole(struct run *r, const struct want *w, bool resume)
 {
@@ -493,6 +522,7 @@ static int make_run(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_asks_is_no_step),
         cmocka_unit_test(one_model_in_all_its_places),
         cmocka_unit_test(a_run_without),
         cmocka_unit_test(resuming_gives_the_same_bits),

@@ -81,7 +81,20 @@ static void a_file_among_flags(void **state)
     }
     type_wishes_free(&p);
 
+    /* with the lines in its place the file may go */
+    struct type_request expanded = {.type = "q4_k_m"};
+    for (size_t i = 0; i < r.tensor_types.count; i++)
+        option_strings_add(&expanded.tensor_types, r.tensor_types.items[i]);
+    assert_ok(type_request_expand(&expanded, &e), e);
+    static const char *const texts[] = {"first=q6_k", "x=q8_0", "y=f16", "last=q2_k"};
+    assert_int_equal(expanded.tensor_types.count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(expanded.tensor_types.items[i], texts[i]);
+    option_strings_free(&expanded.tensor_types);
+
     unlink(path);
+    assert_int_equal(type_request_expand(&r, &e), ERR_IO);
+    assert_int_equal(r.tensor_types.count, 3);
     assert_int_equal(type_wishes_parse(&r, "--type", "--", &p, &e), ERR_IO);
     assert_string_equal(e.message + strlen(path), ": No such file or directory");
     type_wishes_free(&p);
