@@ -30,4 +30,8 @@ void relevel_write(enum dtype type, void *block, const uint8_t *q);
 /* The code of the level of element j that is nearest to x, and what it stands for. */
 uint8_t relevel_nearest(const struct block_levels *l, size_t j, float x, float *value);
 
+/* Rows (n_rows, n_cols) into the blocks that are there: each element gets the nearest level of its block, whose scales stay.
+ * Finite numbers; the rows are shared among OpenMP's threads. */
+void relevel_rows(enum dtype type, const float *from, void *blocks, size_t n_rows, size_t n_cols);
+
 #endif

@@ -27,7 +27,7 @@ static const struct model_config small = {
 
 static struct qat_options options_of(const char *type, bool learned, bool clip)
 {
-    return (struct qat_options){.types = {.type = (char *)type, .pure = true}, .learned_scales = learned,
+    return (struct qat_options){.types = {.type = (char *)type, .pure = true}, .scale_interval = 1, .learned_scales = learned,
                                 .scale_learning_rate = 2, .clip = clip};
 }
 
