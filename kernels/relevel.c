@@ -244,3 +244,45 @@ void relevel_rows(enum dtype type, const float *from, void *blocks, size_t n_row
     for (size_t i = 0; i < n_rows; i++)
         relevel_row(type, from + i * n_cols, (unsigned char *)blocks + i * row_bytes, n_cols);
 }
+
+/* --- spans --- */
+
+/* Half a step below the lowest value and above the highest; a table is searched for them and for those next to them. */
+static void outermost(const struct block_levels *l, float *low, float *high)
+{
+    float least[2] = {INFINITY, INFINITY}, most[2] = {-INFINITY, -INFINITY};
+    if (!l->table) {
+        *low = (float)(l->lowest - l->bias) - 0.5f;
+        *high = (float)(l->highest - l->bias) + 0.5f;
+        return;
+    }
+    for (int q = l->lowest; q <= l->highest; q++) {
+        const float value = (float)l->table[q];
+        least[1] = value < least[0] ? least[0] : fminf(least[1], value);
+        least[0] = fminf(least[0], value);
+        most[1] = value > most[0] ? most[0] : fmaxf(most[1], value);
+        most[0] = fmaxf(most[0], value);
+    }
+    *low = least[0] - (least[1] - least[0]) / 2;
+    *high = most[0] + (most[0] - most[1]) / 2;
+}
+
+void relevel_spans(enum dtype type, const void *blocks, size_t n, float *low, float *high)
+{
+    enum { SPAN = 16 };
+    const struct dtype_info *info = dtype_info(type);
+    const unsigned char *block = blocks;
+    CHECK(n % info->block == 0);
+    for (size_t at = 0; at < n; at += info->block, block += info->block_bytes) {
+        struct block_levels l;
+        float first, last;
+        relevel_read(type, block, &l);
+        outermost(&l, &first, &last);
+        for (size_t j = 0; j < l.n; j += SPAN) {
+            const float scale = l.scale[j / l.group], offset = l.offset[j / l.group];
+            const float a = scale * first + offset, b = scale * last + offset;
+            low[(at + j) / SPAN] = scale == 0 ? -INFINITY : fminf(a, b);
+            high[(at + j) / SPAN] = scale == 0 ? INFINITY : fmaxf(a, b);
+        }
+    }
+}
