@@ -15,10 +15,6 @@
 /* Whether the type lies in blocks. */
 bool quantized_supports(enum dtype type);
 
-/* What the levels of each 16 elements of a row of n in blocks span: with half a step more at either end: (n / 16) each. A weight beyond that is further from every level than rounding ever takes it. Where the scale is 0 there is no
- * step, and the span is everything. n: whole blocks; of the types that quantize_rows makes (CHECK). */
-void quantized_spans(enum dtype type, const void *blocks, size_t n, float *low, float *high);
-
 /* c (m, n) = a (m, k) b^T; a and c in f32 or bf16, b (n, k) in blocks along k, its rows ldb elements apart (a number of
  * whole blocks; read to the end of the last block that a row has a part in). A row of a that has an infinity or
  * a NaN gives NaN. Results do not depend on the number of threads or of rows: a row of c is the same whatever

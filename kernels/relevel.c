@@ -205,3 +205,84 @@ uint8_t relevel_nearest(const struct block_levels *l, size_t j, float x, float *
     *value = scale * (float)(code - l->bias) + offset;
     return (uint8_t)code;
 }
+
+static void nearest_codes(const struct block_levels *l, const float *x, uint8_t *q)
+{
+    for (size_t g = 0; g < l->n; g += l->group) {
+        const float scale = l->scale[g / l->group], offset = l->offset[g / l->group];
+        const float inverse = scale != 0 ? 1 / scale : 0, bias = (float)l->bias;
+        for (size_t j = g; j < g + l->group; j++) {
+            float code = (x[j] - offset) * inverse + bias;
+            code = code > (float)l->lowest ? code : (float)l->lowest;
+            code = code < (float)l->highest ? code : (float)l->highest;
+            q[j] = (uint8_t)(int)(code + 0.5f);
+        }
+    }
+}
+
+static void relevel_row(enum dtype type, const float *x, unsigned char *blocks, size_t n)
+{
+    const struct dtype_info *info = dtype_info(type);
+    for (size_t i = 0; i < n; i += info->block, blocks += info->block_bytes) {
+        struct block_levels l;
+        uint8_t q[RELEVEL_MOST];
+        float value;
+        relevel_read(type, blocks, &l);
+        if (!l.table)
+            nearest_codes(&l, x + i, q);
+        for (size_t j = 0; l.table && j < l.n; j++)
+            q[j] = relevel_nearest(&l, j, x[i + j], &value);
+        relevel_write(type, blocks, q);
+    }
+}
+
+void relevel_rows(enum dtype type, const float *from, void *blocks, size_t n_rows, size_t n_cols)
+{
+    size_t row_bytes;
+    CHECK(relevel_supports(type) && dtype_bytes(type, n_cols, &row_bytes));
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < n_rows; i++)
+        relevel_row(type, from + i * n_cols, (unsigned char *)blocks + i * row_bytes, n_cols);
+}
+
+/* --- spans --- */
+
+/* Half a step below the lowest value and above the highest; a table is searched for them and for those next to them. */
+static void outermost(const struct block_levels *l, float *low, float *high)
+{
+    float least[2] = {INFINITY, INFINITY}, most[2] = {-INFINITY, -INFINITY};
+    if (!l->table) {
+        *low = (float)(l->lowest - l->bias) - 0.5f;
+        *high = (float)(l->highest - l->bias) + 0.5f;
+        return;
+    }
+    for (int q = l->lowest; q <= l->highest; q++) {
+        const float value = (float)l->table[q];
+        least[1] = value < least[0] ? least[0] : fminf(least[1], value);
+        least[0] = fminf(least[0], value);
+        most[1] = value > most[0] ? most[0] : fmaxf(most[1], value);
+        most[0] = fmaxf(most[0], value);
+    }
+    *low = least[0] - (least[1] - least[0]) / 2;
+    *high = most[0] + (most[0] - most[1]) / 2;
+}
+
+void relevel_spans(enum dtype type, const void *blocks, size_t n, float *low, float *high)
+{
+    enum { SPAN = 16 };
+    const struct dtype_info *info = dtype_info(type);
+    const unsigned char *block = blocks;
+    CHECK(n % info->block == 0);
+    for (size_t at = 0; at < n; at += info->block, block += info->block_bytes) {
+        struct block_levels l;
+        float first, last;
+        relevel_read(type, block, &l);
+        outermost(&l, &first, &last);
+        for (size_t j = 0; j < l.n; j += SPAN) {
+            const float scale = l.scale[j / l.group], offset = l.offset[j / l.group];
+            const float a = scale * first + offset, b = scale * last + offset;
+            low[(at + j) / SPAN] = scale == 0 ? -INFINITY : fminf(a, b);
+            high[(at + j) / SPAN] = scale == 0 ? INFINITY : fmaxf(a, b);
+        }
+    }
+}

@@ -30,4 +30,13 @@ void relevel_write(enum dtype type, void *block, const uint8_t *q);
 /* The code of the level of element j that is nearest to x, and what it stands for. */
 uint8_t relevel_nearest(const struct block_levels *l, size_t j, float x, float *value);
 
+/* What the levels of each 16 elements of a row of n in blocks span, with half a step more at either end: (n / 16) each. A
+ * weight beyond that is further from every level than rounding ever takes it. Where the scale is 0 there is no step, and the
+ * span is everything. n: whole blocks. */
+void relevel_spans(enum dtype type, const void *blocks, size_t n, float *low, float *high);
+
+/* Rows (n_rows, n_cols) into the blocks that are there: each element gets the nearest level of its block, whose scales stay.
+ * Finite numbers; the rows are shared among OpenMP's threads. */
+void relevel_rows(enum dtype type, const float *from, void *blocks, size_t n_rows, size_t n_cols);
+
 #endif

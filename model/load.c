@@ -102,6 +102,15 @@ static int find_computed(const struct model *m, struct hdf5_file *f, struct erro
     return code ? code : finding.code;
 }
 
+int param_read_computed(const struct param *p, enum dtype type, struct hdf5_file *f, void *to, bool *found, struct error *e)
+{
+    const struct dataset_name name = computed_name(p, type);
+    size_t bytes;
+    CHECK(dtype_bytes(type, p->count, &bytes));
+    *found = hdf5_has(f, name.text);
+    return *found ? hdf5_read(f, name.text, HDF5_U8, bytes, to, e) : OK;
+}
+
 static int read_computed(struct param *p, struct hdf5_file *f, struct error *e)
 {
     size_t bytes;

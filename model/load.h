@@ -35,6 +35,8 @@ int params_read_hdf5(const struct param_list *l, struct hdf5_file *f, struct err
 /* What the model computes with instead of a parameter's values, as dataset "computed/TYPE/NAME": its bytes, (rows, bytes of
  * a row). The matrix's rows lie side by side (CHECK). */
 int param_write_computed(const struct param *p, const struct matrix *m, struct hdf5_file *f, struct error *e);
+/* The same back, of this type; *found: it is there at all. */
+int param_read_computed(const struct param *p, enum dtype type, struct hdf5_file *f, void *to, bool *found, struct error *e);
 
 /* The files of a run directory; caller frees. */
 char *run_file(const char *run, const char *name);

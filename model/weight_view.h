@@ -18,7 +18,8 @@ struct weight_view {
     void (*gradients)(void *context);                     /* the step's backward passes are done */
     void (*changed)(void *context);                       /* after a step or a load: what comes is use, not training */
     int (*write)(void *context, struct hdf5_file *f, struct error *e); /* into checkpoints, ... */
-    size_t (*written_bytes)(const void *context);                      /* ... so much in each */
+    int (*read)(void *context, struct hdf5_file *f, struct error *e);  /* ... and from the one a run goes on with, after attach */
+    size_t (*written_bytes)(const void *context);                      /* so much in each */
 };
 
 #endif

@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "kernels/quantize.h"
 #include "kernels/quantize_scaled.h"
-#include "kernels/quantized.h"
+#include "kernels/relevel.h"
 #include "kernels/scratch.h"
 #include "qat/rounding.h"
 
@@ -134,7 +134,7 @@ static void clip_row(const struct qat_matrix *x, const float *w, const void *blo
 {
     const size_t cols = x->param->cols, n = cols / 16;
     const float *low = spans, *high = spans + n, beyond = 1 - x->qat->share;
-    quantized_spans(x->type, blocks, cols, spans, spans + n);
+    relevel_spans(x->type, blocks, cols, spans, spans + n);
     for (size_t i = 0; i < n; i++)
         for (size_t j = 16 * i; j < 16 * (i + 1); j++)
             g[j] *= w[j] < low[i] || w[j] > high[i] ? beyond : 1;
@@ -161,7 +161,7 @@ static void row_gradients(const struct qat_matrix *x, size_t row, const float *w
 static void matrix_gradients(const struct qat_matrix *x)
 {
     const struct qat *q = x->qat;
-    const bool clips = q->options->clip && quantize_supports(x->type);
+    const bool clips = q->options->clip && relevel_supports(x->type);
     size_t row_bytes = 0;
     if (x->frozen || !(x->scale || clips))
         return;

@@ -33,6 +33,10 @@ const struct option qat_options[] = {
      .placeholder = "BYTES",
      .help = "memory for blocks that are kept from one use to the next; the others are made again at each (default: "
              "that of the largest matrix)"},
+    {.key = "scale_interval", .flag = "--qat-scale-interval", .type = OPTION_SIZE, .offset = FIELD(scale_interval),
+     .default_value = "1", .maximum = 1e15, .placeholder = "STEPS",
+     .help = "steps between searches for the scales of blocks; 0: only when it starts. Between them weights are rounded "
+             "to the levels that their blocks have, which trains more steadily below four bits"},
     {.key = "learned_scales", .flag = "--qat-learned-scales", .type = OPTION_BOOL, .offset = FIELD(learned_scales),
      .help = "learn the scales of q4_0, q4_1, q5_0, q5_1, q8_0 and iq4_nl blocks by gradient (LSQ), instead of finding "
              "them anew at each step"},

@@ -14,10 +14,11 @@ struct qat_options {
     size_t memory;             /* bytes of blocks that are kept between uses; 0: those of the largest matrix in f32 */
     bool learned_scales;
     double scale_learning_rate; /* 1: outermost levels move as far at a step as weights */
+    size_t scale_interval;     /* steps between searches for scales; 0: only when it starts */
     bool clip;
 };
 
-enum { N_QAT_OPTIONS = 13 };
+enum { N_QAT_OPTIONS = 14 };
 extern const struct option qat_options[N_QAT_OPTIONS];
 
 #endif

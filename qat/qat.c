@@ -5,6 +5,7 @@
 #include "kernels/quantize.h"
 #include "kernels/quantize_scaled.h"
 #include "kernels/quantized.h"
+#include "kernels/relevel.h"
 #include "lora/merge.h"
 #include "model/load.h"
 #include "qat/learned.h"
@@ -68,6 +69,24 @@ static int check_adapter(const struct lora_adapter *a, struct error *e)
     return OK;
 }
 
+/* Whether blocks keep their scales from one step to another. */
+static bool holds_scales(const struct qat *q)
+{
+    return q->options->scale_interval != 1;
+}
+
+static int check_scales(const struct qat *q, struct error *e)
+{
+    if (holds_scales(q) && q->options->learned_scales)
+        return error_set(e, ERR_USAGE, "--qat-scale-interval and --qat-learned-scales are two ways for the same scales: leave "
+                         "one out");
+    if (holds_scales(q) && q->adapter)
+        return error_set(e, ERR_USAGE,
+                         "--qat-scale-interval needs checkpoints that hold the blocks, and those of an adapter's run do not: "
+                         "leave it out, or train with --method full");
+    return OK;
+}
+
 static bool mixes(const struct qat *q)
 {
     bool merges = false;
@@ -87,7 +106,7 @@ static size_t larger(size_t a, size_t b)
 }
 
 /* Blocks are kept of matrices that never change, and of the others while they fit: in the memory, `keeping`, in which
- * they are mixed with the values while they come in. */
+ * they are mixed with the values while they come in; beside it where blocks are more than that they are made. */
 static void lay_out(struct qat *q, struct arena *arena)
 {
     size_t used = 0, shared = 0, columns = 0;
@@ -101,8 +120,9 @@ static void lay_out(struct qat *q, struct arena *arena)
         else if (!x->frozen)
             shared = larger(shared, bytes);
     }
-    char *keeping = arena_alloc(arena, mixes(q) ? larger(used, q->largest_matrix) : used, 1);
-    q->mixed = (float *)keeping;
+    const bool mixed_there = mixes(q) && !holds_scales(q);
+    char *keeping = arena_alloc(arena, mixed_there ? larger(used, q->largest_matrix) : used, 1);
+    q->mixed = mixed_there ? (float *)keeping : arena_alloc(arena, mixes(q) ? q->largest_matrix : 0, 1);
     q->shared = arena_alloc(arena, shared, 1);
     q->tile = arena_alloc(arena, TILE_ROWS * columns, sizeof(float));
     used = 0;
@@ -135,6 +155,10 @@ static void settle_budget(struct qat *q)
     size_t frozen = 0;
     for (size_t i = 0; i < q->n_matrices; i++)
         frozen += q->matrices[i].frozen ? aligned(matrix_bytes(&q->matrices[i])) : 0;
+    if (holds_scales(q)) {
+        q->budget = SIZE_MAX / 2;
+        return;
+    }
     q->budget = q->options->memory ? q->options->memory : q->largest_matrix;
     while (!q->options->memory && q->budget > 0 && qat_bytes(q) > frozen + q->largest_matrix) {
         const size_t excess = qat_bytes(q) - frozen - q->largest_matrix;
@@ -154,6 +178,8 @@ int qat_init(struct qat *q, const struct qat_options *o, struct model *m, const 
         code = type_wishes_parse(&o->types, "--qat", "--qat-", &q->wishes, e);
     if (!code)
         code = type_plan_init(&q->plan, m, &q->list, &q->wishes.wishes, e);
+    if (!code)
+        code = check_scales(q, e);
     if (code)
         return code;
     q->matrices = mem_zero(m->n_params, sizeof *q->matrices);
@@ -194,7 +220,13 @@ void round_rows_plainly(const struct qat_matrix *x, const float *rows, size_t n,
 
 void round_rows(const struct qat_matrix *x, const float *rows, size_t first, size_t n, void *to)
 {
-    if (x->scale && !x->qat->scales_wait)
+    if (x->scaled) {
+        const size_t row_bytes = matrix_bytes(x) / x->param->rows;
+        const char *own = (const char *)x->kept + first * row_bytes;
+        if (to != own)
+            memcpy(to, own, n * row_bytes);
+        relevel_rows(x->type, rows, to, n, x->param->cols);
+    } else if (x->scale && !x->qat->scales_wait)
         quantize_rows_scaled(x->type, rows, x->scale->value + first * x->scale->cols, to, n, x->param->cols);
     else
         round_rows_plainly(x, rows, n, to);
@@ -251,6 +283,7 @@ static const void *blocks(struct qat_matrix *x)
     if (!x->made || x->made_of != x->param->data || x->strength != strength)
         make(x, x->kept);
     x->made = true;
+    x->scaled = holds_scales(x->qat) && relevel_supports(x->type);
     x->made_of = x->param->data;
     x->strength = strength;
     return x->kept;
@@ -270,8 +303,10 @@ static void mix_rows(const struct qat_matrix *x, const float *rows, size_t first
 }
 
 /* values + share (rounded - values) */
-static const float *mix(const struct qat_matrix *x)
+static const float *mix(struct qat_matrix *x)
 {
+    if (holds_scales(x->qat))
+        blocks(x);
     const struct qat *q = x->qat;
     const struct param *p = x->param;
     const enum profile_kind before = profile_enter(PROFILE_ROUNDING);
@@ -388,6 +423,13 @@ void qat_detach(struct qat *q)
     q->attached = false;
 }
 
+static void search_scales(struct qat *q)
+{
+    for (size_t i = 0; i < q->n_matrices; i++)
+        if (!q->matrices[i].frozen)
+            q->matrices[i].made = q->matrices[i].scaled = false;
+}
+
 static void forget(struct qat *q)
 {
     for (size_t i = 0; i < q->n_matrices; i++)
@@ -409,7 +451,10 @@ void qat_begin_step(struct qat *q, uint64_t step)
         learned_start(q, false); /* for what the weights have become by now */
         forget(q);
     }
-    if (q->share < 1)
+    const bool due = step <= o->start || (o->scale_interval > 0 && (step - o->start) % o->scale_interval == 0);
+    if (holds_scales(q) && due)
+        search_scales(q);
+    if (q->share < 1 && !holds_scales(q))
         forget(q); /* mixing takes their memory */
 }
 
@@ -427,6 +472,20 @@ int qat_write(struct qat *q, struct hdf5_file *f, struct error *e)
         const struct param *p = q->matrices[i].param;
         const struct matrix m = param_computed(p);
         code = param_write_computed(p, &m, f, e);
+    }
+    return code;
+}
+
+int qat_read(struct qat *q, struct hdf5_file *f, struct error *e)
+{
+    int code = OK;
+    for (size_t i = 0; i < q->n_matrices && !code && holds_scales(q); i++) {
+        struct qat_matrix *x = &q->matrices[i];
+        bool found = false;
+        if (x->frozen || !relevel_supports(x->type))
+            continue;
+        code = param_read_computed(x->param, x->type, f, x->kept, &found, e);
+        x->scaled = found;
     }
     return code;
 }
@@ -486,6 +545,11 @@ static int view_write(void *context, struct hdf5_file *f, struct error *e)
     return qat_write(context, f, e);
 }
 
+static int view_read(void *context, struct hdf5_file *f, struct error *e)
+{
+    return qat_read(context, f, e);
+}
+
 static size_t view_written_bytes(const void *context)
 {
     return qat_written_bytes(context);
@@ -494,5 +558,5 @@ static size_t view_written_bytes(const void *context)
 struct weight_view qat_view(struct qat *q)
 {
     return (struct weight_view){q, view_bytes, view_attach, view_begin_step, view_gradients, view_changed, view_write,
-                                view_written_bytes};
+                                view_read, view_written_bytes};
 }

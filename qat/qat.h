@@ -17,6 +17,9 @@
  *     }
  *     qat_free(&q);
  *
+ * Scales are searched for by each type's own function at every step, learned (qat/learned.h), or left as they are for some
+ * steps or for good (scale_interval): then all blocks are kept, and weights get the nearest level of theirs.
+ *
  * Blocks are made when they are asked for. Those for which there is memory are kept until the weights change; the others
  * are made in one place, each time again. */
 #ifndef LINNET_QAT_QAT_H
@@ -39,6 +42,7 @@ struct qat_matrix {
     bool merges;             /* the adapter has a part of it */
     void *kept;              /* memory for its blocks alone; NULL: it shares */
     bool made;               /* what `kept` holds is of the present weights */
+    bool scaled;             /* its scales stay: the weights are rounded to its levels */
     const void *made_of;     /* the values that it is of: a whole parameter of an adapter has others while that is off */
     float strength;          /* of the adapter, when it was made */
     struct param *scale;     /* the scales of its blocks, learned: qat/learned.h; NULL: the type's own function finds them */
@@ -96,6 +100,9 @@ void qat_changed(struct qat *q);
 /* What every matrix is rounded to, for a checkpoint (param_write_computed). Nothing where an adapter trains: the
  * matrices are not the checkpoint's. And how many bytes that is. */
 int qat_write(struct qat *q, struct hdf5_file *f, struct error *e);
+/* Goes on with the scales of a checkpoint's blocks, where scales are not searched for at each step and it has blocks of
+ * these types: after qat_attach. */
+int qat_read(struct qat *q, struct hdf5_file *f, struct error *e);
 size_t qat_written_bytes(const struct qat *q);
 
 /* All of the above for a trainer. */

@@ -128,7 +128,7 @@ int checkpoint_write(const char *path, const struct optimizer *o, bool complete,
     if (!code && complete)
         code = write_moments(f, o, e);
     if (!code && addition)
-        code = addition->write(addition->context, f, e);
+        code = addition->transfer(addition->context, f, e);
     if (code) {
         hdf5_close(f);
         return code;
@@ -234,6 +234,17 @@ int checkpoint_read(const char *path, struct optimizer *o, struct run_state *s, 
         code = params_read_hdf5(o->params, f, e);
     if (!code)
         code = read_moments(f, path, o, e);
+    hdf5_close(f);
+    return code;
+}
+
+int checkpoint_read_addition(const char *path, const struct checkpoint_addition *addition, struct error *e)
+{
+    struct hdf5_file *f = NULL;
+    int code = hdf5_open(path, &f, e);
+    if (code)
+        return code;
+    code = addition->transfer(addition->context, f, e);
     hdf5_close(f);
     return code;
 }

@@ -25,9 +25,9 @@ struct run_state {
     double first_probe_loss;  /* before the first step that there was a probe; 0: there was none */
 };
 
-/* What is written beside it; NULL: nothing. */
+/* What is written beside it (NULL: nothing), or read. */
 struct checkpoint_addition {
-    int (*write)(void *context, struct hdf5_file *f, struct error *e);
+    int (*transfer)(void *context, struct hdf5_file *f, struct error *e);
     void *context;
 };
 
@@ -38,6 +38,9 @@ int checkpoint_write(const char *path, const struct optimizer *o, bool complete,
 
 /* Reads back into parameters and an optimiser of the same shape. */
 int checkpoint_read(const char *path, struct optimizer *o, struct run_state *s, struct error *e);
+
+/* What was written beside it, by a function that reads. */
+int checkpoint_read_addition(const char *path, const struct checkpoint_addition *addition, struct error *e);
 
 /* Only the state and, unless NULL, the configuration (the caller frees it). */
 int checkpoint_read_state(const char *path, struct run_state *s, char **config, struct error *e);

@@ -285,6 +285,7 @@ int trainer_resume(struct trainer *t, struct error *e)
     if (!code)
         code = forget_other_best(t, path, e);
     mem_free(path);
+    t->resumed = !code;
     t->train.rows_consumed = t->state.rows_consumed;
     if (t->state.iters > 0 && t->settings->iters > t->state.iters)
         t->state.evals_since_best = 0; /* a longer run: patience begins anew */
@@ -745,9 +746,22 @@ static int run(struct trainer *t, struct error *e)
     return code ? code : finish(t, e);
 }
 
+/* Shows the model what it is to compute with; a run that goes on, as it did. */
+static int attach_view(struct trainer *t, struct error *e)
+{
+    const struct checkpoint_addition computed = {t->view->read, t->view->context};
+    int code = t->view->attach(t->view->context, e);
+    if (code || !t->resumed)
+        return code;
+    char *path = run_file(t->run, RUN_LAST);
+    code = checkpoint_read_addition(path, &computed, e);
+    mem_free(path);
+    return code;
+}
+
 int trainer_run(struct trainer *t, struct error *e)
 {
-    int code = t->view ? t->view->attach(t->view->context, e) : OK;
+    int code = t->view ? attach_view(t, e) : OK;
     if (code)
         return code;
     begin_products(t);

@@ -56,6 +56,7 @@ struct trainer {
     float *scratch;
     struct optimizer optimizer;
     struct metrics metrics;
+    bool resumed;
     size_t bad_steps;                     /* in a row */
     double probe_loss;                    /* the last one; 0: none yet */
 };

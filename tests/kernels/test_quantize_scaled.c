@@ -4,7 +4,7 @@
 
 #include "kernels/blocks.h"
 #include "kernels/quantize.h"
-#include "kernels/quantized.h"
+#include "kernels/relevel.h"
 #include "tests/kernels/util.h"
 
 static const enum dtype types[] = {DTYPE_Q4_0, DTYPE_Q4_1, DTYPE_Q5_0, DTYPE_Q5_1, DTYPE_Q8_0, DTYPE_IQ4_NL};
@@ -272,7 +272,7 @@ static void no_scale_gives_a_nan(void **state)
 
 static const enum dtype all_types[] = {
     DTYPE_Q4_0, DTYPE_Q4_1, DTYPE_Q5_0, DTYPE_Q5_1,   DTYPE_Q8_0,   DTYPE_Q2_K,  DTYPE_Q3_K,  DTYPE_Q4_K,
-    DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_IQ4_NL, DTYPE_IQ4_XS, DTYPE_MXFP4, DTYPE_TQ1_0, DTYPE_TQ2_0,
+    DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_IQ4_NL, DTYPE_IQ4_XS, DTYPE_MXFP4,
 };
 
 /* Every value of a block lies inside the span of its group, of which, weights reaching from end to end, it is no small
@@ -291,7 +291,7 @@ static void spans_hold_what_blocks_hold(void **state)
                 x[j] = 0;
             quantize_rows(all_types[i], x, blocks, 1, WIDTH, NULL);
             assert_true(dtype_to_f32(all_types[i], blocks, x, WIDTH));
-            quantized_spans(all_types[i], blocks, WIDTH, low, high);
+            relevel_spans(all_types[i], blocks, WIDTH, low, high);
             for (size_t g = 0; g < 512 / 16; g++) {
                 float least = INFINITY, largest = -INFINITY;
                 for (size_t j = 16 * g; j < 16 * (g + 1); j++)
@@ -299,8 +299,7 @@ static void spans_hold_what_blocks_hold(void **state)
                 if (!(low[g] < least && high[g] > largest))
                     fail_msg("%s, group %zu: %g to %g is not within %g to %g", dtype_info(all_types[i])->name, g,
                              (double)least, (double)largest, (double)low[g], (double)high[g]);
-                if (dtype_info(all_types[i])->block == 32 || all_types[i] < DTYPE_TQ1_0)
-                    assert_true(high[g] - low[g] < 2.1f * (largest - least));
+                assert_true(high[g] - low[g] < 2.1f * (largest - least));
             }
             for (size_t g = 512 / 16; g < WIDTH / 16; g++)
                 assert_true(all_types[i] == DTYPE_MXFP4 || (isinf(low[g]) && isinf(high[g])));
@@ -315,12 +314,12 @@ static void spans_by_hand(void **state)
     struct block_iq4_nl iq = {.d = half_from_f32(0.5f)};
     struct block_q4_1 with_min = {.d = half_from_f32(1), .m = half_from_f32(-3)};
     float low[4], high[4];
-    quantized_spans(DTYPE_Q4_0, b, 64, low, high);
+    relevel_spans(DTYPE_Q4_0, b, 64, low, high);
     assert_true(low[0] == -4.25f && high[0] == 3.75f && low[1] == -4.25f && high[1] == 3.75f);
     assert_true(low[2] == -15 && high[2] == 17 && low[3] == -15 && high[3] == 17);
-    quantized_spans(DTYPE_IQ4_NL, &iq, 32, low, high);
+    relevel_spans(DTYPE_IQ4_NL, &iq, 32, low, high);
     assert_true(low[0] == -69.25f && high[1] == 62.5f);
-    quantized_spans(DTYPE_Q4_1, &with_min, 32, low, high);
+    relevel_spans(DTYPE_Q4_1, &with_min, 32, low, high);
     assert_true(low[0] == -3.5f && high[1] == 12.5f);
 }
 

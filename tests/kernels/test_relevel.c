@@ -144,11 +144,48 @@ static void what_cannot_be_rounded_anew(void **state)
     assert_true(value == -127);
 }
 
+/* The scales stay, and no other level of a block is nearer. */
+static void rows_get_the_nearest_levels(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < TYPES; t++) {
+        const struct dtype_info *info = dtype_info(types[t]);
+        const size_t n = info->block;
+        float *x, *moved = mem_alloc(N_BLOCKS * n, sizeof *moved), *back = mem_alloc(N_BLOCKS * n, sizeof *back);
+        unsigned char *blocks = make_blocks(types[t], &x, 5), *now = mem_alloc(N_BLOCKS, info->block_bytes);
+        struct rng r;
+        rng_init(&r, 6, t);
+        for (size_t i = 0; i < N_BLOCKS * n; i++)
+            moved[i] = x[i] * (float)(0.5 + rng_uniform(&r));
+        memcpy(now, blocks, N_BLOCKS * info->block_bytes);
+        relevel_rows(types[t], moved, now, N_BLOCKS, n);
+        assert_true(dtype_to_f32(types[t], now, back, N_BLOCKS * n));
+        for (size_t i = 0; i < N_BLOCKS; i++) {
+            struct block_levels was, is;
+            relevel_read(types[t], blocks + i * info->block_bytes, &was);
+            relevel_read(types[t], now + i * info->block_bytes, &is);
+            assert_memory_equal(was.scale, is.scale, n / was.group * sizeof *was.scale);
+            for (size_t j = 0; j < n; j++) {
+                const float scale = is.scale[j / is.group], offset = is.offset[j / is.group];
+                double least = INFINITY;
+                for (int q = is.lowest; q <= is.highest; q++) {
+                    const double level = scale * (double)(is.table ? is.table[q] : q - is.bias) + offset;
+                    least = fmin(least, fabs(moved[i * n + j] - level));
+                }
+                const double error = fabs((double)moved[i * n + j] - back[i * n + j]);
+                if (!(error <= least * (1 + 1e-5) + 1e-6 * fabs(scale)))
+                    fail_msg("%s: %g became %g, %g away and not %g", info->name, moved[i * n + j], back[i * n + j], error, least);
+            }
+        }
+        mem_free(x), mem_free(moved), mem_free(back), mem_free(blocks), mem_free(now);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codes_go_back_where_they_came_from),
-        cmocka_unit_test(levels_are_what_dequantising_gives),
+        cmocka_unit_test(levels_are_what_dequantising_gives), cmocka_unit_test(rows_get_the_nearest_levels),
         cmocka_unit_test(nearest_is_nearest),
         cmocka_unit_test(what_cannot_be_rounded_anew),
     };

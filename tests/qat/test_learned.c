@@ -7,7 +7,7 @@
 #include "kernels/gemm.h"
 #include "kernels/quantize.h"
 #include "kernels/quantize_scaled.h"
-#include "kernels/quantized.h"
+#include "kernels/relevel.h"
 #include "lora/options.h"
 #include "model/load.h"
 #include "qat/learned.h"
@@ -27,7 +27,7 @@ static const struct model_config small = {
 
 static struct qat_options options_of(const char *type, bool learned, bool clip)
 {
-    return (struct qat_options){.types = {.type = (char *)type, .pure = true}, .learned_scales = learned,
+    return (struct qat_options){.types = {.type = (char *)type, .pure = true}, .scale_interval = 1, .learned_scales = learned,
                                 .scale_learning_rate = 2, .clip = clip};
 }
 
@@ -180,7 +180,7 @@ static void clipping_is_of_every_type(void **state)
                 float low[LONGEST / 16] = {0}, high[LONGEST / 16] = {0}, g[LONGEST];
                 gradient_of(p, row, g);
                 if (m.type != DTYPE_BF16)
-                    quantized_spans(m.type, (const char *)m.data + row * row_bytes, p->cols, low, high);
+                    relevel_spans(m.type, (const char *)m.data + row * row_bytes, p->cols, low, high);
                 for (size_t j = 0; j < p->cols; j++) {
                     const float w = p->value[row * p->cols + j];
                     const bool is_beyond = m.type != DTYPE_BF16 && (w < low[j / 16] || w > high[j / 16]);

@@ -2,18 +2,21 @@
  * and checkpoints that are damaged. */
 #include "data/shard_rows.h"
 #include "formats/hdf5_file.h"
+#include "kernels/blocks.h"
+#include "kernels/quantize.h"
 #include "tests/qat/util.h"
 #include "train/trainer.h"
 
 #include <signal.h>
 
-/* The trainer's view, as a command gives it. */
 /* What differs between runs. */
 struct want {
     const char *keys, *type; /* NULL: no quantisation */
     size_t width, start, ramp, iters, memory;
+    size_t interval; /* between searches for scales; 0: 1, NEVER: 0 */
     int dtype;
 };
+#define NEVER SIZE_MAX
 
 struct run {
     struct want w;
@@ -51,6 +54,7 @@ static void run_begin(struct run *r, const struct want *w)
                            "num_attention_heads: 4, num_key_value_heads: 1, head_dim: %zu, max_position_embeddings: 64, "
                            "initializer_range: 0.1, %s}\n", VOCAB, width, width, width / 4, w->keys);
     r->o.start = w->start, r->o.ramp = w->ramp, r->o.memory = w->memory;
+    r->o.scale_interval = w->interval == NEVER ? 0 : w->interval ? w->interval : 1;
     assert_ok(model_init(&r->model, &c, &e), e);
     assert_ok(model_allocate(&r->model, &e), e);
     model_initialize(&r->model, 7);
@@ -325,6 +329,46 @@ static void resuming_gives_the_same_bits(void **state)
         check_resumption(&(struct want){.keys = TIED, .type = "Q4_0", .dtype = dtype});
         check_resumption(&(struct want){.keys = TIED, .type = "Q5_0", .start = 4, .ramp = 6, .dtype = dtype});
         check_resumption(&(struct want){.keys = UNTIED, .type = "Q4_0", .start = 9, .dtype = dtype, .memory = 1});
+        check_resumption(&(struct want){.keys = TIED, .type = "Q2_K", .width = 256, .dtype = dtype, .interval = NEVER});
+        check_resumption(&(struct want){.keys = TIED, .type = "Q4_0", .dtype = dtype, .interval = 3, .start = 2, .ramp = 6});
+        check_resumption(&(struct want){.keys = TIED, .type = "IQ4_NL", .dtype = dtype, .interval = 5, .start = 8});
+    }
+}
+
+/* The scales of the first search stay; with an interval they are others in between, and the type's own at each search. */
+static void scales_that_stay(void **state)
+{
+    (void)state;
+    const size_t intervals[] = {NEVER, 4};
+    for (size_t k = 0; k < 2; k++) {
+        const struct want w = {.keys = TIED, .type = "Q4_0", .interval = intervals[k]};
+        struct run r;
+        struct error e;
+        run_begin(&r, &w);
+        assert_ok(qat_attach(&r.q, &e), e);
+        const struct param *p = r.model.layers[0].q.weight;
+        const size_t n = p->count / 32;
+        struct block_q4_0 *first = mem_alloc(n, sizeof *first), *own = mem_alloc(n, sizeof *own);
+        for (uint64_t step = 0; step < 9; step++) {
+            size_t same = 0, typed = 0;
+            qat_begin_step(&r.q, step);
+            const struct block_q4_0 *now = param_computed(p).data;
+            if (step == 0)
+                memcpy(first, now, n * sizeof *first);
+            quantize_rows(DTYPE_Q4_0, p->value, own, p->rows, p->cols, NULL);
+            for (size_t i = 0; i < n; i++) {
+                same += now[i].d == first[i].d;
+                typed += memcmp(&now[i], &own[i], sizeof *own) == 0;
+            }
+            const bool searched = step == 0 || (w.interval == 4 && step % 4 == 0);
+            assert_true(searched ? typed == n : typed < n);
+            assert_true((w.interval == NEVER || step < 4) == (same == n));
+            for (size_t i = 0; i < p->count; i++)
+                p->value[i] *= 1.01f;
+            qat_changed(&r.q);
+        }
+        mem_free(first), mem_free(own);
+        run_end(&r);
     }
 }
 
@@ -525,7 +569,7 @@ int main(void)
         cmocka_unit_test(who_asks_is_no_step),
         cmocka_unit_test(one_model_in_all_its_places),
         cmocka_unit_test(a_run_without),
-        cmocka_unit_test(resuming_gives_the_same_bits),
+        cmocka_unit_test(resuming_gives_the_same_bits), cmocka_unit_test(scales_that_stay),
         cmocka_unit_test(what_comes_late),
         cmocka_unit_test(a_damaged_base),
         cmocka_unit_test(the_plan_counts_what_is_stored),

@@ -72,7 +72,7 @@ __attribute__((unused)) static struct model wide_model(size_t width, size_t laye
 
 __attribute__((unused)) static struct qat_options rounds_to(const char *type, bool pure)
 {
-    return (struct qat_options){.types = {.type = (char *)type, .pure = pure}};
+    return (struct qat_options){.types = {.type = (char *)type, .pure = pure}, .scale_interval = 1};
 }
 
 /* What `linnet quantize` writes of the model with the same wishes. */
