@@ -55,8 +55,13 @@ static int add_matrix(struct qat *q, const struct tensor *t, const struct planne
     return OK;
 }
 
-static int check_adapter(const struct lora_adapter *a, struct error *e)
+static int check_adapter(const struct lora_adapter *a, const struct model *m, struct error *e)
 {
+    if (a && m->head.weight == m->token_embd && model_architecture(&m->config)->head_in_gguf)
+        return error_set(e, ERR_USAGE,
+                         "files of this model's family have an output layer of their own even where it is the embedding, and "
+                         "its type may be another: --qat rounds both as one, which linnet merge would not: train with "
+                         "--method full");
     for (size_t i = 0; a && i < a->n_pairs; i++)
         if (a->pairs[i].magnitude)
             return error_set(e, ERR_USAGE,
@@ -173,7 +178,7 @@ int qat_init(struct qat *q, const struct qat_options *o, struct model *m, const 
 {
     *q = (struct qat){.options = o, .model = m, .adapter = adapter, .trains = trains, .share = 1};
     tensor_list_init(&q->list, m, CONTAINER_GGUF, false);
-    int code = check_adapter(adapter, e);
+    int code = check_adapter(adapter, m, e);
     if (!code)
         code = type_wishes_parse(&o->types, "--qat", "--qat-", &q->wishes, e);
     if (!code)

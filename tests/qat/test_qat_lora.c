@@ -366,7 +366,10 @@ static void assert_refused(struct lora_options *o, const char *keys, const char 
 static void adapters_that_are_refused(void **state)
 {
     (void)state;
-    struct lora_options dora = {.use_dora = true}, dropout = {.dropout = 0.1}, head = {0};
+    struct lora_options dora = {.use_dora = true}, dropout = {.dropout = 0.1}, head = {0}, plain = {0};
+    assert_refused(&plain, HEAD_TOO, "files of this model's family have an output layer of their own even where it is the "
+                                     "embedding, and its type may be another: --qat rounds both as one, which linnet merge would "
+                                     "not: train with --method full");
     assert_refused(&dora, TIED, "--qat rounds the weight with the adapter merged into it, and magnitudes are not trained through "
                                 "that: leave --dora out");
     assert_refused(&dropout, TIED, "--qat rounds the weight with the adapter merged into it, which is the same for every "
