@@ -69,7 +69,11 @@ for seed; do
         quantize importance "$base" --imatrix "$out/imatrix-$seed"
         quantize compensated "$base" --calibration "$calibration"
         quantize later "$out/longer-$seed/checkpoints/last.h5"
-        further "qat-$type-$seed" --qat $type --qat-pure --qat-imatrix "$out/imatrix-$seed" --qat-scale-interval 0
+        if [ $type = Q4_0 ]; then
+            further "qat-$type-$seed" --qat $type --qat-pure
+        else
+            further "qat-$type-$seed" --qat $type --qat-pure --qat-imatrix "$out/imatrix-$seed" --qat-scale-interval 0
+        fi
         printf '%-7s' $type
         for name in nearest importance compensated later; do printf ' %s  ' "$(loss "$out/$name-$type-$seed.gguf")"; done
         loss "$out/qat-$type-$seed/checkpoints/last.h5"

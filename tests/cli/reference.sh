@@ -1,22 +1,8 @@
 # reference: the file that it writes, runs of dpo that use it and are the same as without, and what is refused.
 . tests/cli/lib.inc
 
-cat >"$tmp/tiny.yaml" <<'YAML'
-model: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}
-tokenizer: {vocab_size: 400, special_tokens: ["<|endoftext|>"]}
-optim: {warmup_iters: 2}
-train: {iters: 10, batch_size: 4, max_seq_length: 64}
-YAML
-run "$LINNET" data synth --out "$tmp/corpus.jsonl" --size 100k --seed 3 -q
-status 0
-run "$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/corpus.jsonl" --out "$tmp/base" -q
-status 0
-run "$LINNET" export --model "$tmp/base" --dtype f32 --out "$tmp/f32.gguf" -q
-status 0
-run "$LINNET" quantize --model "$tmp/f32.gguf" --type q4_0 --out "$tmp/q4.gguf" -q
-status 0
-cd "$tmp" || exit 1
-case $LINNET in /*) ;; *) LINNET=$OLDPWD/$LINNET ;; esac
+tiny_base '"<|endoftext|>"'
+tiny_files
 i=0
 while [ $((i += 1)) -le 40 ]; do
     echo "{\"prompt\": \"What is $i plus $i?\", \"chosen\": \" It is $((i + i)).\", \"rejected\": \" Who knows, $i?\"}" >>pairs.jsonl

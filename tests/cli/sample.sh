@@ -1,18 +1,7 @@
 # sample: what is asked and answered, that a stopped run goes on to the same file, and what is refused.
 . tests/cli/lib.inc
 
-cat >"$tmp/tiny.yaml" <<'YAML'
-model: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}
-tokenizer: {vocab_size: 400, special_tokens: ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]}
-optim: {warmup_iters: 2}
-train: {iters: 10, batch_size: 4, max_seq_length: 64}
-YAML
-run "$LINNET" data synth --out "$tmp/corpus.jsonl" --size 100k --seed 3 -q
-status 0
-run "$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/corpus.jsonl" --out "$tmp/base" -q
-status 0
-case $LINNET in /*) ;; *) LINNET=$PWD/$LINNET ;; esac
-cd "$tmp" || exit 1
+tiny_base
 i=0
 while [ $((i += 1)) -le 60 ]; do
     echo "{\"question\": \"What is $i plus $i?\", \"answer\": \" $((i + i))\", \"n\": 1.50, \"é\": \"\\u00e9\"}" >>q.jsonl
