@@ -23,6 +23,16 @@ void mem_free(void *p);
 /* *product = a * b; false when it does not fit size_t. */
 bool size_mul(size_t a, size_t b, size_t *product);
 
+static inline size_t size_larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline size_t size_smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Grows *items (of `size` bytes each) so that index `count` is valid; doubles the capacity. */
 void mem_grow(void **items, size_t *capacity, size_t count, size_t size);
 
@@ -37,6 +47,12 @@ void mem_measure(size_t *limit, size_t *available);
 enum { ARENA_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
 /* What a measuring arena stops at: more than any machine has, and safe to round up and add to. */
 #define ARENA_MOST ((size_t)1 << 60)
+
+/* What arena_alloc takes for so many bytes. */
+static inline size_t arena_aligned(size_t bytes)
+{
+    return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
 
 /* One block of zeroed memory handed out front to back. Measure first with a NULL base: an arena
  * whose `base` is NULL only counts, so the same code plans and allocates. */

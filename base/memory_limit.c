@@ -26,11 +26,6 @@ static uint64_t meminfo(const char *key)
     return read_entry("/proc/meminfo", key, &kilobytes) ? kilobytes * 1024 : 0;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The files of the two generations of control groups; https://docs.kernel.org/admin-guide/. */
 static const struct generation {
     const char *root, *limit, *used, *cache;
@@ -53,8 +48,8 @@ static void apply_group(const struct generation *g, const char *group, size_t *l
         read_entry(used_path, "", &used);
         read_entry(stat_path, g->cache, &cache);
         used -= cache < used ? cache : used;
-        *limit = smaller(*limit, most);
-        *available = smaller(*available, used < most ? most - used : 0);
+        *limit = size_smaller(*limit, most);
+        *available = size_smaller(*available, used < most ? most - used : 0);
     }
     mem_free(limit_path);
     mem_free(used_path);
@@ -99,8 +94,8 @@ void mem_measure(size_t *limit, size_t *available)
     *limit = all ? all : SIZE_MAX;
     *available = left ? left : *limit;
     apply_all_groups(limit, available);
-    *limit += smaller(meminfo("SwapTotal:"), SIZE_MAX - *limit);
+    *limit += size_smaller(meminfo("SwapTotal:"), SIZE_MAX - *limit);
     if (getrlimit(RLIMIT_AS, &address_space) == 0 && address_space.rlim_cur != RLIM_INFINITY)
-        *limit = smaller(*limit, address_space.rlim_cur);
-    *available = smaller(*available, *limit);
+        *limit = size_smaller(*limit, address_space.rlim_cur);
+    *available = size_smaller(*available, *limit);
 }

@@ -168,11 +168,6 @@ static int set_value(struct place p, enum option_source source, const char *wher
     return code;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours each cost
  * one. Only the last three rows of the table are kept. */
 static size_t edit_distance(const char *a, const char *b)
@@ -188,9 +183,9 @@ static size_t edit_distance(const char *a, const char *b)
         now[0] = i;
         for (size_t j = 1; j <= m; j++) {
             now[j] =
-                smaller(smaller(now[j - 1], above[j]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
+                size_smaller(size_smaller(now[j - 1], above[j]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                now[j] = smaller(now[j], two[j - 2] + 1);
+                now[j] = size_smaller(now[j], two[j - 2] + 1);
         }
     }
     return row[n % 3][m];

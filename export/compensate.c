@@ -5,9 +5,9 @@
 #include "kernels/compensate.h"
 #include "kernels/quantize.h"
 #include "kernels/relevel.h"
+#include "kernels/rounding.h"
 #include "model/decoder.h"
 
-#include <math.h>
 #include <string.h>
 
 /* --- which matrices --- */
@@ -57,24 +57,12 @@ static int find_matrices(struct compensation *c, const struct type_plan *plan, s
 
 enum { ROWS = 512 }; /* of f32 at a time */
 
-static int check_rows(const struct compensated *x, const float *rows, size_t n, bool stored, struct error *e)
-{
-    bool finite = true;
-    for (size_t i = 0; i < n; i++)
-        finite &= isfinite(rows[i]) != 0;
-    if (finite)
-        return OK;
-    if (stored)
-        return error_set(e, ERR_FORMAT, "%s holds weights so large that no block of %s can stand for them (their scale is "
-                         "of f16); choose bf16 for it", x->tensor, dtype_info(x->type)->name);
-    return error_set(e, ERR_FORMAT, "%s holds a weight that is not a number; the training diverged, or the model's file is "
-                     "damaged", x->tensor);
-}
-
 /* From here on the model computes with the blocks. g: of its inputs, factored; NULL: rounds plainly. */
 static int make_blocks(struct compensated *x, const struct input_gram *g, struct error *e)
 {
     struct param *p = x->param;
+    const struct rounding r = {.type = x->type, .cols = p->cols, .importance = x->importance, .tensor = x->tensor,
+                               .advice = "choose bf16 for it"};
     size_t row_bytes;
     int code = OK;
     CHECK(dtype_bytes(x->type, p->cols, &row_bytes));
@@ -86,15 +74,14 @@ static int make_blocks(struct compensated *x, const struct input_gram *g, struct
 #pragma omp parallel for schedule(static)
         for (size_t i = 0; i < n; i++)
             param_row(p, at + i, rows + i * p->cols);
-        code = check_rows(x, rows, n * p->cols, false, e);
+        code = rounding_check_weights(&r, rows, n, e);
         if (code)
             break;
         if (g)
             compensate_rows(x->type, rows, n, g, to);
         else
-            quantize_rows(x->type, rows, to, n, p->cols, x->importance);
-        CHECK(dtype_to_f32(x->type, to, rows, n * p->cols));
-        code = check_rows(x, rows, n * p->cols, true, e);
+            rounding_store(&r, rows, n, to);
+        code = rounding_check_stored(&r, to, n, rows, e);
     }
     mem_free(rows);
     p->view = &x->view;

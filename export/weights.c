@@ -4,10 +4,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "kernels/quantize.h"
+#include "kernels/rounding.h"
 
 #include <dirent.h>
-#include <math.h>
 #include <string.h>
 
 static bool directory_is_empty(const char *path)
@@ -148,45 +147,6 @@ void weight_sources_report(const struct weight_sources *w, struct export_report 
     }
 }
 
-static bool all_finite(const float *x, size_t n)
-{
-    bool finite = true;
-    for (size_t i = 0; i < n; i++)
-        finite &= isfinite(x[i]) != 0;
-    return finite;
-}
-
-/* f16's largest number. Scales of blocks are f16 too: what comes of them is looked at when they are made. */
-static float largest_weight(enum dtype type)
-{
-    return type == DTYPE_F16 ? 65504.0f : INFINITY;
-}
-
-static bool row_is_fine(const struct weight_source *s, const float *row, size_t n)
-{
-    const float limit = largest_weight(s->type);
-    bool in_range = true;
-    for (size_t i = 0; i < n; i++)
-        in_range &= !(fabsf(row[i]) > limit);
-    return in_range && all_finite(row, n);
-}
-
-/* `finite`: it is a number, and too large. */
-static int weight_error(const struct weight_source *s, bool finite, struct error *e)
-{
-    if (!finite)
-        return error_set(e, ERR_FORMAT,
-                         "%s holds a weight that is not a number; the training diverged, or the "
-                         "model's file is damaged", s->tensor->name);
-    if (s->type == DTYPE_F16)
-        return error_set(e, ERR_FORMAT,
-                         "%s holds a weight beyond the range of f16 (65504); export as bf16 or f32",
-                         s->tensor->name);
-    return error_set(e, ERR_FORMAT,
-                     "%s holds weights so large that no block of %s can stand for them (their scale is of f16); "
-                     "choose bf16 for it", s->tensor->name, dtype_info(s->type)->name);
-}
-
 /* The row of a matrix in the model's memory that is row `row` in the file's order. */
 static size_t model_row(const struct weight_source *s, const struct param *p, size_t row)
 {
@@ -256,33 +216,15 @@ static void scratch_free(struct scratch *x)
     mem_free(x->which);
 }
 
-/* n rows of f32 in the file's type, the first being row `at` of the tensor. Blocks are looked at in `back`, of f32,
- * which may be the rows themselves. */
+/* n rows of f32 in the file's type, the first being row `at` of the tensor. They are looked at in `back`, of f32, which
+ * may be the rows themselves. */
 static int store_rows(const struct weight_source *s, const float *rows, size_t at, size_t n, char *to, float *back,
                       struct error *e)
 {
-    const size_t cols = s->tensor->cols;
-    const bool blocks = quantize_supports(s->type);
-    size_t row_bytes, bad = SIZE_MAX;
-    CHECK(dtype_bytes(s->type, cols, &row_bytes));
-#pragma omp parallel for reduction(min : bad) if (n * cols > 65536)
-    for (size_t i = 0; i < n; i++)
-        if (!row_is_fine(s, rows + i * cols, cols))
-            bad = i;
-        else if (!blocks)
-            CHECK(dtype_from_f32(s->type, rows + i * cols, to + i * row_bytes, cols));
-    if (bad != SIZE_MAX)
-        return weight_error(s, all_finite(rows + bad * cols, cols), e);
-    if (!blocks)
-        return OK;
-    quantize_rows(s->type, rows, to, n, cols, row_importance(s, at));
-#pragma omp parallel for reduction(min : bad) if (n * cols > 65536)
-    for (size_t i = 0; i < n; i++) {
-        CHECK(dtype_to_f32(s->type, to + i * row_bytes, back + i * cols, cols));
-        if (!all_finite(back + i * cols, cols))
-            bad = i;
-    }
-    return bad == SIZE_MAX ? OK : weight_error(s, true, e);
+    const struct rounding r = {.type = s->type, .cols = s->tensor->cols, .importance = row_importance(s, at),
+                               .tensor = s->tensor->name,
+                               .advice = is_plain(s->type) ? "export as bf16 or f32" : "choose bf16 for it"};
+    return rounding_store_checked(&r, rows, n, to, back, e);
 }
 
 /* What the file would have held without the adapters, and what it holds: `from`, of n rows. */

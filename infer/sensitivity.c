@@ -1,9 +1,8 @@
 #include "infer/sensitivity.h"
 
 #include "base/check.h"
-#include "kernels/quantize.h"
+#include "kernels/rounding.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -20,16 +19,6 @@ struct sensitivity_row {
 
 /* --- memory --- */
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-static size_t aligned(size_t bytes)
-{
-    return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-}
-
 static size_t block_bytes(const struct rounded_matrix *x)
 {
     size_t bytes;
@@ -42,7 +31,7 @@ size_t sensitivity_rows(const struct model *m, size_t context)
 {
     const size_t row_bytes = context * m->config.vocab_size * 2 * sizeof(float);
     const size_t by_memory = LOGIT_BYTES / row_bytes, by_tokens = TOKENS_AT_ONCE / context;
-    return larger(by_memory < by_tokens ? by_memory : by_tokens, 1);
+    return size_larger(by_memory < by_tokens ? by_memory : by_tokens, 1);
 }
 
 static void measure_cases(struct sensitivity *s, const struct sensitivity_case *cases, size_t n_cases)
@@ -52,11 +41,11 @@ static void measure_cases(struct sensitivity *s, const struct sensitivity_case *
         for (size_t j = 0; j < cases[i].n_matrices; j++) {
             const struct rounded_matrix *x = &cases[i].matrices[j];
             CHECK(!x->param->view);
-            bytes += aligned(block_bytes(x));
-            s->columns = larger(s->columns, x->param->cols);
+            bytes += arena_aligned(block_bytes(x));
+            s->columns = size_larger(s->columns, x->param->cols);
         }
-        s->most_bytes = larger(s->most_bytes, bytes);
-        s->most_matrices = larger(s->most_matrices, cases[i].n_matrices);
+        s->most_bytes = size_larger(s->most_bytes, bytes);
+        s->most_matrices = size_larger(s->most_matrices, cases[i].n_matrices);
     }
 }
 
@@ -177,36 +166,21 @@ int sensitivity_set_text(struct sensitivity *s, const int32_t *ids, size_t n_row
 
 /* --- rounding --- */
 
-static bool all_finite(const float *x, size_t n)
-{
-    bool finite = true;
-    for (size_t i = 0; i < n; i++)
-        finite &= fabsf(x[i]) <= FLT_MAX;
-    return finite;
-}
-
 static int round_matrix(struct sensitivity *s, const struct rounded_matrix *x, char *to, struct error *e)
 {
     const struct param *p = x->param;
+    const struct rounding r = {.type = x->type, .cols = p->cols, .importance = x->importance, .tensor = x->tensor,
+                               .advice = "leave that type out of --types"};
     const size_t row_bytes = block_bytes(x) / p->rows;
-    for (size_t at = 0; at < p->rows; at += TILE_ROWS) {
+    int code = OK;
+    for (size_t at = 0; at < p->rows && !code; at += TILE_ROWS) {
         const size_t n = p->rows - at < TILE_ROWS ? p->rows - at : TILE_ROWS;
 #pragma omp parallel for schedule(static)
         for (size_t i = 0; i < n; i++)
             param_row(p, at + i, s->tile + i * p->cols);
-        if (!all_finite(s->tile, n * p->cols))
-            return error_set(e, ERR_FORMAT, "%s holds a weight that is not a number; the model's file is damaged, or its "
-                                            "training diverged", x->tensor);
-        if (quantize_supports(x->type))
-            quantize_rows(x->type, s->tile, to + at * row_bytes, n, p->cols, x->importance);
-        else
-            CHECK(dtype_from_f32(x->type, s->tile, to + at * row_bytes, n * p->cols));
-        CHECK(dtype_to_f32(x->type, to + at * row_bytes, s->tile, n * p->cols));
-        if (!all_finite(s->tile, n * p->cols))
-            return error_set(e, ERR_FORMAT, "%s holds weights so large that %s cannot stand for them; leave that out of the "
-                                            "types", x->tensor, dtype_info(x->type)->name);
+        code = rounding_store_checked(&r, s->tile, n, to + at * row_bytes, s->tile, e);
     }
-    return OK;
+    return code;
 }
 
 static struct matrix rounded(void *context, const struct param *p)
@@ -222,11 +196,11 @@ static int show_rounded(struct sensitivity *s, const struct sensitivity_case *c,
     CHECK(c->n_matrices <= s->most_matrices);
     for (size_t i = 0; i < c->n_matrices && !code; i++) {
         const struct rounded_matrix *x = &c->matrices[i];
-        CHECK(to + aligned(block_bytes(x)) <= (char *)s->blocks + s->most_bytes && x->param->cols <= s->columns);
+        CHECK(to + arena_aligned(block_bytes(x)) <= (char *)s->blocks + s->most_bytes && x->param->cols <= s->columns);
         code = round_matrix(s, x, to, e);
         s->matrices[i] = (struct matrix){to, x->param->cols, x->type, false, false};
         s->views[i] = (struct param_view){&s->matrices[i], rounded};
-        to += aligned(block_bytes(x));
+        to += arena_aligned(block_bytes(x));
     }
     for (size_t i = 0; i < c->n_matrices && !code; i++) {
         CHECK(!c->matrices[i].param->view);

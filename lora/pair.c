@@ -42,11 +42,6 @@ static struct call_sizes sizes_of(const struct lora_pair *p, size_t n, bool drop
                                .tile = dora ? TILE * (in + r) : 0};
 }
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 size_t lora_scratch_bytes(const struct lora_adapter *a, size_t n)
 {
     struct call_sizes most = {0};
@@ -55,7 +50,7 @@ size_t lora_scratch_bytes(const struct lora_adapter *a, size_t n)
         bool head = p->linear == &a->model->head; /* sees some rows at a time */
         size_t rows = head ? linear_loss_rows(n, p->linear->weight->rows) : n;
         struct call_sizes s = sizes_of(p, rows, a->dropout > 0);
-        most = (struct call_sizes){larger(s.low, most.low), larger(s.work, most.work), larger(s.tile, most.tile)};
+        most = (struct call_sizes){size_larger(s.low, most.low), size_larger(s.work, most.work), size_larger(s.tile, most.tile)};
     }
     return (most.low + most.work + most.tile) * sizeof(float);
 }

@@ -2,11 +2,6 @@
 
 #include "base/check.h"
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Sizes of one token's activations, and the arena they come from. */
 struct taker {
     struct arena *arena;
@@ -158,8 +153,8 @@ void activations_init(struct activations *a, const struct model *m, enum dtype t
     a->last = kept ? floats(&t, t.width) : a->layers[0].input;
     a->last_norm = norm_floats(&t, &m->output_norm, 1);
     a->hidden = elements(&t, t.width);
-    size_t gated = larger(t.most.ffn, t.chosen * t.expert_width);
-    a->normed = elements(&t, t.experts ? t.width : larger(t.width, t.most.ffn));
+    size_t gated = size_larger(t.most.ffn, t.chosen * t.expert_width);
+    a->normed = elements(&t, t.experts ? t.width : size_larger(t.width, t.most.ffn));
     a->gated = t.experts ? elements(&t, gated) : a->normed;
     a->branch = elements(&t, t.width);
     if (c->sliding_window)

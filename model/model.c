@@ -428,20 +428,15 @@ struct rope layer_rope(const struct model *m, const struct layer *l)
                          model_rotary_dim(&m->config)};
 }
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 struct model_widths model_widths(const struct model *m)
 {
     struct model_widths w = {0};
     for (size_t i = 0; i < m->config.num_hidden_layers; i++) {
         const struct layer *l = &m->layers[i];
-        w.query = larger(w.query, layer_query_width(m, l));
-        w.key = larger(w.key, layer_key_width(m, l));
-        w.heads = larger(w.heads, l->shape.n_heads);
-        w.ffn = larger(w.ffn, l->shape.intermediate_size);
+        w.query = size_larger(w.query, layer_query_width(m, l));
+        w.key = size_larger(w.key, layer_key_width(m, l));
+        w.heads = size_larger(w.heads, l->shape.n_heads);
+        w.ffn = size_larger(w.ffn, l->shape.intermediate_size);
     }
     return w;
 }

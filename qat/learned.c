@@ -1,7 +1,6 @@
 #include "qat/learned.h"
 
 #include "base/check.h"
-#include "kernels/quantize.h"
 #include "kernels/quantize_scaled.h"
 #include "kernels/relevel.h"
 #include "kernels/scratch.h"
@@ -103,9 +102,10 @@ void learned_start(struct qat *q, bool only_new)
         const struct qat_matrix *x = &q->matrices[i];
         if (!x->scale || (only_new && !isnan(x->scale->value[0])))
             continue;
+        const struct rounding r = plain_rounding(x);
         for (size_t at = 0; at < x->param->rows; at += TILE_ROWS) {
             const size_t n = tile_of(x->param, at);
-            round_rows_plainly(x, rows_to_round(x, at, n), n, q->shared);
+            rounding_store(&r, rows_to_round(x, at, n), n, q->shared);
             quantized_scales(x->type, q->shared, n * x->param->cols / SCALED_BLOCK, x->scale->value + at * x->scale->cols);
         }
     }

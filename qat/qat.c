@@ -2,7 +2,6 @@
 
 #include "base/check.h"
 #include "kernels/profile.h"
-#include "kernels/quantize.h"
 #include "kernels/quantize_scaled.h"
 #include "kernels/quantized.h"
 #include "kernels/relevel.h"
@@ -11,8 +10,6 @@
 #include "qat/learned.h"
 #include "qat/rounding.h"
 
-#include <float.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,16 +97,6 @@ static bool mixes(const struct qat *q)
     return q->options->ramp > 0 || (q->options->start > 0 && merges);
 }
 
-static size_t aligned(size_t bytes)
-{
-    return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-}
-
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Blocks are kept of matrices that never change, and of the others while they fit: in the memory, `keeping`, in which
  * they are mixed with the values while they come in; beside it where blocks are more than that they are made. */
 static void lay_out(struct qat *q, struct arena *arena)
@@ -117,23 +104,23 @@ static void lay_out(struct qat *q, struct arena *arena)
     size_t used = 0, shared = 0, columns = 0;
     for (size_t i = 0; i < q->n_matrices; i++) {
         const struct qat_matrix *x = &q->matrices[i];
-        const size_t bytes = aligned(matrix_bytes(x));
-        columns = larger(columns, x->param->cols);
-        shared = larger(shared, matrix_bytes(x) / x->param->rows * TILE_ROWS);
+        const size_t bytes = arena_aligned(matrix_bytes(x));
+        columns = size_larger(columns, x->param->cols);
+        shared = size_larger(shared, matrix_bytes(x) / x->param->rows * TILE_ROWS);
         if (!x->frozen && used + bytes <= q->budget)
             used += bytes;
         else if (!x->frozen)
-            shared = larger(shared, bytes);
+            shared = size_larger(shared, bytes);
     }
     const bool mixed_there = mixes(q) && !holds_scales(q);
-    char *keeping = arena_alloc(arena, mixed_there ? larger(used, q->largest_matrix) : used, 1);
+    char *keeping = arena_alloc(arena, mixed_there ? size_larger(used, q->largest_matrix) : used, 1);
     q->mixed = mixed_there ? (float *)keeping : arena_alloc(arena, mixes(q) ? q->largest_matrix : 0, 1);
     q->shared = arena_alloc(arena, shared, 1);
     q->tile = arena_alloc(arena, TILE_ROWS * columns, sizeof(float));
     used = 0;
     for (size_t i = 0; i < q->n_matrices; i++) {
         struct qat_matrix *x = &q->matrices[i];
-        const size_t bytes = aligned(matrix_bytes(x));
+        const size_t bytes = arena_aligned(matrix_bytes(x));
         if (x->frozen) {
             x->kept = arena_alloc(arena, bytes, 1);
         } else if (used + bytes <= q->budget) {
@@ -159,7 +146,7 @@ static void settle_budget(struct qat *q)
 {
     size_t frozen = 0;
     for (size_t i = 0; i < q->n_matrices; i++)
-        frozen += q->matrices[i].frozen ? aligned(matrix_bytes(&q->matrices[i])) : 0;
+        frozen += q->matrices[i].frozen ? arena_aligned(matrix_bytes(&q->matrices[i])) : 0;
     if (holds_scales(q)) {
         q->budget = SIZE_MAX / 2;
         return;
@@ -215,12 +202,9 @@ void qat_free(struct qat *q)
 
 /* --- rounding --- */
 
-void round_rows_plainly(const struct qat_matrix *x, const float *rows, size_t n, void *to)
+struct rounding plain_rounding(const struct qat_matrix *x)
 {
-    if (quantize_supports(x->type))
-        quantize_rows(x->type, rows, to, n, x->param->cols, x->importance);
-    else
-        CHECK(dtype_from_f32(x->type, rows, to, n * x->param->cols));
+    return (struct rounding){.type = x->type, .cols = x->param->cols, .importance = x->importance, .tensor = x->tensor};
 }
 
 void round_rows(const struct qat_matrix *x, const float *rows, size_t first, size_t n, void *to)
@@ -231,10 +215,12 @@ void round_rows(const struct qat_matrix *x, const float *rows, size_t first, siz
         if (to != own)
             memcpy(to, own, n * row_bytes);
         relevel_rows(x->type, rows, to, n, x->param->cols);
-    } else if (x->scale && !x->qat->scales_wait)
+    } else if (x->scale && !x->qat->scales_wait) {
         quantize_rows_scaled(x->type, rows, x->scale->value + first * x->scale->cols, to, n, x->param->cols);
-    else
-        round_rows_plainly(x, rows, n, to);
+    } else {
+        const struct rounding r = plain_rounding(x);
+        rounding_store(&r, rows, n, to);
+    }
 }
 
 /* 0 where the weight is the model's own: also while the adapter is off. */
@@ -338,43 +324,20 @@ static struct matrix computed(void *context, const struct param *p)
 
 /* --- at work --- */
 
-static bool all_finite(const float *x, size_t n, float limit)
-{
-    bool finite = true;
-    for (size_t i = 0; i < n; i++)
-        finite &= fabsf(x[i]) <= limit;
-    return finite;
-}
-
-static int too_large(const struct qat_matrix *x, struct error *e)
-{
-    char why[96] = "beyond the range of f16 (65504)";
-    if (x->type != DTYPE_F16)
-        snprintf(why, sizeof why, "so large that no block of %s can stand for them (their scale is of f16)",
-                 dtype_info(x->type)->name);
-    return error_set(e, ERR_FORMAT, "%s holds weights %s; choose bf16 for it: --qat-tensor-type %s=bf16", x->tensor, why,
-                     x->tensor);
-}
-
 /* A scale that is no number would make all of its block none. */
 static int check_matrix(const struct qat_matrix *x, struct error *e)
 {
-    const struct qat *q = x->qat;
     const struct param *p = x->param;
-    const size_t row_bytes = matrix_bytes(x) / p->rows;
-    for (size_t at = 0; at < p->rows; at += TILE_ROWS) {
+    struct rounding r = plain_rounding(x);
+    char advice[PARAM_NAME_SIZE + 64];
+    int code = OK;
+    snprintf(advice, sizeof advice, "choose bf16 for it: --qat-tensor-type %s=bf16", x->tensor);
+    r.advice = advice;
+    for (size_t at = 0; at < p->rows && !code; at += TILE_ROWS) {
         const size_t n = tile_of(p, at);
-        if (!all_finite(rows_to_round(x, at, n), n * p->cols, FLT_MAX))
-            return error_set(e, ERR_FORMAT, "%s holds a weight that is not a number; the model's file is damaged, or its "
-                             "training diverged", x->tensor);
-        round_rows_plainly(x, q->tile, n, q->shared);
-        for (size_t i = 0; i < n; i++) {
-            CHECK(dtype_to_f32(x->type, (const char *)q->shared + i * row_bytes, q->tile, p->cols));
-            if (!all_finite(q->tile, p->cols, FLT_MAX))
-                return too_large(x, e);
-        }
+        code = rounding_store_checked(&r, rows_to_round(x, at, n), n, x->qat->shared, x->qat->tile, e);
     }
-    return OK;
+    return code;
 }
 
 /* Whether the adapter's products are left out, for the weight has them. */

@@ -558,14 +558,14 @@ else
 fi
 # As one of the workers: the group's lines, each after its name.
 if [ "${1:-}" = --group ]; then
-    work=$out/work/$2
+    work=$out/groups/$2
     mkdir -p "$work"
     { run_group "$2"; echo end; } 2>&1 | sed -u "s/^/$2$tab/"
     exit 0
 fi
 
 show_lines() {
-    [ ! -e "$out/work/$1.lines" ] || cat "$out/work/$1.lines"
+    [ ! -e "$out/groups/$1.lines" ] || cat "$out/groups/$1.lines"
 }
 # What the workers say, in the order of the groups: at once for the first that has not ended, the others' later.
 collect() {
@@ -577,13 +577,13 @@ collect() {
         '  skipped: '*) skipped=$((skipped + 1)) ;;
         esac
         if [ "$line" = end ]; then
-            : >"$out/work/$group.ended"
+            : >"$out/groups/$group.ended"
         elif [ "$group" = "${1:-}" ]; then
             printf '%s\n' "$line"
         else
-            printf '%s\n' "$line" >>"$out/work/$group.lines"
+            printf '%s\n' "$line" >>"$out/groups/$group.lines"
         fi
-        while [ -e "$out/work/${1:-}.ended" ]; do
+        while [ -e "$out/groups/${1:-}.ended" ]; do
             shift
             show_lines "${1:-}"
         done
@@ -593,7 +593,7 @@ collect() {
         [ "$group" = "$first" ] || show_lines "$group"
     done
     for group in "$@"; do
-        [ -e "$out/work/$group.ended" ] && continue
+        [ -e "$out/groups/$group.ended" ] && continue
         failed=$((failed + 1))
         echo "  FAIL  $group: did not come to its end"
         [ "$group" = prepare ] && break
@@ -609,8 +609,8 @@ for group in "$@"; do
     esac
 done
 [ $# = 0 ] || groups=$*
-rm -rf "$out/work"
-work=$out/work/prepare
+rm -rf "$out/groups"
+work=$out/groups/prepare
 mkdir -p "$work"
 # shellcheck disable=SC2086
 {

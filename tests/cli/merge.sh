@@ -176,7 +176,7 @@ model.layers.0.mlp.up_proj.weight (64 x 32) it would be 64 x rank"
 m --adapter "$tmp/q" --out "$tmp/y.gguf" --eval "$tmp/nothing.txt"
 status 1
 m --adapter "$tmp/q=1e30" --type f16 --out "$tmp/y.gguf" -q
-failure 'blk.0.attn_q.weight holds a weight beyond the range of f16 (65504); export as bf16 or f32'
+failure 'blk.0.attn_q.weight holds weights beyond the range of f16 (65504); export as bf16 or f32'
 [ ! -e "$tmp/y.gguf" ] && [ ! -e "$tmp/y" ] || fail "a file in spite of an error"
 
 # A full disk: what was there stays, and a new directory has nothing in it.

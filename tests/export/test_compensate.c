@@ -252,8 +252,8 @@ static void what_cannot_be(void **state)
     float *w = m.layers[1].ffn.down.weight->value, old = w[70];
     w[70] = NAN;
     assert_int_equal(quantize_model(&m, t, &o, path, &report, &e), ERR_FORMAT);
-    assert_string_equal(e.message, "blk.1.ffn_down.weight holds a weight that is not a number; the training diverged, or "
-                                   "the model's file is damaged");
+    assert_string_equal(e.message, "blk.1.ffn_down.weight holds a weight that is not a number; the model's file is "
+                                   "damaged, or its training diverged");
     check_left_alone(&m);
     w[70] = 1e30f;
     assert_int_equal(quantize_model(&m, t, &o, path, &report, &e), ERR_FORMAT);

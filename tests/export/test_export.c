@@ -303,7 +303,7 @@ static void nothing_is_replaced_without_force(void **state)
     struct param *p = m.layers[2].ffn.down.weight;
     p->value[17] = 70000;
     assert_int_equal(export_gguf(&m, t, &o, path, &e), ERR_FORMAT);
-    assert_non_null(strstr(e.message, "blk.2.ffn_down.weight holds a weight beyond the "
+    assert_non_null(strstr(e.message, "blk.2.ffn_down.weight holds weights beyond the "
                                       "range of f16"));
     assert_ok(file_read(path, &text, 100, &e), e);
     assert_string_equal(text.data, "precious");

@@ -116,7 +116,8 @@ static void several_together_and_what_changes_nothing(void **state)
 
     m.layers[0].ffn.up.weight->value[3] = 1e9f; /* more than the f16 of a scale holds */
     assert_int_equal(sensitivity_measure(&s, &both[0], &e), ERR_FORMAT);
-    assert_string_equal(e.message, "up holds weights so large that q4_0 cannot stand for them; leave that out of the types");
+    assert_string_equal(e.message, "up holds weights so large that no block of q4_0 can stand for them (their scale is of f16); "
+                                   "leave that type out of --types");
     assert_null(m.layers[1].q.weight->view);
     m.layers[1].q.weight->value[5] = NAN;
     assert_int_equal(sensitivity_measure(&s, &both[0], &e), ERR_FORMAT);
