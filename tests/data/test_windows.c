@@ -6,7 +6,7 @@
 #include "data/hold_out.h"
 #include "data/shard.h"
 #include "data/synth.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/test.h"
 #include "tokenizer/train.h"
 
@@ -17,7 +17,6 @@
 #include <zlib.h>
 
 static struct tokenizer *bytes; /* a token a byte, EOS (256) behind a text */
-static char folder[64];
 
 static int setup(void **state)
 {
@@ -35,23 +34,9 @@ static int teardown(void **state)
     return 0;
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/linnet-windows-XXXXXX");
-    return !mkdtemp(folder);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    remove_files(folder);
-    return 0;
-}
-
 static char *write_file(const char *name, const char *text, size_t n)
 {
-    char *path = path_join(folder, name);
+    char *path = path_join(directory, name);
     struct error e;
     if (path_has_suffix(name, ".gz")) {
         gzFile f = gzopen(path, "wb");
@@ -146,11 +131,11 @@ static void whole_files_are_rows(void **state)
         write_file("a.txt", text, sizeof text - 1), write_file("b.jsonl", line, sizeof line - 1),
         write_file("c.txt.gz", text + 3, sizeof text - 4), write_file("d.txt", "", 0), write_file("e.md", "no", 2),
     };
-    const char *directory = folder;
+    const char *here = directory;
     struct example_settings s = {.tokenizer = bytes};
     struct examples all;
     struct error e;
-    read_paths(&directory, 1, &s, &all);
+    read_paths(&here, 1, &s, &all);
     assert_int_equal(all.count, 3);
     assert_int_equal(all.n_files, 4);
     assert_int_equal(all.report.rows, 3);
@@ -171,7 +156,7 @@ static void whole_files_are_rows(void **state)
 
     mem_free(write_file("c.txt", "fine so far\nbut \xFF", 17));
     s.bad_rows = BAD_ROWS_SKIP;
-    assert_int_equal(examples_read(&directory, 1, &s, &all, &e), ERR_FORMAT);
+    assert_int_equal(examples_read(&here, 1, &s, &all, &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "c.txt: invalid UTF-8 at offset 16 (line 2)"));
     examples_free(&all);
     assert_int_equal(examples_read((const char *const[]){paths[3]}, 1, &s, &all, &e), ERR_FORMAT);
@@ -204,7 +189,7 @@ static void bad_files(void **state)
     char *path = write_file("whole.txt.gz", text.data, text.size), *cut;
     struct example_settings s = {.tokenizer = bytes, .bad_rows = BAD_ROWS_SKIP};
     assert_ok(file_read(path, &packed, 1 << 20, &e), e);
-    cut = path_join(folder, "cut.txt.gz");
+    cut = path_join(directory, "cut.txt.gz");
     assert_ok(file_write(cut, packed.data, packed.size / 2, &e), e);
     assert_int_equal(examples_read((const char *const[]){cut}, 1, &s, &all, &e), ERR_FORMAT);
     assert_non_null(strstr(e.message, "cut.txt.gz: damaged gzip data"));
@@ -266,7 +251,7 @@ static struct tokenizer *bytes_with_bos(void)
         "<s>", "Sequence", "id", "A", "special_tokens", "<s>", "tokens", "<s>");
     struct tokenizer *t;
     struct error e;
-    char *path = path_join(folder, "tokenizer.json");
+    char *path = path_join(directory, "tokenizer.json");
     assert_ok(tokenizer_new_bytes(special, 2, &t, &e), e);
     assert_ok(tokenizer_write_json(t, path, &e), e);
     tokenizer_free(t);
@@ -323,7 +308,7 @@ static void shard_ids(const char *const *paths, size_t n_paths, const struct tok
     struct shard_settings settings = {.paths = paths, .n_paths = n_paths, .text_field = "text", .threads = 2};
     struct shard shard;
     struct error e;
-    char *path = path_join(folder, "s.h5");
+    char *path = path_join(directory, "s.h5");
     assert_ok(shard_prepare(&settings, t, path, NULL, &e), e);
     assert_ok(shard_open(path, t, &shard, &e), e);
     ids->ids = mem_alloc(shard.n_tokens, sizeof *ids->ids);
@@ -338,7 +323,7 @@ static void shard_ids(const char *const *paths, size_t n_paths, const struct tok
 static void long_texts_are_as_in_shards(void **state)
 {
     (void)state;
-    char *paths[] = {path_join(folder, "a.txt"), path_join(folder, "b.txt")};
+    char *paths[] = {path_join(directory, "a.txt"), path_join(directory, "b.txt")};
     const char *const *files = (const char *const *)paths;
     struct buffer text = {0};
     struct tokens ids = {0};
@@ -554,7 +539,7 @@ static void long_duplicates_are_found(void **state)
         mem_free(paths[i]);
 }
 
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_directory, remove_directory)
 
 int main(void)
 {

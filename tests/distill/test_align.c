@@ -4,7 +4,7 @@
 #include "base/rng.h"
 #include "distill/align.h"
 #include "distill/dump_teacher.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/test.h"
 #include "tokenizer/train.h"
 
@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char directory[] = "/tmp/linnet-align-XXXXXX";
 
 static const char corpus[] =
     "the cat sat on the mat. the other cat sat there, too; the caf\xC3\xA9 and the mat and the hat. the thing is that they "
@@ -664,19 +662,6 @@ static void samples_are_refused(void **state)
     assert_int_equal(alignment_init(&a, &d, NULL, NULL, NULL, &e), ERR_USAGE);
     assert_non_null(strstr(e.message, "samples"));
     alignment_free(&a);
-}
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
 }
 
 int main(void)

@@ -3,11 +3,9 @@
 #include "base/memory.h"
 #include "distill/dump.h"
 #include "tests/distill/dump_sample.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 
 #include <stdio.h>
-
-static char directory[] = "/tmp/linnet-dump-python-XXXXXX";
 
 static bool have_h5py(void)
 {
@@ -15,19 +13,6 @@ static bool have_h5py(void)
         return true;
     printf("skipped: dumps from and to Python (no h5py)\n");
     return false;
-}
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
 }
 
 /* Runs `body` with dump, np, h5py, the folder as d, and a way to expect errors. */

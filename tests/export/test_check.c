@@ -3,7 +3,7 @@
 #include "export/gguf.h"
 #include "export/hf.h"
 #include "model/load.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/infer/util.h"
 
 #define example family /* data/example.h has one, too */
@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 enum { VOCAB = 256, TOKENS = 20 };
-static char directory[] = "/tmp/linnet-check-XXXXXX";
 
 static struct model family_model(const struct family *x)
 {
@@ -166,19 +165,6 @@ static void samples(void **state)
     mem_free(path);
 }
 
-static int start(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,5 +173,5 @@ int main(void)
         cmocka_unit_test(vocabularies),
         cmocka_unit_test(samples),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

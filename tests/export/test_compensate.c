@@ -7,25 +7,10 @@
 #include "kernels/gemm.h"
 #include "kernels/quantize.h"
 #include "model/load.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/infer/util.h"
 
 #include <unistd.h>
-
-static char directory[] = "/tmp/linnet-compensate-XXXXXX";
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
-}
 
 enum { CONTEXT = 32, CHUNKS = 32, HELD_OUT = 60 };
 

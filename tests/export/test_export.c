@@ -6,28 +6,13 @@
 #include "base/json.h"
 #include "formats/gguf.h"
 #include "model/load.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/infer/util.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char directory[] = "/tmp/linnet-export-XXXXXX";
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
-}
 
 /* A name in the directory that no test used before; of a handful, so never freed early. */
 static const char *fresh(const char *suffix)

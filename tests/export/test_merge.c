@@ -5,7 +5,7 @@
 #include "export/quantize.h"
 #include "base/file.h"
 #include "model/load.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/infer/util.h"
 #include "tests/lora/random.h"
 #include "tests/model/example_model.h"
@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 enum { TOKENS = 20, VOCAB = 256 };
-static char directory[] = "/tmp/linnet-merge-XXXXXX";
 static int32_t ids[TOKENS];
 
 static float *adapted_logits(struct model *m, struct lora_adapter *adapters, size_t n)
@@ -390,16 +389,8 @@ static void what_is_lost_is_said(void **state)
 
 static int start(void **state)
 {
-    (void)state;
     random_ids(ids, TOKENS, VOCAB, 5);
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
+    return make_directory(state);
 }
 
 int main(void)
@@ -411,5 +402,5 @@ int main(void)
         cmocka_unit_test(numbers_are_those_of_the_files),
         cmocka_unit_test(what_is_lost_is_said),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, remove_directory);
 }

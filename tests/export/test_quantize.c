@@ -6,31 +6,11 @@
 #include "formats/gguf.h"
 #include "kernels/quantize.h"
 #include "model/load.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/infer/util.h"
 
 #include <stdio.h>
 #include <unistd.h>
-
-static char directory[] = "/tmp/linnet-quantize-XXXXXX";
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
-}
-
-static char *path_of(const char *name)
-{
-    return path_join(directory, name);
-}
 
 static char letter(enum dtype type)
 {

@@ -3,7 +3,7 @@
 #include "kernels/blocks.h"
 #include "lora/load.h"
 #include "model/load.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/infer/util.h"
 #include "tests/lora/random.h"
 #include "tests/model/architectures.h"
@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 enum { TOKENS = 20, VOCAB = 256 };
-static char directory[] = "/tmp/linnet-adapters-XXXXXX";
 static int32_t ids[TOKENS];
 
 static struct model random_model(const struct example *x)
@@ -517,16 +516,8 @@ static void not_a_number(void **state)
 
 static int start(void **state)
 {
-    (void)state;
     random_ids(ids, TOKENS, VOCAB, 5);
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
+    return make_directory(state);
 }
 
 int main(void)
@@ -542,5 +533,5 @@ int main(void)
         cmocka_unit_test(wrong_tensors),
         cmocka_unit_test(not_a_number),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, remove_directory);
 }

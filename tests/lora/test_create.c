@@ -5,7 +5,7 @@
 #include "lora/load.h"
 #include "lora/options.h"
 #include "lora/pair.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/infer/util.h"
 #include "tests/lora/random.h"
 #include "tests/model/architectures.h"
@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 enum { TOKENS = 20, VOCAB = 256 };
-static char directory[] = "/tmp/linnet-create-XXXXXX";
 static int32_t ids[TOKENS];
 
 static struct model family(const char *name)
@@ -422,17 +421,9 @@ static void it_is_reproducible(void **state)
 
 static int start(void **state)
 {
-    (void)state;
     kernels_set_threads(1);
     random_ids(ids, TOKENS, VOCAB, 5);
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
+    return make_directory(state);
 }
 
 int main(void)
@@ -447,5 +438,5 @@ int main(void)
         cmocka_unit_test(a_quantised_base),
         cmocka_unit_test(it_is_reproducible),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, remove_directory);
 }

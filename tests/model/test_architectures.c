@@ -4,7 +4,7 @@
 #include "export/gguf.h"
 #include "export/hf.h"
 #include "kernels/gemm.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/model/architectures.h"
 #include "tests/model/rig.h"
 #include "tokenizer/train.h"
@@ -15,21 +15,6 @@
 #include <unistd.h>
 
 enum { VOCABULARY = 256, FEW_TOKENS = 40, SEQUENCE = 11 };
-
-static char directory[] = "/tmp/linnet-architectures-XXXXXX";
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
-}
 
 static struct model_config config_of(const struct example *x)
 {

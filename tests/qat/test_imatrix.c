@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/model/architectures.h"
 #include "tests/test.h"
 
@@ -13,21 +13,6 @@
 #include <stdlib.h>
 
 #define FIXTURES "tests/fixtures/imatrix/"
-
-static char directory[] = "/tmp/linnet-imatrix-XXXXXX";
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
-}
 
 static struct imatrix read_fixture(const char *name)
 {

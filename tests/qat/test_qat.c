@@ -479,5 +479,5 @@ int main(void)
         cmocka_unit_test(bad_weights),
         cmocka_unit_test(bad_wishes),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return cmocka_run_group_tests(tests, quiet_directory, remove_directory);
 }

@@ -390,5 +390,5 @@ int main(void)
         cmocka_unit_test(a_base_in_blocks),
         cmocka_unit_test(adapters_that_are_refused),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return cmocka_run_group_tests(tests, quiet_directory, remove_directory);
 }

@@ -555,7 +555,7 @@ static void flipped_bytes(void **state)
 static int make_run(void **state)
 {
     struct error e;
-    if (make_directory(state))
+    if (quiet_directory(state))
         return -1;
     char *checkpoints = path_join(directory, "checkpoints");
     int code = dir_make(checkpoints, &e);

@@ -9,31 +9,18 @@
 #include "kernels/gemm.h"
 #include "model/load.h"
 #include "qat/qat.h"
-#include "tests/folder.h"
+#include "tests/directory.h"
 #include "tests/infer/util.h"
 #include "tests/model/architectures.h"
 #include "tests/model/rig.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 
 enum { VOCAB = 256, ROWS = 2, LENGTH = 12 };
 
-static char directory[64];
-
-__attribute__((unused)) static int make_directory(void **state)
+__attribute__((unused)) static int quiet_directory(void **state)
 {
-    (void)state;
     log_set_quiet(true);
-    snprintf(directory, sizeof directory, "/tmp/linnet-qat-XXXXXX");
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-__attribute__((unused)) static int remove_directory(void **state)
-{
-    (void)state;
-    remove_files(directory);
-    return 0;
+    return make_directory(state);
 }
 
 /* The other header's, for whole families. */
