@@ -7,18 +7,10 @@ set -eu
 data=${1:?usage: bench/distill.sh DATA OUT} out=${2:?usage: bench/distill.sh DATA OUT}
 here=$(dirname "$0")/../configs
 mkdir -p "$out"
+. "$(dirname "$0")/lib.inc"
 head -c 3042234 "$data/war-and-peace.txt" >"$out/train.txt"
 tail -c +3042235 "$data/war-and-peace.txt" >"$out/held-out.txt"
 
-# make NAME COMMAND...: runs it unless it was run to the end before
-make() {
-    name=$1
-    shift
-    [ -e "$out/$name.done" ] && return
-    rm -rf "${out:?}/$name"
-    "$@" --out "$out/$name" >"$out/$name.log" 2>&1 || { tail -n 3 "$out/$name.log" >&2; exit 1; }
-    touch "$out/$name.done"
-}
 capture() { make "$1" "$LINNET" teacher --model "$out/teacher" --data "$out/$2" --max-seq-length 256 $3; }
 student() { # name, dump, flags
     name=$1 dump=$2

@@ -11,16 +11,7 @@ what=${1:?usage: bench/dpo.sh arithmetic|solutions OUT [DATA]} out=${2:?usage: b
 configs=$(dirname "$0")/../configs
 command -v jq >/dev/null || { echo "bench/dpo.sh: jq is needed (apt-get install jq)" >&2; exit 1; }
 mkdir -p "$out"
-
-# make NAME COMMAND...: runs it unless it was run to the end before
-make() {
-    name=$1
-    shift
-    [ -e "$out/$name.done" ] && return
-    rm -rf "${out:?}/$name"
-    "$@" --out "$out/$name" >"$out/$name.log" 2>&1 || { tail -n 3 "$out/$name.log" >&2; exit 1; }
-    touch "$out/$name.done"
-}
+. "$(dirname "$0")/lib.inc"
 
 # --- questions whose answers can be checked ---
 

@@ -12,6 +12,7 @@ shift 2
 [ $# -gt 0 ] || set -- 1 2 3
 config=$(dirname "$0")/../configs/qat-base.yaml
 mkdir -p "$out/text"
+. "$(dirname "$0")/lib.inc"
 
 # The end of each text is held out.
 cut_text() { # name, bytes to train on
@@ -30,15 +31,6 @@ cut_text shakespeare.txt 1070773
 train="$out/text/war-and-peace.txt $out/text/wiki2-valid.txt $out/text/shakespeare.txt"
 held=$out/text/held.txt calibration=$out/text/calibration.txt
 
-# make NAME COMMAND...: runs it unless it was run to the end before
-make() {
-    name=$1
-    shift
-    [ -e "$out/$name.done" ] && return
-    rm -rf "${out:?}/$name"
-    "$@" --out "$out/$name" >"$out/$name.log" 2>&1 || { tail -n 3 "$out/$name.log" >&2; exit 1; }
-    touch "$out/$name.done"
-}
 further() { # name, flags: a tenth of the base's steps, the base being the teacher
     name=$1
     shift

@@ -1,16 +1,7 @@
 # A run that trained for quantisation, on its way to the file that is deployed: what runs is what was trained.
 . tests/cli/lib.inc
 
-cat >"$tmp/tiny.yaml" <<'YAML'
-model: {hidden_size: 256, intermediate_size: 256, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, tie_word_embeddings: false}
-tokenizer: {splitter: bytes}
-optim: {warmup_iters: 2, learning_rate: 2e-3}
-train: {iters: 20, batch_size: 4, max_seq_length: 64}
-YAML
-run "$LINNET" data synth --out "$tmp/corpus.jsonl" --size 100k --seed 3 -q
-status 0
-run "$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/corpus.jsonl" --out "$tmp/base" -q
-status 0
+wide_base base --warmup-iters 2 --learning-rate 2e-3
 cd "$tmp" || exit 1
 case $LINNET in /*) ;; *) LINNET=$OLDPWD/$LINNET ;; esac
 i=0

@@ -1,25 +1,7 @@
 # quantize: what it writes and says, and what it refuses.
 . tests/cli/lib.inc
 
-cat >"$tmp/tiny.yaml" <<'YAML'
-model:
-  hidden_size: 256
-  intermediate_size: 256
-  num_hidden_layers: 2
-  num_attention_heads: 4
-  num_key_value_heads: 2
-  tie_word_embeddings: false
-tokenizer:
-  splitter: bytes
-train:
-  iters: 20
-  batch_size: 4
-  max_seq_length: 64
-YAML
-run "$LINNET" data synth --out "$tmp/corpus.jsonl" --size 100k --seed 3 --quiet
-status 0
-run "$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/corpus.jsonl" --out "$tmp/run" --quiet
-status 0
+wide_base run
 run "$LINNET" export --model "$tmp/run" --dtype f32 --out "$tmp/m.gguf" -q
 status 0
 printf 'Once upon a time there was a cat. The cat sat on a mat.\n' >"$tmp/text.txt"
@@ -123,7 +105,7 @@ usage_error 'quantize ' '--calibration-context: a chunk needs at least 4 tokens'
 [ ! -e "$tmp/x3.gguf" ] || fail "a file in spite of an error in calibration"
 
 # Columns that are no whole blocks
-run "$LINNET" pretrain -c "$tmp/tiny.yaml" --set model.hidden_size=96 --set model.intermediate_size=72 \
+run "$LINNET" pretrain -c "$tmp/wide.yaml" --set model.hidden_size=96 --set model.intermediate_size=72 \
     --data "$tmp/corpus.jsonl" --out "$tmp/narrow" --quiet
 status 0
 run "$LINNET" quantize --model "$tmp/narrow" --type Q4_K_M --out "$tmp/narrow.gguf" -q

@@ -2,24 +2,7 @@
 # against their definition in tests/infer/test_sensitivity.c.
 . tests/cli/lib.inc
 
-cat >"$tmp/tiny.yaml" <<'YAML'
-model:
-  hidden_size: 256
-  intermediate_size: 256
-  num_hidden_layers: 2
-  num_attention_heads: 4
-  num_key_value_heads: 2
-  tie_word_embeddings: false
-tokenizer:
-  splitter: bytes
-train:
-  iters: 20
-  batch_size: 4
-  max_seq_length: 64
-YAML
-"$LINNET" data synth --out "$tmp/corpus.jsonl" --size 60k --seed 3 --quiet
-run "$LINNET" pretrain -c "$tmp/tiny.yaml" --data "$tmp/corpus.jsonl" --out "$tmp/run" --quiet
-status 0
+wide_base run
 model=$tmp/run
 sensitivity() { run "$LINNET" sensitivity --model "$model" -q "$@"; }
 
@@ -96,7 +79,7 @@ while IFS='=' read -r name type; do
 done <"$tmp/written"
 
 # The same file for a run that trains for it
-run "$LINNET" pretrain -c "$tmp/tiny.yaml" --set train.iters=2 --data "$tmp/corpus.jsonl" --out "$tmp/trained" --qat Q4_0 \
+run "$LINNET" pretrain -c "$tmp/wide.yaml" --set train.iters=2 --data "$tmp/corpus.jsonl" --out "$tmp/trained" --qat Q4_0 \
     --qat-tensor-type "@$tmp/a.types"
 status 0
 count=$(grep -c '=q2_k$' "$tmp/written")
@@ -130,7 +113,7 @@ err ''
 cmp -s "$tmp/stdout" "$tmp/plain" && fail "importance changes nothing"
 
 # Columns that are no whole blocks: what stands in is said, measured once and counted
-run "$LINNET" pretrain -c "$tmp/tiny.yaml" --set model.hidden_size=96 --set model.intermediate_size=96 \
+run "$LINNET" pretrain -c "$tmp/wide.yaml" --set model.hidden_size=96 --set model.intermediate_size=96 \
     --set model.tie_word_embeddings=true --data "$tmp/corpus.jsonl" --out "$tmp/narrow" --quiet
 status 0
 model=$tmp/narrow
