@@ -1,6 +1,5 @@
 #include "cli/stored_qat.h"
 
-#include "base/hash.h"
 #include "base/memory.h"
 #include "model/load.h"
 
@@ -52,11 +51,5 @@ void stored_qat_free(struct stored_qat *s)
 
 uint64_t stored_qat_hash(const struct stored_qat *s, uint64_t h)
 {
-    for (size_t i = 0; s->attached && i < s->qat.n_matrices; i++) {
-        const struct qat_matrix *x = &s->qat.matrices[i];
-        h = hash64(&x->type, sizeof x->type, h);
-        if (x->importance)
-            h = hash64(x->importance, x->param->cols * sizeof *x->importance, h);
-    }
-    return h;
+    return s->attached ? qat_hash(&s->qat, h) : h;
 }

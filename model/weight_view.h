@@ -13,6 +13,7 @@ struct hdf5_file;
 struct weight_view {
     void *context;
     size_t (*bytes)(const void *context);
+    uint64_t (*hash)(const void *context);                /* of what the values become: losses compare where it is the same */
     int (*attach)(void *context, struct error *e);        /* the values are there */
     void (*begin_step)(void *context, uint64_t step);     /* the passes that come are of this step */
     void (*gradients)(void *context);                     /* the step's backward passes are done */

@@ -1,6 +1,7 @@
 #include "qat/qat.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "kernels/profile.h"
 #include "kernels/quantize_scaled.h"
 #include "kernels/quantized.h"
@@ -466,6 +467,17 @@ size_t qat_written_bytes(const struct qat *q)
     return total;
 }
 
+uint64_t qat_hash(const struct qat *q, uint64_t h)
+{
+    for (size_t i = 0; i < q->n_matrices; i++) {
+        const struct qat_matrix *x = &q->matrices[i];
+        h = hash64(&x->type, sizeof x->type, h);
+        if (x->importance)
+            h = hash64(x->importance, x->param->cols * sizeof *x->importance, h);
+    }
+    return h;
+}
+
 void qat_describe(const struct qat *q, struct buffer *out)
 {
     size_t counts[DTYPE_MOST] = {0};
@@ -486,6 +498,11 @@ void qat_describe(const struct qat *q, struct buffer *out)
 static size_t view_bytes(const void *context)
 {
     return qat_bytes(context);
+}
+
+static uint64_t view_hash(const void *context)
+{
+    return qat_hash(context, 0);
 }
 
 static int view_attach(void *context, struct error *e)
@@ -525,6 +542,7 @@ static size_t view_written_bytes(const void *context)
 
 struct weight_view qat_view(struct qat *q)
 {
-    return (struct weight_view){q, view_bytes, view_attach, view_begin_step, view_gradients, view_changed, view_write,
-                                view_read, view_written_bytes};
+    return (struct weight_view){.context = q, .bytes = view_bytes, .hash = view_hash, .attach = view_attach,
+                                .begin_step = view_begin_step, .gradients = view_gradients, .changed = view_changed,
+                                .write = view_write, .read = view_read, .written_bytes = view_written_bytes};
 }

@@ -104,6 +104,8 @@ int qat_write(struct qat *q, struct hdf5_file *f, struct error *e);
  * these types: after qat_attach. */
 int qat_read(struct qat *q, struct hdf5_file *f, struct error *e);
 size_t qat_written_bytes(const struct qat *q);
+/* Of what each matrix is rounded to, its type and importance, mixed into h. */
+uint64_t qat_hash(const struct qat *q, uint64_t h);
 
 /* All of the above for a trainer. */
 struct weight_view qat_view(struct qat *q);

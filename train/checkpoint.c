@@ -30,6 +30,7 @@ static const struct state_field {
     {"window_skipped", offsetof(struct run_state, window_skipped), WHOLE, true},
     {"iters", offsetof(struct run_state, iters), WHOLE, true},
     {"base_hash", offsetof(struct run_state, base_hash), WHOLE, true},
+    {"view_hash", offsetof(struct run_state, view_hash), WHOLE, true},
     {"first_probe_loss", offsetof(struct run_state, first_probe_loss), REAL, true},
 };
 enum { N_STATE_FIELDS = sizeof state_fields / sizeof state_fields[0] };

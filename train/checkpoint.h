@@ -22,6 +22,7 @@ struct run_state {
     uint64_t window_skipped;  /* and those whose numbers were not finite */
     uint64_t iters;           /* the length the run had when this was saved; 0: not known */
     uint64_t base_hash;       /* of the frozen or first weights (model_fingerprint); 0: trained from scratch */
+    uint64_t view_hash;       /* weight_view.hash of what best_loss was measured with; 0: the values as they are */
     double first_probe_loss;  /* before the first step that there was a probe; 0: there was none */
 };
 

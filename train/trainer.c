@@ -3,7 +3,6 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/yaml.h"
 #include "base/rng.h"
 #include "model/load.h"
 #include "train/interrupt.h"
@@ -80,11 +79,17 @@ static void begin_products(struct trainer *t)
 
 /* --- checkpoints --- */
 
+static uint64_t view_hash(const struct trainer *t)
+{
+    return t->view ? t->view->hash(t->view->context) : 0;
+}
+
 static int save(struct trainer *t, const char *name, bool complete, struct error *e)
 {
     char *path = run_file(t->run, name);
     t->state.rows_consumed = t->train.rows_consumed;
     t->state.iters = t->settings->iters;
+    t->state.view_hash = view_hash(t);
     const struct checkpoint_addition computed = {t->view ? t->view->write : NULL, t->view ? t->view->context : NULL};
     model_join(t->model);
     int code = checkpoint_write(path, &t->optimizer, complete, t->view ? &computed : NULL, &t->state, t->config, e);
@@ -101,45 +106,13 @@ static int save(struct trainer *t, const char *name, bool complete, struct error
     return code;
 }
 
-/* What decides the types that a configuration trains for, as text to compare; empty: it trains for none. */
-static struct buffer qat_types(const char *config)
+/* Losses with weights of another kind, rounded to other blocks or not at all, say nothing of these: the best begins anew. */
+static void forget_other_best(struct trainer *t)
 {
-    static const char *const keys[] = {"qat.type", "qat.tensor_types", "qat.output_tensor_type",
-                                       "qat.token_embedding_type", "qat.pure", "qat.imatrix"};
-    struct buffer text = {0};
-    struct yaml y = {0};
-    bool trains = false;
-    if (yaml_parse(config, strlen(config), &y, NULL))
-        return text;
-    for (size_t i = 0; i < y.count; i++)
-        for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
-            if (strcmp(y.entries[i].path, keys[j]) == 0 && y.entries[i].value && !y.entries[i].is_null) {
-                buffer_printf(&text, "%s: %s\n", keys[j], y.entries[i].value);
-                trains |= j == 0;
-            }
-    if (!trains)
-        buffer_clear(&text);
-    yaml_entries_free(&y);
-    return text;
-}
-
-/* Losses of a run that trains for other blocks, or for blocks at last, are not of the same kind: the best begins anew. */
-static int forget_other_best(struct trainer *t, const char *path, struct error *e)
-{
-    struct run_state state;
-    char *config = NULL;
-    int code = checkpoint_read_state(path, &state, &config, e);
-    if (code)
-        return code;
-    struct buffer before = qat_types(config), now = qat_types(t->config);
-    if (before.size != now.size || (now.size > 0 && memcmp(before.data, now.data, now.size) != 0)) {
-        t->state.best_loss = INFINITY;
-        t->state.evals_since_best = 0;
-    }
-    buffer_free(&before);
-    buffer_free(&now);
-    mem_free(config);
-    return OK;
+    if (t->state.view_hash == view_hash(t))
+        return;
+    t->state.best_loss = INFINITY;
+    t->state.evals_since_best = 0;
 }
 
 int trainer_resume(struct trainer *t, struct error *e)
@@ -149,10 +122,9 @@ int trainer_resume(struct trainer *t, struct error *e)
     int code = checkpoint_read(path, &t->optimizer, &t->state, e);
     if (!code)
         code = run_state_check(&t->state, path, &expected, e);
-    if (!code)
-        code = forget_other_best(t, path, e);
     mem_free(path);
     t->resumed = !code;
+    forget_other_best(t);
     t->train.rows_consumed = t->state.rows_consumed;
     if (t->state.iters > 0 && t->settings->iters > t->state.iters)
         t->state.evals_since_best = 0; /* a longer run: patience begins anew */
