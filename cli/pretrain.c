@@ -322,16 +322,16 @@ static int run(const struct command_input *in, struct error *e)
     struct buffer config = {0};
     struct stored_run stored = {0};
     int code = further_settings(in, &flags, &stored, e);
+    if (!code)
+        code = qat_options_settle(in->options, &qat_section, e);
     if (!code && flags.plan) {
         code = plan_without_data(e);
         goto done;
     }
     if (!code)
         code = option_require(in->options, "data", "paths", e);
-    if (!code) {
+    if (!code)
         warn_of_settled(in->options);
-        code = qat_options_settle(in->options, &qat_section, e);
-    }
     if (!code)
         code = run_directory_claim(flags.out, e);
     if (!code)

@@ -213,14 +213,26 @@ static int prepare_probe(struct tuned *t, struct trainer *trainer, struct error 
 
 /* --- what the run leaves --- */
 
+/* The run that a model is, or a checkpoint of; it may be none. */
+static char *run_of(const char *model)
+{
+    static const char *const checkpoints[] = {"/" RUN_LAST, "/" RUN_BEST};
+    for (size_t i = 0; i < sizeof checkpoints / sizeof *checkpoints; i++)
+        if (path_has_suffix(model, checkpoints[i]))
+            return mem_string_n(model, strlen(model) - strlen(checkpoints[i]));
+    return mem_string(model);
+}
+
 /* A run that trained all weights with --qat goes on from those behind its blocks. */
 static void warn_of_blocks_lost(const struct tune_options *o)
 {
     struct stored_qat stored = {0};
-    if (file_is_directory(o->model) && !stored_qat_read(&stored, o->model, NULL) && stored.options.types.type)
+    char *run = run_of(o->model);
+    if (file_is_directory(run) && !stored_qat_read(&stored, run, NULL) && stored.options.types.type)
         log_warn("%s was trained with --qat %s, and this goes on without: the weights behind its blocks train, and "
                  "nothing keeps them good to round", o->model, stored.options.types.type);
     stored_qat_free(&stored);
+    mem_free(run);
 }
 
 static int keep_adapter(void *context, struct error *e)

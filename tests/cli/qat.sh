@@ -201,6 +201,9 @@ refused 1 'nowhere.gguf: No such file or directory' --qat Q4_0 --qat-imatrix now
 pretrain --out late --iters 2 --qat-start 5 -q
 status 0
 err 'linnet: warning: qat.start has no effect without --qat TYPE'
+run "$LINNET" pretrain -c tiny.yaml --plan --qat-start 5 -q
+status 0
+err_has 'linnet: warning: qat.start has no effect without --qat TYPE'
 size=$(wc -c <f32.gguf)
 cp f32.gguf nan.gguf
 printf '\000\000\300\177' | dd of=nan.gguf bs=1 seek=$((size - 132)) conv=notrunc 2>/dev/null # before the norm of 32

@@ -155,9 +155,12 @@ out_has '  matrices              13 q4_k, 3 q6_k'
 run "$LINNET" info run
 out_has '  trained_for           Q4_K_M, blk\.1\.ffn_down=q8_0, importance im.gguf'
 tune --model full --out on --iters 1
-tune --model full --out on_full --method full --iters 1
-grep -q "^linnet: warning: .*/full was trained with --qat Q4_K_M, and this goes on without: the weights behind its blocks train, "\
-'and nothing keeps them good to round$' stderr || fail "no warning"
+for model in full full/checkpoints/last.h5; do
+    rm -rf on_full
+    tune --model $model --out on_full --method full --iters 1
+    grep -q "^linnet: warning: .*/$model was trained with --qat Q4_K_M, and this goes on without: the weights behind its blocks "\
+'train, and nothing keeps them good to round$' stderr || fail "no warning"
+done
 run "$LINNET" prune --model full --data text.txt --layers 1 --out pruned -q
 status 0
 run "$LINNET" distill --teacher run --model base --data qa.jsonl --max-seq-length 64 --batch-size 4 --iters 1 --out student -q
