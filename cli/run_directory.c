@@ -16,8 +16,12 @@ bool run_directory_holds(const char *run, const char *name)
 
 int run_directory_check(const char *run, bool resume, struct error *e)
 {
-    bool has_last = run_directory_holds(run, RUN_LAST);
-    if (!resume && (has_last || run_directory_holds(run, RUN_BEST)))
+    const bool has_last = run_directory_holds(run, RUN_LAST);
+    if (!has_last && run_directory_holds(run, RUN_BEST))
+        return error_set(e, ERR_USAGE,
+                         "%s holds a run that ended before there was a checkpoint to resume from, and its best weights so far; "
+                         "remove %s/" RUN_BEST " to begin there again, or choose another --out", run, run);
+    if (!resume && has_last)
         return error_set(e, ERR_USAGE,
                          "%s already holds a run; continue it with --resume, or choose another "
                          "--out", run);

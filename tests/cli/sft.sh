@@ -371,6 +371,15 @@ s --model base --data qa.jsonl --out run
 usage_error 'sft ' 'run already holds a run; continue it with --resume, or choose another --out'
 s --resume --out new
 usage_error 'sft ' 'new holds no checkpoint to resume from; without --resume the run begins'
+mkdir -p cut/checkpoints
+: >cut/checkpoints/best.h5
+for how in --resume "--model base --data qa.jsonl"; do
+    # shellcheck disable=SC2086
+    s $how --out cut
+    usage_error 'sft ' "cut holds a run that ended before there was a checkpoint to resume from, and its best weights so far; \
+remove cut/checkpoints/best.h5 to begin there again, or choose another --out"
+done
+rm -r cut
 run "$LINNET" export --model base --format hf --out hf -q
 status 0
 cksum hf/* >sum
