@@ -1,19 +1,21 @@
 #!/bin/bash
 # Runs the command-line tests and every test binary, and closes with one line of totals. Several run at a time
-# (TEST_JOBS; as many as there are processors, up to four); results are printed in the order of the list.
+# (TEST_JOBS; as many as there are processors, up to four); results are printed in the order of the list, with the seconds
+# that long ones took.
 # usage: run-tests.sh BUILD TEST_BINARY...
 set -u
 
 # As one of the workers: NUMBER LEVEL PROGRAM. Says when it begins, and how it ended.
 if [ "$1" = --one ]; then
     number=$2 level=$3 program=$4
+    begin=$SECONDS
     echo "begin $number"
     [ "$level" = - ] || export LINNET_KERNELS=$level
     case $program in
     *.sh) sh "$program" ;;
     *) CMOCKA_MESSAGE_OUTPUT=STDOUT "$program" ;;
     esac >"$TEST_LOGS/$number" 2>&1
-    echo "end $number $?"
+    echo "end $number $? $((SECONDS - begin))"
     exit 0
 fi
 
@@ -48,7 +50,7 @@ done
 
 passed=0 failed=0 skipped=0
 count() { grep -c "^\[ *$2 *\] " "$TEST_LOGS/$1"; }
-report() { # NUMBER STATUS
+report() { # NUMBER STATUS SECONDS
     local log=$TEST_LOGS/$1 name=${names[$1]} ok=0 skip=0 bad=0
     case ${programs[$1]} in
     *.sh) [ "$2" != 0 ] || ok=1 ;;
@@ -69,19 +71,20 @@ report() { # NUMBER STATUS
     *) printf '  ok    %-40s %3d passed' "$name" "$ok" ;;
     esac
     [ "$skip" = 0 ] || printf ', %d skipped' "$skip"
+    [ "$3" -lt 10 ] || printf ', %d s' "$3"
     printf '\n'
     grep '^skipped:' "$log" | sed 's/^/          /'
 }
 
 # Reads what the workers say; a test that is not heard of any more is named while it hangs.
 collect() {
-    local part line='' what number status next=0 ended=() running=()
+    local part line='' what number status seconds next=0 ended=() took=() running=()
     while true; do
         if IFS= read -r -t 300 part; then
-            read -r what number status <<<"$line$part"
+            read -r what number status seconds <<<"$line$part"
             line=
             [ "$what" = begin ] && running[number]=${names[number]}
-            [ "$what" = end ] && ended[number]=$status && unset "running[number]"
+            [ "$what" = end ] && ended[number]=$status took[number]=$seconds && unset "running[number]"
         elif [ $? -gt 128 ]; then # which may be in the middle of a line
             line+=$part
             printf '  no test has ended for five minutes; running:'
@@ -91,13 +94,13 @@ collect() {
             break
         fi
         while [ -n "${ended[next]:-}" ]; do
-            report "$next" "${ended[next]}"
+            report "$next" "${ended[next]}" "${took[next]}"
             next=$((next + 1))
         done
     done
     for ((; next < ${#names[@]}; next++)); do # whose worker was killed, or that never began
         : >>"$TEST_LOGS/$next"
-        report "$next" "${ended[next]:-255}"
+        report "$next" "${ended[next]:-255}" "${took[next]:-0}"
     done
     echo "$passed passed, $failed failed, $skipped skipped"
     [ $failed = 0 ]

@@ -53,18 +53,19 @@ grep -q '^step 1: "Once upon a time" \.\.\.' "$tmp/stderr" || fail "no sample"
 LC_ALL=C tr -d '\000-\010\013-\037\177' <"$tmp/stderr" | cmp -s - "$tmp/stderr" ||
     fail "control characters in a sample"
 
-# Ctrl-C in the middle of a line: the shell's prompt begins a new one.
-run "$LINNET" data synth --out "$tmp/large.txt" --size 30M -q
+# Ctrl-C in the middle of a line, of something that takes much longer than it takes us to see it: the shell's prompt begins
+# a new one.
+run "$LINNET" data synth --out "$tmp/large.txt" --size 5M -q
 rm -f "$tmp/screen"
-TERM=xterm script -qefc "$LINNET tokenizer train --data $tmp/large.txt --out $tmp/t.json --threads 1 & \
+TERM=xterm script -qefc "$LINNET imatrix --model $tmp/said --data $tmp/large.txt --chunks 100000 --out $tmp/im.gguf --threads 1 & \
     echo \$! >$tmp/pid; wait \$!" "$tmp/screen" >"$tmp/ignored" 2>&1 </dev/null &
 child=$!
-until grep -q read "$tmp/screen" 2>/dev/null; do sleep 0.02; done
+until grep -q perplexity "$tmp/screen" 2>/dev/null; do sleep 0.02; done
 kill -TERM "$(cat "$tmp/pid")"
 wait $child
-got=$? shown='tokenizer train, interrupted on a terminal'
+got=$? shown='imatrix, interrupted on a terminal'
 status 143
-[ ! -e "$tmp/t.json" ] || fail "the file was made"
+[ ! -e "$tmp/im.gguf" ] || fail "the file was made"
 # script(1) closes its file with a line of its own
 last=$(tail -c 1 "$tmp/ignored" | od -An -tx1 | tr -d ' ')
 [ "$last" = 0a ] || fail "the line was not ended"
