@@ -560,7 +560,12 @@ fi
 if [ "${1:-}" = --group ]; then
     work=$out/groups/$2
     mkdir -p "$work"
-    { run_group "$2"; echo end; } 2>&1 | sed -u "s/^/$2$tab/"
+    {
+        begin=$(date +%s)
+        run_group "$2"
+        echo "  $2: $(($(date +%s) - begin)) s"
+        echo end
+    } 2>&1 | sed -u "s/^/$2$tab/"
     exit 0
 fi
 
