@@ -90,14 +90,6 @@ static int check_scales(const struct qat *q, struct error *e)
     return OK;
 }
 
-static bool mixes(const struct qat *q)
-{
-    bool merges = false;
-    for (size_t i = 0; i < q->n_matrices; i++)
-        merges |= q->matrices[i].merges;
-    return q->options->ramp > 0 || (q->options->start > 0 && merges);
-}
-
 /* Blocks are kept of matrices that never change, and of the others while they fit: in the memory, `keeping`, in which
  * they are mixed with the values while they come in; beside it where blocks are more than that they are made. */
 static void lay_out(struct qat *q, struct arena *arena)
@@ -113,9 +105,9 @@ static void lay_out(struct qat *q, struct arena *arena)
         else if (!x->frozen)
             shared = size_larger(shared, bytes);
     }
-    const bool mixed_there = mixes(q) && !holds_scales(q);
+    const bool mixes = q->options->ramp > 0, mixed_there = mixes && !holds_scales(q);
     char *keeping = arena_alloc(arena, mixed_there ? size_larger(used, q->largest_matrix) : used, 1);
-    q->mixed = mixed_there ? (float *)keeping : arena_alloc(arena, mixes(q) ? q->largest_matrix : 0, 1);
+    q->mixed = mixed_there ? (float *)keeping : arena_alloc(arena, mixes ? q->largest_matrix : 0, 1);
     q->shared = arena_alloc(arena, shared, 1);
     q->tile = arena_alloc(arena, TILE_ROWS * columns, sizeof(float));
     used = 0;
@@ -156,7 +148,7 @@ static void settle_budget(struct qat *q)
     while (!q->options->memory && q->budget > 0 && qat_bytes(q) > frozen + q->largest_matrix) {
         const size_t excess = qat_bytes(q) - frozen - q->largest_matrix;
         q->budget -= excess < q->budget ? excess : q->budget;
-        if (mixes(q))
+        if (q->options->ramp > 0)
             break; /* which takes one such matrix by itself */
     }
 }
@@ -164,7 +156,7 @@ static void settle_budget(struct qat *q)
 int qat_init(struct qat *q, const struct qat_options *o, struct model *m, const struct param_list *trains,
              struct lora_adapter *adapter, struct error *e)
 {
-    *q = (struct qat){.options = o, .model = m, .adapter = adapter, .trains = trains, .share = 1};
+    *q = (struct qat){.options = o, .model = m, .adapter = adapter, .trains = trains};
     tensor_list_init(&q->list, m, CONTAINER_GGUF, false);
     int code = check_adapter(adapter, m, e);
     if (!code)
@@ -310,12 +302,23 @@ static const float *mix(struct qat_matrix *x)
     return q->mixed;
 }
 
+/* How much of the rounded weight the model computes with. While that is nothing, adapters have their own products, as without
+ * any rounding; else the weight has them in it. */
+static void set_share(struct qat *q, float share)
+{
+    q->share = share;
+    for (size_t i = 0; i < q->n_matrices; i++)
+        for (size_t j = 0; q->matrices[i].merges && j < q->adapter->n_pairs; j++)
+            if (q->adapter->pairs[j].linear->weight == q->matrices[i].param)
+                q->adapter->pairs[j].in_weight = share > 0;
+}
+
 static struct matrix computed(void *context, const struct param *p)
 {
     struct qat_matrix *x = context;
     const struct qat *q = x->qat;
     CHECK(x->param == p);
-    if (merged_strength(x) == 0 && (q->share == 0 || p->type == x->type))
+    if (q->share == 0 || (merged_strength(x) == 0 && p->type == x->type))
         return param_matrix(p); /* also blocks that are those already, of a base whose adapter is off */
     if (q->share < 1)
         return (struct matrix){mix(x), p->cols, DTYPE_F32, false, false};
@@ -339,15 +342,6 @@ static int check_matrix(const struct qat_matrix *x, struct error *e)
         code = rounding_store_checked(&r, rows_to_round(x, at, n), n, x->qat->shared, x->qat->tile, e);
     }
     return code;
-}
-
-/* Whether the adapter's products are left out, for the weight has them. */
-static void set_in_weight(const struct qat *q, bool in_weight)
-{
-    for (size_t i = 0; i < q->n_matrices; i++)
-        for (size_t j = 0; q->matrices[i].merges && j < q->adapter->n_pairs; j++)
-            if (q->adapter->pairs[j].linear->weight == q->matrices[i].param)
-                q->adapter->pairs[j].in_weight = in_weight;
 }
 
 /* Matrices that stay in the blocks they are in, and those whose adapter may be off, multiply as the others do. */
@@ -377,7 +371,7 @@ int qat_attach(struct qat *q, struct error *e)
         x->view = (struct param_view){x, computed};
         x->param->view = &x->view;
     }
-    set_in_weight(q, true);
+    set_share(q, 1);
     use_integers(q);
     q->attached = true;
     return OK;
@@ -388,7 +382,7 @@ void qat_detach(struct qat *q)
     CHECK(q->attached);
     for (size_t i = 0; i < q->n_matrices; i++)
         q->matrices[i].param->view = NULL;
-    set_in_weight(q, false);
+    set_share(q, 0);
     q->attached = false;
 }
 
@@ -410,11 +404,11 @@ void qat_begin_step(struct qat *q, uint64_t step)
 {
     const struct qat_options *o = q->options;
     if (step < o->start)
-        q->share = 0;
+        set_share(q, 0);
     else if (step - o->start < o->ramp)
-        q->share = (float)((double)(step - o->start + 1) / ((double)o->ramp + 1));
+        set_share(q, (float)((double)(step - o->start + 1) / ((double)o->ramp + 1)));
     else
-        q->share = 1;
+        set_share(q, 1);
     q->scales_wait = step < o->start;
     if (q->n_scales && o->start > 0 && step == o->start) {
         learned_start(q, false); /* for what the weights have become by now */
@@ -429,7 +423,7 @@ void qat_begin_step(struct qat *q, uint64_t step)
 
 void qat_changed(struct qat *q)
 {
-    q->share = 1;
+    set_share(q, 1);
     forget(q);
 }
 

@@ -264,7 +264,10 @@ static void shares_of_the_merged_weight(void **state)
             m = param_computed(p);
             matrix_row(&m, p, row, shown);
             for (size_t i = 0; i < 64; i++)
-                assert_true(fabs(merged[i] + share * ((double)rounded[i] - merged[i]) - shown[i]) < 1e-6);
+                if (share > 0)
+                    assert_true(fabs(merged[i] + share * ((double)rounded[i] - merged[i]) - shown[i]) < 1e-6);
+                else
+                    assert_true(shown[i] == p->value[row * 64 + i]); /* the adapter has its own products */
             m = param_computed(frozen);
             matrix_row(&m, frozen, row, shown);
             for (size_t i = 0; i < 64; i++) {
@@ -273,12 +276,12 @@ static void shares_of_the_merged_weight(void **state)
             }
             qat_changed(&t.q);
         }
-        /* the step before the start is, but for rounding, that of a run without */
+        /* the step before the start is that of a run without */
         qat_begin_step(&t.q, 0);
         const double before = rig_loss(&t.rig, 0);
         qat_detach(&t.q);
         const double plain = rig_loss(&t.rig, 0);
-        assert_true(fabs(before - plain) < 1e-5 * plain);
+        assert_true(before == plain);
         close_tuned(&t);
     }
 }
