@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "data/text_check.h"
+#include "tests/directory.h"
 #include "tests/test.h"
 #include "tokenizer/train.h"
 
@@ -17,29 +18,12 @@
 
 /* ---- a directory for each test ---- */
 
-static char dir[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    strcpy(dir, "/tmp/linnet-corpus-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
-}
-
 static const char *in_dir(const char *name)
 {
     static char paths[64][128];
     static size_t next;
     char *p = paths[next++ % 64];
-    snprintf(p, sizeof paths[0], "%s/%s", dir, name);
+    snprintf(p, sizeof paths[0], "%s/%s", directory, name);
     return p;
 }
 
@@ -153,7 +137,7 @@ static void reads_directories_in_order(void **state)
     put_text("notes.md", "not read");
     put_text("empty.txt", "");
     put_text(".hidden.txt", "hidden");
-    const char *paths[] = {dir, in_dir("b.txt")};
+    const char *paths[] = {directory, in_dir("b.txt")};
     struct buffer out = {0};
     struct error e;
     struct corpus_counts counts;
@@ -506,7 +490,7 @@ static void checks_utf8(void **state)
         assert_int_equal(text_find_fault(cases[i].text, cases[i].n), cases[i].fault);
 }
 
-#define WITH_DIR(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
+#define WITH_DIR(f) cmocka_unit_test_setup_teardown(f, make_directory, remove_directory)
 
 int main(void)
 {
