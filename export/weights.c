@@ -223,7 +223,9 @@ static int store_rows(const struct weight_source *s, const float *rows, size_t a
 {
     const struct rounding r = {.type = s->type, .cols = s->tensor->cols, .importance = row_importance(s, at),
                                .tensor = s->tensor->name,
-                               .advice = is_plain(s->type) ? "export as bf16 or f32" : "choose bf16 for it"};
+                               .advice = s->type == DTYPE_F16    ? "export as bf16 or f32"
+                                         : s->type == DTYPE_BF16 ? "export as f32"
+                                                                 : "choose bf16 for it"};
     return rounding_store_checked(&r, rows, n, to, back, e);
 }
 

@@ -335,7 +335,8 @@ static int check_matrix(const struct qat_matrix *x, struct error *e)
     struct rounding r = plain_rounding(x);
     char advice[PARAM_NAME_SIZE + 64];
     int code = OK;
-    snprintf(advice, sizeof advice, "choose bf16 for it: --qat-tensor-type %s=bf16", x->tensor);
+    const char *wider = x->type == DTYPE_BF16 ? "f32" : "bf16";
+    snprintf(advice, sizeof advice, "choose %s for it: --qat-tensor-type %s=%s", wider, x->tensor, wider);
     r.advice = advice;
     for (size_t at = 0; at < p->rows && !code; at += TILE_ROWS) {
         const size_t n = tile_of(p, at);

@@ -402,6 +402,8 @@ static void bad_weights(void **state)
         {1e9f, "Q2_K", "no block of q2_k can stand for them"},
         {1e9f, "Q4_K_S", "no block of q4_k can stand for them"},
         {1e30f, "Q8_0", "no block of q8_0 can stand for them"},
+        {3.4e38f, "BF16", "blk.0.ffn_up.weight holds weights beyond the range of bf16; choose f32 for it: "
+                          "--qat-tensor-type blk.0.ffn_up.weight=f32"},
         {1e6f, "F16", "blk.0.ffn_up.weight holds weights beyond the range of f16 (65504); choose bf16 for it: "
                       "--qat-tensor-type blk.0.ffn_up.weight=bf16"},
     };
@@ -418,7 +420,9 @@ static void bad_weights(void **state)
             fail_msg("%s: %s", wrong[i].type, e.message);
         qat_free(&q);
         /* as the message says */
-        option_strings_add(&o.types.tensor_types, "blk.0.ffn_up.weight=bf16");
+        const char *advice = strstr(e.message, "--qat-tensor-type ");
+        assert_true(!advice == !isfinite(wrong[i].value));
+        option_strings_add(&o.types.tensor_types, advice ? advice + strlen("--qat-tensor-type ") : "blk.0.ffn_up.weight=bf16");
         assert_ok(qat_init(&q, &o, &m, &m.all, NULL, &e), e);
         assert_int_equal(qat_attach(&q, &e), isfinite(wrong[i].value) ? OK : ERR_FORMAT);
         qat_free(&q);
